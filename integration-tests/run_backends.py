@@ -1,0 +1,108 @@
+"""The suite, once per backend: ``hatch run test``.
+
+Runs pytest with the arguments given, on SQLite, on PostgreSQL, and on PostgreSQL with
+Valkey, or only on the one that ``CQ_TEST_BACKEND`` names, and sums up. It fails if any of
+them fails, and if a server could not be started or a test was skipped: a suite that
+quietly leaves out what it lacks is green for no reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cq_backends
+import django
+
+ROOT = Path(__file__).resolve().parent.parent
+NO_TESTS = 5  # pytest's exit status when nothing was collected
+COUNTED = ("passed", "failed", "error", "skipped", "xfailed", "deselected")
+
+
+@dataclass
+class Outcome:
+    backend: str
+    status: int
+    seconds: float
+    versions: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+    @property
+    def trouble(self) -> str:
+        if not self.versions:
+            return "did not get to run: a server, the settings or the arguments"
+        if self.status not in (0, NO_TESTS):
+            return f"failed (pytest exit status {self.status})"
+        if self.skipped:
+            return "tests were skipped"
+        return ""
+
+    def __str__(self) -> str:
+        counts = [
+            f"{self.counts[name]} {name}" for name in COUNTED if self.counts.get(name)
+        ]
+        line = f"{self.backend:9} {', '.join(counts) or 'no tests'} in {self.seconds:.0f} s"
+        on = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        lines = [line, f"          {on}"] if on else [line]
+        lines += [f"          skipped: {test}" for test in self.skipped]
+        if self.trouble:
+            lines.append(f"          {self.trouble.upper()}")
+        return "\n".join(lines)
+
+
+def run(backend: str, arguments: list[str]) -> Outcome:
+    print(f"\n===== {backend} =====", flush=True)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="cq-report-") as folder:
+        report = Path(folder, "report.json")
+        environment = os.environ | {
+            "CQ_TEST_BACKEND": backend,
+            cq_backends.REPORT: str(report),
+        }
+        # -c: arguments inside one package would else bring that package's settings.
+        # -X dev: for pytest itself, not for the workers whose speed it measures.
+        command = [sys.executable, "-X", "dev", "-m", "pytest", "-c", "pyproject.toml"]
+        status = subprocess.call([*command, *arguments], cwd=ROOT, env=environment)
+        seconds = time.monotonic() - started
+        known = json.loads(report.read_text()) if report.exists() else {}
+    return Outcome(backend, status, seconds, **known)
+
+
+def check_versions() -> None:
+    """In the matrix: are these the Python and the Django that its name says?"""
+    python = "py{}.{}".format(*sys.version_info)
+    expected = os.environ.get("CQ_TEST_PYTHON", python)
+    if python != expected:
+        sys.exit(f"This environment has {python}, not {expected}: hatch env prune")
+    series = "{}.{}".format(*django.VERSION)
+    expected = os.environ.get("CQ_TEST_DJANGO", series)
+    if series != expected:
+        sys.exit(f"This environment has Django {series}, not {expected}")
+
+
+def main(arguments: list[str]) -> int:
+    check_versions()
+    only = os.environ.get("CQ_TEST_BACKEND")
+    outcomes = [
+        run(name, arguments) for name in ([only] if only else cq_backends.BACKENDS)
+    ]
+    print("\n===== all backends =====")
+    for outcome in outcomes:
+        print(outcome)
+    # One backend may have nothing for `-k notify`; all of them having nothing is a typo.
+    empty = [outcome for outcome in outcomes if outcome.status == NO_TESTS]
+    if len(empty) == len(outcomes) or (empty and not arguments):
+        print("NO TESTS")
+        return NO_TESTS
+    return 1 if any(outcome.trouble for outcome in outcomes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,48 @@
+"""Everything installed, on the backend that CQ_TEST_BACKEND names."""
+
+import cq_backends
+
+SECRET_KEY = "only for tests"
+USE_TZ = True
+ROOT_URLCONF = "urls"
+STATIC_URL = "static/"
+DATABASES = cq_backends.databases()
+CHANNEL_LAYERS = cq_backends.channel_layers()
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "channels",
+    "cq",
+    "cq_channels",
+    "cq_scheduler",
+    "cq_admin",
+]
+
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Hashing a password for real takes longer than most tests.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,93 @@
+"""Background tasks for Django whose rows are the truth.
+
+Everything public is here or in :mod:`cq.models`. Names are loaded when first
+used, so that ``from cq import task`` works before Django's apps are ready.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import (
+        AlreadySettled,
+        CodecError,
+        CQError,
+        CycleError,
+        DepthError,
+        LeaseLost,
+        NotFinished,
+        NotRetryable,
+        Revoked,
+        TaskFailed,
+        UniqueBusy,
+        UniqueTaken,
+        UnknownTask,
+        WaitError,
+        WaitTimeout,
+    )
+    from .status import Status
+    from .tasks import TaskFunction, chain, group, task
+
+__version__ = "1.0.0"
+
+_HOMES = {
+    "task": "cq.tasks",
+    "chain": "cq.tasks",
+    "group": "cq.tasks",
+    "TaskFunction": "cq.tasks",
+    "Status": "cq.status",
+    "AlreadySettled": "cq.errors",
+    "CQError": "cq.errors",
+    "CodecError": "cq.errors",
+    "CycleError": "cq.errors",
+    "DepthError": "cq.errors",
+    "LeaseLost": "cq.errors",
+    "NotFinished": "cq.errors",
+    "NotRetryable": "cq.errors",
+    "Revoked": "cq.errors",
+    "TaskFailed": "cq.errors",
+    "UniqueBusy": "cq.errors",
+    "UniqueTaken": "cq.errors",
+    "UnknownTask": "cq.errors",
+    "WaitError": "cq.errors",
+    "WaitTimeout": "cq.errors",
+}
+
+__all__ = [
+    "AlreadySettled",
+    "CQError",
+    "CodecError",
+    "CycleError",
+    "DepthError",
+    "LeaseLost",
+    "NotFinished",
+    "NotRetryable",
+    "Revoked",
+    "Status",
+    "TaskFailed",
+    "TaskFunction",
+    "UniqueBusy",
+    "UniqueTaken",
+    "UnknownTask",
+    "WaitError",
+    "WaitTimeout",
+    "__version__",
+    "chain",
+    "group",
+    "task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'cq' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,216 @@
+"""What follows when tasks settle: dependants start or end, parents settle.
+
+Worked off in waves, without recursion, so a tree of any depth is a loop. Everything
+here may be done twice, or be cut off anywhere and done again by the sweep: an edge is
+resolved once, and what settles a parent or queues a dependant looks at the rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+
+from . import codec, doorbell, lifecycle
+from .rows import EdgeRow, edges, tasks
+from .statements import update_returning
+from .status import FAILED, FINAL, SUCCEEDED, Status
+
+CHUNK = 1000
+
+
+class _Upstream(NamedTuple):
+    id: UUID
+    status: str | None  # None: the row is gone
+    name: str = "task"
+    error: str | None = None
+
+    def describe(self) -> str:
+        state = self.status or "deleted"
+        reason = f": {self.error}" if self.error else ""
+        return f"{self.name} {self.id} is {state}{reason}"
+
+
+def settled(using: str, ids: Iterable[UUID], now: datetime | None = None) -> None:
+    """Bring what depends on these tasks, and their parents, forward; ring for it."""
+    queued: list[tuple[UUID, str]] = []
+    wave = list(ids)
+    while wave:
+        following: list[UUID] = []
+        for start in range(0, len(wave), CHUNK):
+            following += _one_wave(using, wave[start : start + CHUNK], queued, now)
+        wave = following
+    doorbell.ring(using, queued)
+
+
+def _one_wave(
+    using: str,
+    wave: list[UUID],
+    queued: list[tuple[UUID, str]],
+    now: datetime | None,
+) -> list[UUID]:
+    rows = list(
+        tasks(using)
+        .filter(pk__in=wave, status__in=sorted(FINAL))
+        .values_list("pk", "status", "name", "error", "parent_id", "counted")
+    )
+    upstream = {row[0]: _Upstream(*row[:4]) for row in rows}
+    found = list(
+        edges(using)
+        .filter(depends_on__in=list(upstream), met__isnull=True)
+        .values_list("pk", "task_id", "depends_on_id", "when")
+    )
+    ended = resolve(using, found, upstream, queued, now) if found else []
+
+    children: dict[UUID, list[_Upstream]] = defaultdict(list)
+    for row in rows:
+        if row[4] is not None and row[5]:
+            children[row[4]].append(upstream[row[0]])
+    for parent in sorted(children):
+        of_it = children[parent]
+        failed = next((c for c in of_it if c.status in FAILED), None)
+        reason = f"subtask {failed.describe()}" if failed else None
+        state = lifecycle.child_settled(using, parent, len(of_it), reason)
+        if (
+            state
+            and state[0] == Status.WAITING
+            and state[1] <= 0
+            and settle_parent(using, parent, now)
+        ):
+            ended.append(parent)
+    return ended
+
+
+def settle_parent(using: str, task_id: UUID, now: datetime | None = None) -> bool:
+    """Settle a WAITING task if no counted subtask is open; whether that was done."""
+    source = tasks(using).filter(pk=task_id).values_list("result_from").first()
+    result = None
+    if source and source[0]:
+        taken = tasks(using).filter(pk=source[0]).values_list("result").first()
+        result = (taken and taken[0]) or codec.Encoded("null")
+    return lifecycle.settle(using, task_id, result, now) is not None
+
+
+def waiting(using: str, task_id: UUID, now: datetime | None = None) -> None:
+    """Look once more at a task that has just become WAITING.
+
+    Its last subtask may have settled between the statement that looked and its
+    commit, and would then have found it RUNNING.
+    """
+    if settle_parent(using, task_id, now):
+        settled(using, [task_id], now)
+
+
+def resolve(
+    using: str,
+    found: list[tuple[int, UUID, UUID, str]],
+    upstream: dict[UUID, _Upstream],
+    queued: list[tuple[UUID, str]],
+    now: datetime | None = None,
+) -> list[UUID]:
+    """Resolve edges (id, task, depends_on, when) whose upstream has settled.
+
+    Adds what may start to `queued`; returns what ended because of it.
+    """
+    met, unmet = [], []
+    for edge in found:
+        (met if _comes_true(edge[3], upstream[edge[2]]) else unmet).append(edge)
+    with transaction.atomic(using=using):
+        # Writing first: SQLite refuses a write in a transaction that began by reading.
+        fresh = {row[0]: row[1] for row in _mark(using, met, True)}
+        _mark(using, unmet, False)
+        ended = [e[1] for e in unmet if _end(using, e, upstream[e[2]], now)]
+        by_count: dict[int, list[UUID]] = defaultdict(list)
+        for task_id, count in Counter(fresh.values()).items():
+            by_count[count].append(task_id)
+        dependants = sorted(set(fresh.values()))
+        # In ascending order, or two of us lock the same rows crosswise.
+        list(
+            tasks(using)
+            .filter(pk__in=dependants)
+            .order_by("pk")
+            .select_for_update()
+            .values_list("pk")
+        )
+        ready: list[UUID] = []
+        for count, ids in by_count.items():
+            changed = update_returning(
+                tasks(using).filter(pk__in=ids, status=Status.PENDING),
+                ("open_edges",),
+                open_edges=F("open_edges") - count,
+            )
+            ready += [row[0] for row in changed if row[1] <= 0]
+        moved = lifecycle.queue(using, ready, now) if ready else []
+    queued += moved
+    return ended
+
+
+def _comes_true(when: str, upstream: _Upstream) -> bool:
+    if when == EdgeRow.WHEN_SETTLED:
+        return True
+    succeeded = upstream.status in SUCCEEDED
+    return succeeded if when == EdgeRow.WHEN_COMPLETE else not succeeded
+
+
+def _mark(
+    using: str, found: list[tuple[int, UUID, UUID, str]], met: bool
+) -> list[tuple[Any, ...]]:
+    if not found:
+        return []
+    ids = [edge[0] for edge in found]
+    return update_returning(
+        edges(using).filter(pk__in=ids, met__isnull=True), ("task",), met=met
+    )
+
+
+def _end(
+    using: str,
+    edge: tuple[int, UUID, UUID, str],
+    upstream: _Upstream,
+    now: datetime | None,
+) -> bool:
+    if edge[3] == EdgeRow.WHEN_FAILED:
+        return lifecycle.skip(using, edge[1], now)
+    return lifecycle.block(using, edge[1], f"predecessor {upstream.describe()}", now)
+
+
+def look(using: str, ids: Iterable[UUID], now: datetime | None = None) -> None:
+    """Look at what these tasks depend on, in case it had settled before they came."""
+    for task_id in ids:
+        open_edges = edges(using).filter(task=task_id, met__isnull=True)
+        resolve_settled(using, open_edges, now)
+
+
+def resolve_settled(
+    using: str, open_edges: Any, now: datetime | None = None, limit: int = CHUNK
+) -> int:
+    """Resolve those of `open_edges` whose upstream has settled or is gone."""
+    resolved = 0
+    while True:
+        found = list(
+            open_edges.exclude(depends_on__in=tasks(using).exclude(status__in=FINAL))
+            .order_by("pk")
+            .values_list("pk", "task_id", "depends_on_id", "when")[:limit]
+        )
+        if not found:
+            return resolved
+        rows = (
+            tasks(using)
+            .filter(pk__in={edge[2] for edge in found})
+            .values_list("pk", "status", "name", "error")
+        )
+        upstream = {row[0]: _Upstream(*row) for row in rows}
+        for edge in found:
+            upstream.setdefault(edge[2], _Upstream(edge[2], None))
+        queued: list[tuple[UUID, str]] = []
+        ended = resolve(using, found, upstream, queued, now)
+        resolved += len(found)
+        doorbell.ring(using, queued)
+        settled(using, ended, now)
+        if len(found) < limit:
+            return resolved

@@ -1,0 +1,62 @@
+"""Many calls of one task, in one round trip per thousand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from django.db import transaction
+
+from .calls import Call
+from .enqueue import Plan
+from .registry import Definition
+
+if TYPE_CHECKING:
+    from .models import Task
+
+
+class Handles(Sequence["Task"]):
+    """The tasks of ``delay_many``, each made when it is looked at."""
+
+    def __init__(self, plan: Plan, drafts: list[Any]) -> None:
+        self._plan = plan
+        self._drafts = drafts
+
+    def __len__(self) -> int:
+        return len(self._drafts)
+
+    @overload
+    def __getitem__(self, index: int) -> Task: ...
+    @overload
+    def __getitem__(self, index: slice) -> Handles: ...
+    def __getitem__(self, index: int | slice) -> Task | Handles:
+        if isinstance(index, slice):
+            return Handles(self._plan, self._drafts[index])
+        return self._plan.handle(self._drafts[index])
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} tasks>"
+
+
+def record_many(
+    using: str,
+    definition: Definition,
+    arguments: Iterable[Sequence[Any]],
+    changes: dict[str, Any],
+) -> Handles:
+    """Record a call for each tuple of arguments: all of them, or none.
+
+    Raises TypeError, naming the number of the call, for arguments that don't fit.
+    """
+    plan = Plan(using)
+    drafts = []
+    for number, args in enumerate(arguments):
+        if not isinstance(args, (tuple, list)):
+            raise TypeError(
+                f"{definition.name}.delay_many: call {number} is {args!r}, but must be "
+                "a tuple of arguments"
+            )
+        drafts.append(plan.add(Call(definition, tuple(args), {}, changes)))
+    with transaction.atomic(using=using):
+        plan.record()
+    return Handles(plan, drafts)

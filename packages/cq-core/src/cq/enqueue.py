@@ -1,0 +1,392 @@
+"""Records tasks: rows and edges of a whole workflow in the caller's transaction.
+
+A :class:`Plan` gathers drafts first and writes them together, so a group of ten
+thousand costs ten INSERTs, and a refusal anywhere leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.utils import timezone
+
+from . import advance, codec, cycles, doorbell, lifecycle
+from .calls import (
+    CHAIN,
+    GROUP,
+    AnyCall,
+    Call,
+    ChainCall,
+    GroupCall,
+    encoded,
+    row_options,
+)
+from .conf import conf
+from .errors import AlreadySettled, DepthError, LeaseLost, UniqueBusy
+from .ids import uuid7
+from .inserts import Draft, handle, insert, insert_unique
+from .options import check_queue
+from .rows import EdgeRow, edges, task_model, tasks
+from .runs import current_run
+from .status import Status
+
+if TYPE_CHECKING:
+    from .models import Edge, Task
+
+CHUNK = 1000
+_UNIQUE_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a tree a task is put: under `parent`, or at the top."""
+
+    parent: UUID | None = None
+    root: UUID | None = None
+    depth: int = 0
+
+    @classmethod
+    def under(cls, parent: Any) -> Place:
+        """Under a task, or a draft of one."""
+        return cls(parent.id, parent.root_id, parent.depth + 1)
+
+    @classmethod
+    def beside(cls, task: Task) -> Place:
+        """Under the parent of `task`."""
+        if task.parent_id is None:
+            return cls()
+        return cls(task.parent_id, task.root_id, task.depth)
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """What a task follows: `task`, once it has settled as `when` says."""
+
+    task: Any
+    when: str = EdgeRow.WHEN_COMPLETE
+
+
+@dataclass(eq=False)
+class Plan:
+    """Tasks to be recorded together."""
+
+    using: str
+    place: Place = field(default_factory=Place)
+    drafts: list[Draft] = field(default_factory=list)
+    edges: list[tuple[UUID, UUID, int | None, str]] = field(default_factory=list)
+    #: Drafts that depend on what was recorded before, and may have settled.
+    looks: list[UUID] = field(default_factory=list)
+    #: Live tasks that unique calls stand for; by the id of the draft not written.
+    standing_for: dict[UUID, UUID] = field(default_factory=dict)
+    #: How many of the drafts are directly under `place.parent`.
+    children: int = 0
+
+    # --- gathering --------------------------------------------------------------------
+
+    def add(
+        self,
+        call: AnyCall,
+        place: Place | None = None,
+        after: Sequence[After] = (),
+        previous: Any = None,
+    ) -> Draft:
+        """Add a call, and what it is made of; return the draft that stands for it."""
+        if place is None:
+            place = self.place
+            self.children += place.parent is not None
+        if isinstance(call, Call):
+            if previous is not None:
+                call = call.after(previous)
+            else:
+                call.definition.check_arguments(call.args, call.kwargs)
+        if isinstance(call, GroupCall):
+            return self._group(call, place, after, previous)
+        if isinstance(call, ChainCall):
+            return self._chain(call, place, after, previous)
+        return self._call(call, place, after, previous)
+
+    def _call(
+        self, call: Call, place: Place, after: Sequence[After], previous: Any
+    ) -> Draft:
+        options = call.options
+        check_queue(options.queue)
+        if place.depth > conf.MAX_TREE_DEPTH:
+            raise DepthError(
+                f"{call.definition.name} would be {place.depth} levels below the "
+                f"top-level task; CQ_MAX_TREE_DEPTH is {conf.MAX_TREE_DEPTH}"
+            )
+        args, kwargs, handles = encoded(call.args, call.kwargs)
+        task_id = uuid7()
+        ttl = conf.RESULT_TTL if options.result_ttl is None else options.result_ttl
+        draft = Draft(
+            id=task_id,
+            name=call.definition.name,
+            args=args,
+            kwargs=kwargs,
+            queue=options.queue,
+            priority=options.priority,
+            status=Status.QUEUED,
+            parent_id=place.parent,
+            root_id=place.root or task_id,
+            depth=place.depth,
+            rerun_lost=options.reruns_when_lost,
+            run_after=options.run_after,
+            expires=options.expires,
+            previous_id=previous.id if previous is not None else None,
+            unique_key=call.unique_key() if options.unique else None,
+            result_ttl=ttl,
+            options=row_options(call),
+        )
+        if draft.unique_key:
+            draft.options = {**(draft.options or {}), "unique": draft.unique_key}
+        self._link(draft, handles, after)
+        if _is_later(options.run_after):
+            draft.status = Status.PENDING
+        self.drafts.append(draft)
+        return draft
+
+    def _link(
+        self, draft: Draft, handles: list[codec.Handle], after: Sequence[After]
+    ) -> None:
+        """Add the edges of a draft; a handle among the arguments is one."""
+        when = {link.task.id: link.when for link in after}
+        injected = set()
+        upstream: list[Any] = []
+        for position, handle in enumerate(handles):
+            if not isinstance(handle, (Draft, task_model())):
+                raise codec.CodecError(
+                    f"{draft.name}: {handle!r} is the handle of a serial run and has "
+                    "no row to depend on; pass its .result"
+                )
+            injected.add(handle.id)
+            upstream.append(handle)
+            self._edge(
+                draft, handle, position, when.get(handle.id, EdgeRow.WHEN_COMPLETE)
+            )
+        for link in after:
+            if link.task.id not in injected:
+                upstream.append(link.task)
+                self._edge(draft, link.task, None, link.when)
+        if not upstream:
+            return
+        draft.status = Status.PENDING
+        outside = [u for u in upstream if not isinstance(u, Draft)]
+        if outside:
+            self.looks.append(draft.id)
+            foreign = {u.id for u in outside if u.parent_id != draft.parent_id}
+            if draft.parent_id is not None and foreign:
+                cycles.check(self.using, draft.parent_id, foreign, draft.name)
+
+    def _edge(self, draft: Draft, upstream: Any, position: int | None, when: str) -> None:
+        draft.open_edges += 1
+        self.edges.append((draft.id, upstream.id, position, when))
+
+    def _container(
+        self, name: str, place: Place, previous: Any, ttl: float | None = None
+    ) -> Draft:
+        task_id = uuid7()
+        container = Draft(
+            id=task_id,
+            name=name,
+            args="[]",
+            kwargs="{}",
+            queue="default",
+            priority=0,
+            status=Status.WAITING,
+            parent_id=place.parent,
+            root_id=place.root or task_id,
+            depth=place.depth,
+            previous_id=previous.id if previous is not None else None,
+            result_ttl=conf.RESULT_TTL if ttl is None else ttl,
+        )
+        self.drafts.append(container)
+        return container
+
+    def _group(
+        self, call: GroupCall, place: Place, after: Sequence[After], previous: Any
+    ) -> Draft:
+        group = self._container(GROUP, place, previous)
+        group.result = codec.group_marker(group.id)
+        group.open_children = len(call.members)
+        under = Place.under(group)
+        for member in call.members:
+            self.add(member, under, after, previous)
+        if not call.members:
+            # Nothing will settle it, so it runs: cq.group returns the empty list.
+            group.status = Status.QUEUED
+            group.result = None
+            self._link(group, [], after)
+        return group
+
+    def _chain(
+        self, call: ChainCall, place: Place, after: Sequence[After], previous: Any
+    ) -> Draft:
+        chain = self._container(CHAIN, place, previous)
+        chain.open_children = len(call.steps)
+        under = Place.under(chain)
+        last: Any = previous
+        for number, step in enumerate(call.steps):
+            links = after if number == 0 else [After(last)]
+            last = self.add(step, under, links, last)
+        chain.result_from = last.id
+        return chain
+
+    # --- writing ----------------------------------------------------------------------
+
+    def record(self) -> None:
+        """Write everything, and ring once it is committed.
+
+        Raises AlreadySettled when the parent has settled, LeaseLost when it is the
+        running task itself and its claim was given away, UniqueBusy when a unique key
+        is held by a transaction that doesn't end.
+        """
+        using = self.using
+        if using != DEFAULT_DB_ALIAS and not connections[using].in_atomic_block:
+            site = connections[DEFAULT_DB_ALIAS]
+            if site.in_atomic_block:
+                # The two databases cannot commit together; not before is the best.
+                transaction.on_commit(self._write_all)
+                return
+        self._write_all()
+
+    def _write_all(self) -> None:
+        if len(self.drafts) == 1 and not self.edges and self.place.parent is None:
+            self._write_tasks()
+        else:
+            with transaction.atomic(using=self.using):
+                self._write_tasks()
+                self._write_edges()
+                self._claim_parent()
+        self._announce()
+
+    def _write_tasks(self) -> None:
+        plain = [d for d in self.drafts if d.unique_key is None]
+        for start in range(0, len(plain), CHUNK):
+            insert(self.using, plain[start : start + CHUNK])
+        for draft in self.drafts:
+            if draft.unique_key is not None:
+                self._write_unique(draft)
+
+    def _write_unique(self, draft: Draft) -> None:
+        for _ in range(_UNIQUE_TRIES):
+            if insert_unique(self.using, draft):
+                return
+            live = tasks(self.using).filter(unique_key=draft.unique_key)
+            found = live.values_list("pk", flat=True).first()
+            if found is None:
+                continue  # it settled in between
+            if draft.parent_id is None:
+                self.standing_for[draft.id] = found
+                self.drafts.remove(draft)
+                self.edges = [e for e in self.edges if e[0] != draft.id]
+            else:
+                self._take_result_of(draft, found)
+            return
+        raise UniqueBusy(
+            f"{draft.name}: unique key {draft.unique_key!r} changed hands "
+            f"{_UNIQUE_TRIES} times while it was asked for; try again"
+        )
+
+    def _take_result_of(self, draft: Draft, live: UUID) -> None:
+        """Make a draft one that waits for the live task and takes over its result."""
+        assert draft.parent_id is not None
+        cycles.check(self.using, draft.parent_id, {live}, draft.name)
+        self.edges = [e for e in self.edges if e[0] != draft.id]
+        draft.unique_key = None
+        draft.args, draft.kwargs = '[{"$":"task","v":0}]', "{}"
+        draft.options = {**(draft.options or {}), "takes_result": True}
+        draft.open_edges, draft.status = 1, Status.PENDING
+        self.edges.append((draft.id, live, 0, EdgeRow.WHEN_COMPLETE))
+        self.looks.append(draft.id)
+        insert(self.using, [draft])
+
+    def _write_edges(self) -> None:
+        if not self.edges:
+            return
+        model: type[Edge] = edges(self.using).model
+        edges(self.using).bulk_create(
+            [
+                model(task_id=t, depends_on_id=u, position=p, when=w)
+                for t, u, p, w in self.edges
+            ],
+            batch_size=CHUNK,
+        )
+
+    def _claim_parent(self) -> None:
+        """Count the new subtasks of the parent, which must still be open."""
+        parent = self.place.parent
+        if parent is None or not self.children:
+            return
+        run = current_run()
+        if run is not None and run.task.pk == parent:
+            # Its own row is left alone while it runs: a lock on it would make a
+            # revocation wait for the end of an atomic task.
+            if not run.atomic:
+                held = tasks(self.using).filter(
+                    pk=parent, fence=run.claim.fence, worker=run.claim.worker
+                )
+                if not list(held.select_for_update(no_key=_no_key(self.using)).values_list("pk")):
+                    raise LeaseLost(
+                        f"{run.task.name} {parent} was taken away from this run; "
+                        "nothing can be added under it"
+                    )
+            run.children += self.children
+            run.made.update(draft.id for draft in self.drafts)
+        elif not lifecycle.add_children(self.using, parent, self.children):
+            raise AlreadySettled(
+                f"task {parent} has settled; nothing can be added under it any more"
+            )
+
+    def _announce(self) -> None:
+        ready = [(d.id, d.queue) for d in self.drafts if d.status == Status.QUEUED]
+        if conf.SERIAL:
+            _announce(self.using, ready, self.looks)
+        elif ready or self.looks:
+            transaction.on_commit(
+                partial(_announce, self.using, ready, self.looks),
+                using=self.using,
+                robust=True,
+            )
+
+    # --- handles ----------------------------------------------------------------------
+
+    def handle(self, draft: Draft) -> Task:
+        """Return the task that a draft became, or the live one it stands for."""
+        live = self.standing_for.get(draft.id)
+        if live is not None:
+            task = tasks(self.using).get(pk=live)
+            task.created = False
+            return task
+        return handle(self.using, draft)
+
+
+def _no_key(using: str) -> bool:
+    return connections[using].features.has_select_for_no_key_update
+
+
+def _announce(using: str, ready: list[tuple[UUID, str]], looks: list[UUID]) -> None:
+    doorbell.ring(using, ready)
+    if looks:
+        advance.look(using, looks)
+
+
+def _is_later(run_after: datetime | timedelta | None) -> bool:
+    if isinstance(run_after, timedelta):
+        return run_after > timedelta()
+    return run_after is not None and run_after > timezone.now()
+
+
+def record(
+    using: str, call: AnyCall, place: Place | None = None, after: Sequence[After] = ()
+) -> Task:
+    """Record one call, with what it is made of; return its handle."""
+    plan = Plan(using, place or Place())
+    draft = plan.add(call, after=after, previous=after[0].task if after else None)
+    plan.record()
+    return plan.handle(draft)

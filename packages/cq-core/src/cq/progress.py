@@ -1,0 +1,73 @@
+"""How far a task is: what it says itself, and the sum over its subtasks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db.models import Case, Count, F, FloatField, Sum, Value, When
+from django.db.models.functions import Coalesce
+
+from .rows import tasks
+from .status import FINAL
+from .text import storable
+
+if TYPE_CHECKING:
+    from .models import Task
+
+
+class Progress(NamedTuple):
+    """How far a task is. `total` is None when nobody has said."""
+
+    done: float
+    total: float | None
+    message: str = ""
+
+    @property
+    def fraction(self) -> float | None:
+        """Between 0 and 1; None when the total is not known."""
+        if not self.total:
+            return None
+        return min(1.0, max(0.0, self.done / self.total))
+
+
+def progress(done: float, total: float | None, message: str) -> Progress:
+    """Return checked values; raises ValueError for what is no amount."""
+    for name, value in (("done", done), ("total", total)):
+        if value is None and name == "total":
+            continue
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < 0:  # type: ignore[arg-type]
+            raise ValueError(f"{name} is {value!r}, but must be a number, 0 or more")
+    return Progress(done, total, storable(str(message)[:200], 200)[:200])
+
+
+def tree_progress(task: Task) -> Progress:
+    """Return a task's own progress plus that of what is below it, in one query.
+
+    A subtask counts as its own total, or as one; of a top-level task all
+    descendants count, of any other its direct subtasks.
+    """
+    using = task._using
+    below = tasks(using).filter(counted=True)
+    if task.root_id == task.pk:
+        below = below.filter(root=task.pk, parent__isnull=False)
+    else:
+        below = below.filter(parent=task.pk)
+    total = Coalesce(F("progress_total"), Value(1.0), output_field=FloatField())
+    done = Case(
+        When(status__in=sorted(FINAL), then=total),
+        default=Coalesce(
+            F("progress_done"), Value(0.0), output_field=FloatField()
+        ),
+        output_field=FloatField(),
+    )
+    sums = below.aggregate(done=Sum(done), total=Sum(total), count=Count("pk"))
+    own_done, own_total = task.progress_done or 0.0, task.progress_total
+    if not sums["count"]:
+        return Progress(own_done, own_total, task.progress_message)
+    return Progress(
+        own_done + sums["done"],
+        (own_total or 0.0) + sums["total"],
+        task.progress_message,
+    )

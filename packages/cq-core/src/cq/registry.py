@@ -1,0 +1,121 @@
+"""The tasks this process knows. A row runs only what is registered under its name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import UnknownTask
+from .options import LONGEST_NAME, Options
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Definition:
+    """A registered function with its options."""
+
+    name: str
+    function: Callable[..., Any]
+    options: Options
+    #: Of the function without its first argument, `cqt`.
+    signature: inspect.Signature
+    is_async: bool
+    #: Whether the function takes anything at all beyond any doubt.
+    accepts_anything: bool
+
+    def check_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise TypeError, naming the task, when the arguments don't fit."""
+        if self.accepts_anything:
+            return
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}{self.signature}: {error}") from None
+
+    def takes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Tell whether the arguments fit."""
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError:
+            return False
+        return True
+
+
+_definitions: dict[str, Definition] = {}
+
+
+def define(name: str, function: Callable[..., Any], options: Options) -> Definition:
+    """Register `function` under `name`.
+
+    Raises ValueError when the name is taken by another function, or too long, and
+    TypeError when the function has no first argument for its run.
+    """
+    if not 0 < len(name) <= LONGEST_NAME:
+        raise ValueError(
+            f"task name {name!r} has {len(name)} characters, but must have "
+            f"1 to {LONGEST_NAME}"
+        )
+    known = _definitions.get(name)
+    if known is not None and not _same(known.function, function):
+        raise ValueError(
+            f"task name {name!r} is taken by {_where(known.function)}; give "
+            f"{_where(function)} another by @task(name=...)"
+        )
+    signature, accepts_anything = _without_run(name, function)
+    definition = Definition(
+        name=name,
+        function=function,
+        options=options,
+        signature=signature,
+        is_async=inspect.iscoroutinefunction(function),
+        accepts_anything=accepts_anything,
+    )
+    _definitions[name] = definition
+    return definition
+
+
+def get(name: str) -> Definition:
+    """Return what is registered under `name`; raises UnknownTask."""
+    try:
+        return _definitions[name]
+    except KeyError:
+        raise UnknownTask(
+            f"no task named {name!r} is registered here; is its module a tasks.py of "
+            "an installed app, or imported by one?"
+        ) from None
+
+
+def names(*, builtin: bool = False) -> list[str]:
+    """Return the registered names, sorted; cq's own only when asked for."""
+    return sorted(n for n in _definitions if builtin or not n.startswith("cq."))
+
+
+def _same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    # A module loaded twice (reload, autoreload) defines the same function again.
+    return _where(one) == _where(other)
+
+
+def _where(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def _without_run(
+    name: str, function: Callable[..., Any]
+) -> tuple[inspect.Signature, bool]:
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())
+    kinds = [p.kind for p in parameters]
+    if kinds == [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD]:
+        return signature, True
+    if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
+        return signature, False
+    if not parameters or parameters[0].kind not in (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    ):
+        raise TypeError(
+            f"task {name!r} needs a first argument for its run, as in "
+            f"def {function.__name__}(cqt, ...)"
+        )
+    return signature.replace(parameters=parameters[1:]), False

@@ -1,0 +1,98 @@
+"""Gives the tasks of dead workers back to the queue, or settles them as LOST."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from . import advance, doorbell, leases, lifecycle, revocation
+from .conf import conf
+from .lifecycle import Claim
+from .rows import tasks, workers
+from .status import Status
+
+logger = logging.getLogger("cq.rescue")
+
+BATCH = 500
+
+
+def rescue_dead(using: str, now: datetime | None = None) -> int:
+    """Rescue what dead workers were running; how many tasks."""
+    count = 0
+    for worker in leases.dead_workers(using, now):
+        rescued = rescue(
+            using,
+            worker.pk,
+            f"its worker {worker} was gone (last seen {worker.last_seen.isoformat()})",
+            now,
+        )
+        count += rescued
+        # Its row goes last: were we to die here, the next rescuer finds it again.
+        if not tasks(using).filter(worker=worker.pk).exists():
+            leases.forget(using, worker.pk)
+            logger.warning("Worker %s is gone; %d tasks rescued.", worker, rescued)
+    return count + _rescue_unknown(using, now)
+
+
+def _rescue_unknown(using: str, now: datetime | None) -> int:
+    """Rescue what runs under workers that have no row at all."""
+    known = Exists(workers(using).filter(pk=OuterRef("worker_id")))
+    ids = list(
+        tasks(using)
+        .filter(~known, worker__isnull=False)
+        .values_list("worker_id", flat=True)[:BATCH]
+    )
+    return sum(
+        rescue(using, worker, "its worker had no row in cq_workers", now)
+        for worker in set(ids)
+        if not leases.is_mine(worker)
+    )
+
+
+def rescue(
+    using: str,
+    worker: int,
+    reason: str,
+    now: datetime | None = None,
+    only: Iterable[UUID] | None = None,
+) -> int:
+    """Rescue the tasks of one worker (or `only` some of them); how many."""
+    held = tasks(using).filter(worker=worker)
+    if only is not None:
+        held = held.filter(pk__in=list(only))
+    count = 0
+    for task_id, fence, name, queue in list(
+        held.order_by("pk").values_list("pk", "fence", "name", "queue")
+    ):
+        status, ended = _rescue_one(using, Claim(task_id, fence, worker), reason, now)
+        if status is None:
+            continue
+        count += 1
+        logger.warning("%s %s is %s: %s.", name, task_id, status, reason)
+        if status == Status.QUEUED:
+            doorbell.ring(using, [(task_id, queue)])
+        else:
+            ended.append(task_id)
+        advance.settled(using, ended, now)
+    return count
+
+
+def _rescue_one(
+    using: str, claim: Claim, reason: str, now: datetime | None
+) -> tuple[Status | None, list[UUID]]:
+    with transaction.atomic(using=using):
+        status = lifecycle.rescue(
+            using, claim, conf.MAX_LOSSES, f"The outcome was not observed: {reason}.", now
+        )
+        if status is None:
+            return None, []
+        # What the lost attempt started beside itself goes before the next one starts.
+        ended = revocation.abandon_children(
+            using, claim.id, "The attempt that made it was lost.", now
+        )
+    return status, ended

@@ -1,0 +1,86 @@
+"""Withdraws tasks with everything below them, in a bounded number of queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connections, transaction
+
+from . import advance, lifecycle
+from .rows import tasks
+from .statements import uuid_param
+from .status import OPEN
+
+CHUNK = 1000
+REVOKED = "It was revoked."
+
+
+def revoke(
+    using: str, task_id: UUID, reason: str = REVOKED, now: datetime | None = None
+) -> bool:
+    """Revoke a task and what is open below it; whether the task itself was open.
+
+    Dependants follow as when any predecessor fails. The task goes first: a subtask
+    that settles now finds no parent to settle.
+    """
+    won = lifecycle.revoke(using, [task_id], reason, now)
+    revoked = won + _revoke_below(using, task_id, f"Task {task_id} was revoked.", now)
+    advance.settled(using, revoked, now)
+    return bool(won)
+
+
+def abandon_children(
+    using: str, task_id: UUID, reason: str, now: datetime | None = None
+) -> list[UUID]:
+    """Revoke the open subtasks of an attempt that is over, and count none of it again.
+
+    Those that are COMPLETE stay readable. Returns the ids that still need
+    :func:`cq.advance.settled`, after the caller's commit.
+    """
+    revoked = _revoke_below(using, task_id, reason, now)
+    tasks(using).filter(parent=task_id, counted=True).update(counted=False)
+    return revoked
+
+
+def _revoke_below(
+    using: str, task_id: UUID, reason: str, now: datetime | None
+) -> list[UUID]:
+    revoked: list[UUID] = []
+    while True:
+        ids = open_below(using, task_id)
+        if not ids:
+            return revoked
+        won: list[UUID] = []
+        for start in range(0, len(ids), CHUNK):
+            with transaction.atomic(using=using):
+                won += lifecycle.revoke(using, ids[start : start + CHUNK], reason, now)
+        revoked += won
+        if not won:
+            return revoked
+
+
+def open_below(using: str, task_id: UUID) -> list[UUID]:
+    """Return the open descendants of a task, in the order they were made."""
+    connection = connections[using]
+    open_ = ", ".join(f"'{status}'" for status in sorted(OPEN))
+    sql = (
+        "WITH RECURSIVE below(id) AS ("
+        "SELECT id FROM cq_tasks WHERE parent_id = %s UNION "
+        "SELECT t.id FROM cq_tasks t JOIN below ON t.parent_id = below.id) "
+        "SELECT t.id FROM cq_tasks t JOIN below ON t.id = below.id "
+        f"WHERE t.status IN ({open_}) ORDER BY t.id"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [uuid_param(connection, task_id)])
+        return [_uuid(row[0]) for row in cursor.fetchall()]
+
+
+def _uuid(value: UUID | str) -> UUID:
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def revoke_all(using: str, ids: Iterable[UUID], reason: str = REVOKED) -> int:
+    """Revoke several tasks; how many of them were open."""
+    return sum(revoke(using, task_id, reason) for task_id in ids)

@@ -1,0 +1,55 @@
+"""Which run of a task the present code belongs to, if any."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .lifecycle import Claim
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from .logs import LogBuffer
+    from .models import Task
+
+
+@dataclass(eq=False)
+class Run:
+    """One attempt at a claimed task, while its function runs."""
+
+    task: Task
+    claim: Claim
+    using: str
+    #: Inside the transaction that completes it.
+    atomic: bool
+    log: LogBuffer
+    #: Subtasks made by this run; a hint, see `open_children`.
+    children: int = 0
+    #: Ids of what this run has made: nothing of it can have begun before the commit.
+    made: set[UUID] = field(default_factory=set)
+    #: Set, with the reason, once the claim is known to be given away.
+    ended: str | None = None
+
+
+#: A :class:`Run`, or a serial run (:mod:`cq.serial`), or None outside any task.
+current: ContextVar[Any] = ContextVar("cq_current_run", default=None)
+
+
+def current_run() -> Run | None:
+    """Return the run of a recorded task that this code belongs to."""
+    run = current.get()
+    return run if isinstance(run, Run) else None
+
+
+@contextlib.contextmanager
+def entered(run: Any) -> Iterator[None]:
+    """Make `run` the current one."""
+    token = current.set(run)
+    try:
+        yield
+    finally:
+        current.reset(token)

@@ -1,0 +1,110 @@
+"""The words for where a task stands, and who may move it from one to another.
+
+Nobody else writes a tuple of statuses: the sets and :data:`TRANSITIONS` are used by
+:mod:`cq.lifecycle`, which makes the moves, by the tests, and by the documentation.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Status(models.TextChoices):
+    """Where a task stands; each member says who leaves it and how."""
+
+    #: Recorded. Left by its last predecessor, the clock, revoke, or expiry.
+    PENDING = "PENDING", _("pending")
+    #: Any worker may claim it. Left by a claim, revoke, or expiry.
+    QUEUED = "QUEUED", _("queued")
+    #: Claimed, under a lease. Left by its worker, the rescuer, or revoke.
+    RUNNING = "RUNNING", _("running")
+    #: An attempt failed, the next waits for its time. Left by the clock or revoke.
+    RETRY = "RETRY", _("waiting to retry")
+    #: Its own function has ended, subtasks are open. Left by the last or revoke.
+    WAITING = "WAITING", _("waiting for subtasks")
+    #: Function and all subtasks succeeded. Final.
+    COMPLETE = "COMPLETE", _("complete")
+    #: Its own function raised and its retries are spent. Final but for retry().
+    FAILURE = "FAILURE", _("failed")
+    #: A subtask or a predecessor did not succeed. Final but for retry().
+    INCOMPLETE = "INCOMPLETE", _("incomplete")
+    #: The worker vanished; the outcome was not observed. Final but for retry().
+    LOST = "LOST", _("lost")
+    #: Withdrawn by a person or a program. Final but for retry().
+    REVOKED = "REVOKED", _("revoked")
+    #: Not started in time. Final but for retry().
+    EXPIRED = "EXPIRED", _("expired")
+    #: Its ``when`` can no longer come true; counts as success. Final.
+    SKIPPED = "SKIPPED", _("skipped")
+
+
+OPEN = frozenset(
+    {Status.PENDING, Status.QUEUED, Status.RUNNING, Status.RETRY, Status.WAITING}
+)
+FINAL = frozenset(Status) - OPEN
+SUCCEEDED = frozenset({Status.COMPLETE, Status.SKIPPED})
+FAILED = FINAL - SUCCEEDED
+#: Statuses that ``retry()`` starts from; a skipped task never had a reason to run.
+RETRYABLE = FINAL - {Status.SKIPPED}
+
+
+class Transition(NamedTuple):
+    """One verb of :mod:`cq.lifecycle`: from where to where, and who does it."""
+
+    verb: str
+    sources: frozenset[Status]
+    targets: frozenset[Status]
+    by: str
+
+
+def _t(verb: str, sources: object, targets: object, by: str) -> Transition:
+    def as_set(value: object) -> frozenset[Status]:
+        return frozenset({value}) if isinstance(value, Status) else frozenset(value)  # type: ignore[call-overload, no-any-return]
+
+    return Transition(verb, as_set(sources), as_set(targets), by)
+
+
+TRANSITIONS: dict[str, Transition] = {
+    t.verb: t
+    for t in (
+        _t("queue", Status.PENDING, Status.QUEUED, "its last predecessor, the clock"),
+        _t("requeue", Status.RETRY, Status.QUEUED, "the clock"),
+        _t("claim", Status.QUEUED, Status.RUNNING, "a worker with a free slot"),
+        _t("hand_back", Status.RUNNING, Status.QUEUED, "a worker that is stopping"),
+        _t(
+            "complete",
+            Status.RUNNING,
+            {Status.COMPLETE, Status.INCOMPLETE, Status.WAITING},
+            "its worker, when the function returned",
+        ),
+        _t(
+            "fail",
+            Status.RUNNING,
+            {Status.FAILURE, Status.WAITING},
+            "its worker, when the function raised and no retry is left",
+        ),
+        _t("postpone", Status.RUNNING, Status.RETRY, "its worker, before a retry"),
+        _t("rescue", Status.RUNNING, Status.QUEUED, "the rescuer of a dead worker"),
+        _t("lose", Status.RUNNING, Status.LOST, "the rescuer of a dead worker"),
+        _t(
+            "settle",
+            Status.WAITING,
+            {Status.COMPLETE, Status.INCOMPLETE, Status.FAILURE},
+            "its last subtask",
+        ),
+        _t("block", Status.PENDING, Status.INCOMPLETE, "a predecessor that failed"),
+        _t("skip", Status.PENDING, Status.SKIPPED, "a predecessor, by `when`"),
+        _t("expire", {Status.PENDING, Status.QUEUED}, Status.EXPIRED, "the clock"),
+        _t("revoke", OPEN, Status.REVOKED, "a person or a program"),
+        _t("retry", RETRYABLE, Status.QUEUED, "a person or a program"),
+        _t(
+            "reopen",
+            {Status.INCOMPLETE, Status.SKIPPED},
+            Status.PENDING,
+            "the retry of a predecessor",
+        ),
+    )
+}

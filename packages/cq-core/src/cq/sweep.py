@@ -1,0 +1,163 @@
+"""Finds by looking at the rows what no doorbell announced; bounded work per pass."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+
+from . import advance, doorbell, lifecycle, rescue
+from .clock import Moment
+from .rows import edges, logs, tasks
+from .status import FINAL, OPEN, Status
+
+BATCH = 1000
+
+
+def due(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
+    """Queue what has come to its time, and expire what did not start in time."""
+    late = lifecycle.expire(using, limit, now)
+    advance.settled(using, late, now)
+    moved = lifecycle.queue_due(using, limit, now)
+    doorbell.ring(using, moved)
+    return len(late) + len(moved)
+
+
+def sweep(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
+    """Do everything that has been missed; how many tasks were brought forward."""
+    count = rescue.rescue_dead(using, now)
+    count += due(using, now, limit)
+    count += settle_forgotten(using, now, limit)
+    count += resolve_forgotten(using, now, limit)
+    count += queue_forgotten(using, now, limit)
+    return count + prune(using, now, limit)
+
+
+def settle_forgotten(
+    using: str, now: datetime | None = None, limit: int = BATCH
+) -> int:
+    """Settle WAITING tasks whose last subtask told nobody, or was deleted."""
+    open_child = tasks(using).filter(
+        parent=OuterRef("pk"), counted=True, status__in=sorted(OPEN)
+    )
+    stuck = (
+        tasks(using)
+        .filter(~Exists(open_child), status=Status.WAITING)
+        .values_list("pk", flat=True)[:limit]
+    )
+    moved = [pk for pk in list(stuck) if _settle(using, pk, now)]
+    advance.settled(using, moved, now)
+    return len(moved)
+
+
+def _settle(using: str, task_id: UUID, now: datetime | None) -> bool:
+    failed = (
+        tasks(using)
+        .filter(parent=task_id, counted=True, status__in=sorted(FINAL))
+        .exclude(status__in=[Status.COMPLETE, Status.SKIPPED])
+        .values_list("name", "pk", "status", "error")
+        .first()
+    )
+    if failed:
+        # The child that was not heard of may be the one that failed.
+        name, pk, status, error = failed
+        reason = f"subtask {name} {pk} is {status}: {error}"
+        lifecycle.child_settled(using, task_id, 0, reason)
+    return advance.settle_parent(using, task_id, now)
+
+
+def resolve_forgotten(
+    using: str, now: datetime | None = None, limit: int = BATCH
+) -> int:
+    """Resolve edges whose upstream settled, or was deleted, unheard."""
+    return advance.resolve_settled(
+        using, edges(using).filter(met__isnull=True), now, limit
+    )
+
+
+def queue_forgotten(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
+    """Queue PENDING tasks that wait for nothing any more."""
+    open_edge = edges(using).filter(task=OuterRef("pk"), met__isnull=True)
+    ids = (
+        tasks(using)
+        .filter(
+            ~Exists(open_edge),
+            Q(run_after__isnull=True) | Q(run_after__lte=Moment(now)),
+            status=Status.PENDING,
+        )
+        .values_list("pk", flat=True)[:limit]
+    )
+    moved = lifecycle.queue(using, list(ids), now)
+    doorbell.ring(using, moved)
+    return len(moved)
+
+
+# --- time to live ---------------------------------------------------------------------
+
+
+def prune(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
+    """Delete whole trees whose root settled longer than its `result_ttl` ago.
+
+    A tree that something open still depends on is kept. At most about `limit` rows.
+    """
+    deleted = 0
+    for ttl in _ttls(using):
+        over = Moment(now, -timedelta(seconds=ttl))
+        needed = edges(using).filter(
+            depends_on__root=OuterRef("pk"), task__status__in=sorted(OPEN)
+        )
+        roots = list(
+            tasks(using)
+            .filter(
+                ~Exists(needed), result_ttl=ttl, parent__isnull=True, finished__lt=over
+            )
+            .order_by("finished")
+            .values_list("pk", flat=True)[:limit]
+        )
+        for root in roots:
+            if deleted >= limit:
+                return deleted
+            deleted += _delete_tree(using, root, limit)
+    return deleted
+
+
+def _ttls(using: str) -> list[float]:
+    """The different times to live in the table, found without reading all of it."""
+    kept = tasks(using).filter(
+        parent__isnull=True, result_ttl__isnull=False, finished__isnull=False
+    )
+    found: list[float] = []
+    while True:
+        more = kept.filter(result_ttl__gt=found[-1]) if found else kept
+        ttl = more.order_by("result_ttl").values_list("result_ttl", flat=True).first()
+        if ttl is None:
+            return found
+        found.append(ttl)
+
+
+def _delete_tree(using: str, root: UUID, limit: int) -> int:
+    """Delete below a root in batches, then the root, which is what is looked for."""
+    deleted = 0
+    while True:
+        below = list(
+            tasks(using)
+            .filter(root=root, parent__isnull=False)
+            .order_by("-pk")
+            .values_list("pk", flat=True)[:limit]
+        )
+        last = len(below) < limit
+        ids = [*below, root] if last else below
+        with transaction.atomic(using=using):
+            edges(using).filter(Q(task__in=ids) | Q(depends_on__in=ids))._raw_delete(
+                using
+            )
+            if last:
+                logs(using).filter(root=root)._raw_delete(using)
+            tasks(using).filter(pk__in=ids)._raw_delete(using)
+        deleted += len(ids)
+        if last:
+            return deleted
+
+

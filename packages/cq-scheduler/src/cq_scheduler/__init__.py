@@ -1,0 +1,3 @@
+"""Repeating tasks for cq: cron lines, time zones, coalescing."""
+
+__version__ = "1.0.0"

@@ -1,0 +1,87 @@
+"""Daylight saving by the rule of Debian's cron.
+
+A line is *fixed* when neither its minute nor its hour begins with ``*``: it names
+moments of the day. Any other line follows the wall clock.
+
+==================  ==============================  ==========================
+the local time      a fixed line                    any other line
+==================  ==============================  ==========================
+is skipped          fires once, right after the     doesn't fire
+                    gap, however many it missed
+comes twice         fires the first time            fires both times
+is there once       fires                           fires
+==================  ==============================  ==========================
+
+Debian's cron takes a jump of three hours or more for a correction of the clock and
+makes up for nothing; here the day that Samoa skipped is a gap like the others.
+
+Nothing here knows about cron: a line is a function that gives the first of its
+wall-clock times (naive, whole minutes) strictly after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, tzinfo
+
+Wall = Callable[[datetime], datetime]
+
+MINUTE = timedelta(minutes=1)
+
+
+def next_moment(wall: Wall, after: datetime, zone: tzinfo, *, fixed: bool) -> datetime:
+    """The first moment (UTC) strictly after ``after`` at which the line fires."""
+    local = after.astimezone(zone)
+    now = local.replace(second=0, microsecond=0, tzinfo=None, fold=0)
+    if fixed:
+        return _fixed(wall, now, zone, again=bool(local.fold))
+    return _floating(wall, now, zone, after)
+
+
+def _fixed(wall: Wall, now: datetime, zone: tzinfo, *, again: bool) -> datetime:
+    if again:
+        # What is left of the second pass has been, in the first one.
+        now = _edge_of_repeat(now, zone, MINUTE)
+    first, _ = _readings(_end_of_gap(wall(now), zone), zone)
+    return first
+
+
+def _floating(wall: Wall, now: datetime, zone: tzinfo, after: datetime) -> datetime:
+    time = wall(now)
+    first, second = _readings(now, zone)
+    if first < second and second > after and _readings(time, zone)[0] >= second:
+        # In a first pass with nothing left in it: the clock goes back before it
+        # comes to ``time``, and what has been is ahead again.
+        time = wall(_edge_of_repeat(now, zone, -MINUTE) - MINUTE)
+    while (end := _end_of_gap(time, zone)) != time:
+        time = wall(end - MINUTE)
+    first, second = _readings(time, zone)
+    return first if first > after else second
+
+
+def _readings(time: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
+    """A wall-clock time by the offset before and by the one after a change (PEP 495).
+
+    Equal if it is there once; in order if it comes twice; in reverse if it is skipped.
+    """
+    first = time.replace(tzinfo=zone).astimezone(UTC)
+    second = time.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    return first, second
+
+
+def _end_of_gap(time: datetime, zone: tzinfo) -> datetime:
+    """The first minute at or after ``time`` that exists."""
+    first, second = _readings(time, zone)
+    while first > second:
+        time += MINUTE
+        first, second = _readings(time, zone)
+    return time
+
+
+def _edge_of_repeat(time: datetime, zone: tzinfo, step: timedelta) -> datetime:
+    """The last, in steps, of the minutes that come twice together with ``time``."""
+    first, second = _readings(time + step, zone)
+    while first < second:
+        time += step
+        first, second = _readings(time + step, zone)
+    return time

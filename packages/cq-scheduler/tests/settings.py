@@ -1,0 +1,15 @@
+"""cq-scheduler with cq-core and nothing else."""
+
+import cq_backends
+
+SECRET_KEY = "only for tests"
+USE_TZ = True
+DATABASES = cq_backends.databases()
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "cq",
+    "cq_scheduler",
+]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
