@@ -13,6 +13,7 @@ import os
 import random
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -57,6 +58,14 @@ class Lease:
         self._lock_file: IO[bytes] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._beaten = time.monotonic()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nobody can have taken this process for dead: else claim nothing."""
+        if self._thread is None:
+            return True
+        return time.monotonic() - self._beaten < conf.LEASE / 2
 
     def register(self, now: datetime | None = None) -> None:
         """Write the row, or touch it where it is there."""
@@ -76,8 +85,12 @@ class Lease:
 
     def beat(self, now: datetime | None = None) -> bool:
         """Say that the process is alive; False when the row is gone."""
+        before = time.monotonic()
         row = workers(self.using).filter(pk=self.worker)
-        return bool(row.update(last_seen=Moment(now)))
+        alive = bool(row.update(last_seen=Moment(now)))
+        # The moment before it was sent: the answer may have taken its time.
+        self._beaten = before
+        return alive
 
     def close(self) -> None:
         """End the lease: nothing of it runs any more."""

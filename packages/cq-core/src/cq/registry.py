@@ -91,6 +91,15 @@ def names(*, builtin: bool = False) -> list[str]:
     return sorted(n for n in _definitions if builtin or not n.startswith("cq."))
 
 
+def coroutine_names() -> list[str]:
+    """Return the names of what runs on an event loop: ``async def``, not atomic."""
+    return [
+        name
+        for name, definition in list(_definitions.items())
+        if definition.is_async and not definition.options.atomic
+    ]
+
+
 def _same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
     # A module loaded twice (reload, autoreload) defines the same function again.
     return _where(one) == _where(other)

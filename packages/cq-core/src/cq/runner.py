@@ -43,13 +43,15 @@ class Completer(Protocol):
 
 def execute(
     task: Task, completer: Completer | None = None, now: datetime | None = None
-) -> None:
+) -> bool:
     """Run a task that was claimed, to its next status.
+
+    Returns whether the rest is left to `completer`, for which it was fit.
 
     The task's own exceptions end in its row. DatabaseError is raised when the row
     could not be written: the claim stands then, for the rescuer.
     """
-    Attempt(task, now).execute(completer)
+    return Attempt(task, now).execute(completer)
 
 
 class Attempt:
@@ -59,12 +61,16 @@ class Attempt:
         self.task = task
         self.now = now
         self.using = task._state.db or conf.DATABASE
-        self.connection = connections[self.using]
         assert task.worker_id is not None
         self.claim = Claim(task.pk, task.fence, task.worker_id)
         self.definition: registry.Definition | None = None
         self.options = Options()
         self.status: Status | None = None
+
+    @property
+    def connection(self) -> Any:
+        # Looked up each time: a coroutine's database work moves between threads.
+        return connections[self.using]
 
     # --- prepare ----------------------------------------------------------------------
 
@@ -114,13 +120,14 @@ class Attempt:
             return async_to_sync(self.definition.function)(self.task, *args, **kwargs)
         return self.definition.function(self.task, *args, **kwargs)
 
-    def execute(self, completer: Completer | None = None) -> None:
+    def execute(self, completer: Completer | None = None) -> bool:
         try:
             self.prepare()
         except Exception as error:
             self.enter()
             self.failed(error)
-            return
+            self.report()
+            return False
         run = self.enter()
         handed_over = False
         try:
@@ -138,12 +145,13 @@ class Attempt:
             self.task.bind(None)
         if not handed_over:
             self.report()
+        return handed_over
 
     def _run(self, completer: Completer | None) -> bool:
         """Call the function and record its result; whether a completer does the rest."""
         if not self.atomic:
             value = self.call()
-            if completer and not self.run.children and not _is_handle(value):
+            if completer and not self.run.children and not is_handle(value):
                 return self._hand_over(completer, value)
             with transaction.atomic(using=self.using):
                 self.succeed(value)
@@ -165,7 +173,7 @@ class Attempt:
                 using=self.using
             ):
                 value = self.call()
-                if completer and self._touched_nothing() and not _is_handle(value):
+                if completer and self._touched_nothing() and not is_handle(value):
                     result = self.encode(value)
                     handed_over = True
                 else:
@@ -219,7 +227,7 @@ class Attempt:
             )
         result: codec.Encoded | None = None
         source = None
-        if _is_handle(value):
+        if is_handle(value):
             source = adoption.adopt(self.run, value)
         else:
             result = self.encode(value)
@@ -368,7 +376,7 @@ def describe(error: BaseException) -> Failure:
     return Failure.of(text, name, trace)
 
 
-def _is_handle(value: Any) -> bool:
+def is_handle(value: Any) -> bool:
     return isinstance(value, task_model())
 
 

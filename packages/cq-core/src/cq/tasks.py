@@ -19,11 +19,9 @@ from typing import (
 
 from asgiref.sync import sync_to_async
 
-from . import calls, registry, serial
-from .bulk import Handles, record_many
+from . import calls, registry
 from .calls import AnyCall, Call, ChainCall, GroupCall
 from .conf import conf
-from .enqueue import record
 from .options import Options
 from .registry import Definition
 
@@ -67,11 +65,17 @@ class ChainSignature(_Launch, ChainCall):
     """Calls to be run one after the other, under one root."""
 
 
+# A module may define tasks before the apps are ready, when the tables can't be loaded
+# yet: so what works on rows is imported where it is used.
+
+
 def _launch(call: AnyCall) -> Task:
+    from . import enqueue, serial
+
     if serial.current_serial() is not None:
         # In a serial run everything is serial: the double offers the same calls.
         return cast("Task", serial.launch(call))
-    return record(conf.DATABASE, call)
+    return enqueue.record(conf.DATABASE, call)
 
 
 class Launcher(Generic[P, R]):
@@ -98,12 +102,14 @@ class Launcher(Generic[P, R]):
 
     def delay_many(self, arguments: Iterable[Sequence[Any]]) -> Sequence[Task]:
         """Record a call for each tuple of arguments, all or none of them."""
+        from . import bulk, serial
+
         if serial.current_serial() is not None:
             return [
                 _launch(Call(self.definition, tuple(args), {}, self.changes))
                 for args in arguments
             ]
-        return record_many(conf.DATABASE, self.definition, arguments, self.changes)
+        return bulk.record_many(conf.DATABASE, self.definition, arguments, self.changes)
 
     async def adelay_many(self, arguments: Iterable[Sequence[Any]]) -> Sequence[Task]:
         """As `delay_many`, from a coroutine."""
@@ -151,6 +157,8 @@ class TaskFunction(Launcher[P, R]):
         self.__wrapped__ = definition.function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        from . import serial
+
         if self.definition.is_async and _loop_is_running():
             in_thread = sync_to_async(serial.call)
             return cast("R", in_thread(self.definition, args, kwargs))

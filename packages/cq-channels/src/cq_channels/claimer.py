@@ -1,0 +1,212 @@
+"""Claims tasks for the free slots of one worker."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import connections
+
+from cq import async_runner, doorbell, lifecycle
+from cq.conf import conf
+from cq.picking import Cursors, claim_ids, claim_next
+from cq.registry import coroutine_names
+
+from .held import Held, claim_of
+from .loop import LoopSlots
+from .threads import ThreadSlots
+
+if TYPE_CHECKING:
+    from cq.leases import Lease
+    from cq.models import Task
+
+logger = logging.getLogger("cq.worker")
+
+#: Ids from doorbells not looked at yet; more of them is a look at the table.
+HINTS = 1000
+#: Tasks claimed at once ahead of the slots, while runs are short.
+AHEAD = 200
+#: Seconds. Longer runs are claimed for free slots only: others may be idle meanwhile.
+SHORT_RUN = 0.01
+LONGEST_DELAY = 5.0
+
+
+class Claimer:
+    """Looks at the table when the bell rings, a slot comes free, or time has passed."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        threads: ThreadSlots,
+        loop: LoopSlots,
+        held: Held,
+        queues: list[str] | None,
+        exclude: list[str] | None,
+    ) -> None:
+        self.lease = lease
+        self.using = lease.using
+        self.threads = threads
+        self.loop = loop
+        self.held = held
+        self.queues = queues
+        self.exclude = exclude
+        #: Whether the last look at the whole table found nothing.
+        self.found_nothing = False
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._hints: set[UUID] = set()
+        self._look = True
+        self._next_look = 0.0
+        self._cursors: Cursors = {}
+        #: Of claims ahead, which pass over what may not be run again.
+        self._cursors_ahead: Cursors = {}
+        self._thread = threading.Thread(
+            target=self._work, name="cq-claimer", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Claim no more; returns when that is sure."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join()
+
+    def wake(self, ready: Sequence[tuple[UUID, str]] | None) -> None:
+        """Look at these tasks, or with None at the table, once a slot is free."""
+        with self._lock:
+            if ready is None or len(self._hints) + len(ready) > HINTS:
+                self._look = True
+            else:
+                self._hints.update(task_id for task_id, _ in ready)
+        self._wake.set()
+
+    def slot_came_free(self) -> None:
+        self._wake.set()
+
+    def _work(self) -> None:
+        delay = 0.1
+        try:
+            while not self._stopping.is_set():
+                # Before looking: what rings from now on is heard after it.
+                self._wake.clear()
+                try:
+                    full = self._claim()
+                    delay = 0.1
+                except Exception:
+                    logger.warning(
+                        "could not claim; next try in %.1f s", delay, exc_info=True
+                    )
+                    connections[self.using].close()
+                    self._look = True
+                    self._stopping.wait(delay * random.uniform(0.5, 1.0))
+                    delay = min(delay * 2, LONGEST_DELAY)
+                    continue
+                if not full:
+                    self._wake.wait(max(0.0, self._next_look - time.monotonic()))
+        finally:
+            connections[self.using].close()
+
+    def _claim(self) -> bool:
+        """Claim for the slots that are free; whether there may be more at once."""
+        self._give_back_what_waits()
+        if time.monotonic() >= self._next_look:
+            # From the front again: ids come in order within one host only, and a row
+            # may be committed after one with a greater id.
+            self._next_look = time.monotonic() + conf.POLL
+            self._cursors.clear()
+            self._cursors_ahead.clear()
+            self._look = True
+        if not self.lease.healthy:
+            return False
+        if self.threads.free <= 0 and self.loop.free <= 0 and self._ahead() <= 0:
+            return False
+        with self._lock:
+            hints, self._hints = self._hints, set()
+            look, self._look = self._look, False
+        claimed = self._claim_hinted(hints) if hints else 0
+        if not (look or self._look):
+            return False
+        self._look = False
+        found = self._claim_next()
+        self.found_nothing = not found and not claimed
+        # Where there was something there may be more, behind the cursors.
+        self._look = self._look or found > 0
+        return found > 0
+
+    def _claim_hinted(self, hints: set[UUID]) -> int:
+        free = max(self.threads.free, 0)
+        wanted = sorted(hints)[:free]
+        if len(wanted) < len(hints):
+            self._look = True
+        found = claim_ids(
+            self.using,
+            self.lease.worker,
+            wanted,
+            queues=self.queues,
+            exclude=self.exclude,
+        )
+        self._put(found)
+        return len(found)
+
+    def _claim_next(self) -> int:
+        coroutines = coroutine_names()
+        found = self._claim_some(self.threads.free, without=coroutines)
+        # Ahead of the slots only what may be run again, were this process to die.
+        ahead = self._ahead()
+        found += self._claim_some(
+            ahead,
+            without=coroutines,
+            rerun_only=True,
+            cursors=self._cursors_ahead,
+        )
+        if coroutines:
+            found += self._claim_some(self.loop.free, only=coroutines)
+        return found
+
+    def _claim_some(self, limit: int, **which: Any) -> int:
+        if limit <= 0:
+            return 0
+        which.setdefault("cursors", self._cursors)
+        found = claim_next(
+            self.using,
+            self.lease.worker,
+            limit,
+            queues=self.queues,
+            exclude=self.exclude,
+            **which,
+        )
+        self._put(found)
+        return len(found)
+
+    def _ahead(self) -> int:
+        """How many to claim ahead: a batch when half of the last one is gone."""
+        if self.threads.duration >= SHORT_RUN or self.threads.waiting > AHEAD // 2:
+            return 0
+        return AHEAD - self.threads.waiting
+
+    def _put(self, found: list[Task]) -> None:
+        self.held.add(claim_of(task) for task in found)
+        for task in found:
+            slots = self.loop if async_runner.suits(task) else self.threads
+            slots.put(task)
+
+    def _give_back_what_waits(self) -> None:
+        """Give back what was claimed ahead when long runs have come in between."""
+        if self.threads.waiting > 0 and self.threads.longest() > SHORT_RUN * 10:
+            self.give_back(self.threads.take_back())
+
+    def give_back(self, found: list[Task]) -> None:
+        """Hand tasks that were not started back to the queue, for whoever is free."""
+        claims = [claim_of(task) for task in found]
+        back = lifecycle.hand_back(self.using, claims)
+        for claim in claims:
+            self.held.drop(claim)
+        doorbell.ring(self.using, back)

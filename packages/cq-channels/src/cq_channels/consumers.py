@@ -1,0 +1,69 @@
+"""Stock ``runworker cq-tasks``: a message starts the engine, and wakes it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from channels.consumer import AsyncConsumer
+
+from cq.conf import conf
+
+from .engine import Engine
+from .messages import parse
+
+logger = logging.getLogger("cq.worker")
+
+
+class TaskConsumer(AsyncConsumer):
+    """Drives the engine of this process; it never runs a task itself.
+
+    The engine starts with the first message: what was queued before waits for that.
+    """
+
+    async def cq_wake(self, message: dict[str, Any]) -> None:
+        """Handle a doorbell; whatever it says, at most a look at the table follows."""
+        engine = await sync_to_async(_engine_of_this_process)()
+        _drain_on_sigterm()
+        engine.wake(parse(message))
+
+
+_engine: Engine | None = None
+_engine_lock = threading.Lock()
+_handled = False
+
+
+def _engine_of_this_process() -> Engine:
+    global _engine
+    with _engine_lock:
+        if _engine is None:
+            engine = Engine(conf.DATABASE)
+            engine.start()
+            _engine = engine
+        return _engine
+
+
+def _drain_on_sigterm() -> None:
+    """Have SIGTERM drain the engine: runworker itself has no handler for it."""
+    global _handled
+    if _handled or threading.current_thread() is not threading.main_thread():
+        return
+    _handled = True
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(
+        signal.SIGTERM, lambda: threading.Thread(target=_drain).start()
+    )
+
+
+def _drain() -> None:
+    try:
+        if _engine is not None:
+            _engine.stop()
+    finally:
+        # runworker ends, with exit code 0, on the signal of Ctrl-C only.
+        os.kill(os.getpid(), signal.SIGINT)

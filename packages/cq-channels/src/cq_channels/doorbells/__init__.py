@@ -1,0 +1,32 @@
+"""The ways to wake a worker, and which of them is taken."""
+
+from __future__ import annotations
+
+from django.db import connections
+
+from cq.conf import conf
+from cq_channels import layers
+
+from .data_version import DataVersion
+from .layer import Layer
+from .notify import Notify, can_notify
+from .protocol import Silence, Transport, Wake
+
+__all__ = ["Silence", "Transport", "Wake", "choose"]
+
+
+def choose(using: str) -> Transport:
+    """Return the doorbell for the tasks of this database.
+
+    The channel layer that ``CQ_CHANNEL_LAYER`` names, if other processes can reach it;
+    else what the database has; else none: workers look at the table all the same.
+    """
+    alias = conf.CHANNEL_LAYER
+    if layers.reaches_others(alias):
+        return Layer(alias)
+    connection = connections[using]
+    if can_notify(connection):
+        return Notify(using)
+    if connection.vendor == "sqlite":
+        return DataVersion(using)
+    return Silence()

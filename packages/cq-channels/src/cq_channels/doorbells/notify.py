@@ -1,0 +1,94 @@
+"""PostgreSQL's own NOTIFY: no other server is needed.
+
+It is sent by itself, after the commit. Within the transaction that queued the tasks it
+would take a lock over the whole database until that has committed, and so cost all
+others their group commit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+
+from cq_channels import messages
+
+if TYPE_CHECKING:
+    import threading
+
+    import psycopg
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from cq.doorbell import Ready
+
+    from .protocol import Wake
+
+#: PostgreSQL takes payloads shorter than 8000 bytes.
+LONGEST_PAYLOAD = 7999
+#: Seconds between two looks at whether to stop.
+STOP_LOOK = 0.5
+
+# A transaction that notifies writes a commit record. To wait for the disk is pointless,
+# and as a parameter of this one statement it leaves the session as it was.
+_SEND = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
+
+# libpq's parameters: seconds, but for the last. A host that vanished is noticed.
+_PATIENCE: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+    "application_name": "cq doorbell",
+}
+
+
+def can_notify(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether this is PostgreSQL, by psycopg 3."""
+    driver: Any = getattr(connection, "Database", None)
+    return connection.vendor == "postgresql" and driver.__name__ == "psycopg"
+
+
+class Notify:
+    """Rings by NOTIFY, on a connection that is none of the site's."""
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+        self._sending: psycopg.Connection[Any] | None = None
+
+    def send(self, ready: Ready) -> None:
+        if self._sending is None:
+            self._sending = _connect(self.using)
+        payload = messages.dumps(ready, LONGEST_PAYLOAD)
+        self._sending.execute(_SEND, [messages.CHANNEL, payload])
+
+    def listen(self, wake: Wake, stop: threading.Event) -> None:
+        connection = _connect(self.using)
+        try:
+            connection.execute(f'LISTEN "{messages.CHANNEL}"')
+            # For what rang before.
+            wake(None)
+            while not stop.is_set():
+                for heard in connection.notifies(timeout=STOP_LOOK):
+                    ready = messages.loads(heard.payload)
+                    if ready is None or ready:
+                        wake(ready)
+                    if stop.is_set():
+                        break
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        connection, self._sending = self._sending, None
+        if connection is not None:
+            connection.close()
+
+
+def _connect(using: str) -> psycopg.Connection[Any]:
+    # Not through Django: a pool would get it back while it listens, a wrapper with
+    # DEBUG would keep each statement, and AUTOCOMMIT may be off.
+    import psycopg
+
+    parameters = _PATIENCE | connections[using].get_connection_params()
+    parameters.pop("cursor_factory", None)
+    return psycopg.connect(**parameters, autocommit=True)

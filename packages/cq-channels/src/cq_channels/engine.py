@@ -1,0 +1,190 @@
+"""The worker: claims for its slots, keeps its lease, stops without losing anything.
+
+What is held in memory carries no responsibility: the rows do. So each part may fail by
+itself. The claimer gives tasks to the slots (threads, and one event loop), these to the
+completer, which settles finished runs in batches; maintenance queues what is due,
+sweeps, and rescues the tasks of dead workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.apps import apps
+from django.db import connections
+
+from cq import doorbell, lifecycle, log_writer, rescue, sweep
+from cq.conf import conf
+from cq.leases import Lease
+from cq.rows import tasks
+
+from .claimer import Claimer
+from .completer import BatchCompleter
+from .held import Held, claim_of
+from .listening import Listening
+from .loop import LoopSlots
+from .threads import ThreadSlots
+
+if TYPE_CHECKING:
+    from cq.models import Task
+
+logger = logging.getLogger("cq.worker")
+
+THREADS = 4
+COROUTINES = 200
+
+
+class Engine:
+    """Runs the tasks of one database in this process, until it is stopped.
+
+    threads: slots for sync tasks. coroutines: slots on the event loop.
+    queues, exclude: names of queues to serve, or not to; None: all.
+    """
+
+    def __init__(
+        self,
+        using: str,
+        *,
+        threads: int = THREADS,
+        coroutines: int = COROUTINES,
+        queues: list[str] | None = None,
+        exclude: list[str] | None = None,
+        scheduler: bool = True,
+    ) -> None:
+        self.using = using
+        self.lease = Lease(using, "worker", queues=queues, slots=threads)
+        self.held = Held()
+        self.completer = BatchCompleter(using, self.held.drop)
+        self.threads = ThreadSlots(threads, self.completer, self._finished)
+        self.loop = LoopSlots(coroutines, threads, self.completer, self._finished)
+        self.claimer = Claimer(
+            self.lease, self.threads, self.loop, self.held, queues, exclude
+        )
+        self.listening = Listening(using, self.claimer.wake)
+        self.scheduler = _scheduler(using) if scheduler and conf.SCHEDULER else None
+        self._stopping = threading.Event()
+        self._maintenance = threading.Thread(
+            target=self._maintain, name="cq-maintenance", daemon=True
+        )
+
+    def start(self) -> None:
+        """Take the lease and start all threads."""
+        self.lease.register()
+        self.lease.start_beating()
+        self.completer.start()
+        self.threads.start()
+        self.loop.start()
+        self.claimer.start()
+        self.listening.start()
+        doorbell.register(self)
+        self._maintenance.start()
+        if self.scheduler is not None:
+            self.scheduler.start()
+        logger.info("worker %d started", self.lease.worker)
+
+    def ring(self, using: str, ready: Sequence[tuple[UUID, str]]) -> None:
+        """Hear what this very process has queued."""
+        if using == self.using:
+            self.claimer.wake(ready)
+
+    def wake(self, ready: Sequence[tuple[UUID, str]] | None) -> None:
+        """Hear a message: look at these tasks, or with None at the table."""
+        self.claimer.wake(ready)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last look found nothing, and nothing runs."""
+        return self.claimer.found_nothing and not len(self.held)
+
+    def _finished(self, task: Task, handed_over: bool) -> None:
+        if not handed_over:
+            self.held.drop(claim_of(task))
+        self.claimer.slot_came_free()
+
+    # --- stopping ---------------------------------------------------------------------
+
+    def stop(self, drain: float | None = None) -> None:
+        """Claim no more, and give what runs `drain` seconds to end.
+
+        What has not ended then is handed back, or is LOST where it may not run twice.
+        """
+        drain = conf.DRAIN if drain is None else drain
+        end = time.monotonic() + drain
+        if self.scheduler is not None:
+            self.scheduler.stop()
+        self.claimer.stop()
+        doorbell.unregister(self)
+        self.claimer.give_back(self.threads.take_back())
+        self.threads.close()
+        ended = self.loop.join(max(0.0, end - time.monotonic()))
+        ended &= self.threads.join(max(0.0, end - time.monotonic()))
+        self.loop.close()
+        self.completer.close()
+        if not ended:
+            self._give_up()
+        self._stopping.set()
+        self._maintenance.join()
+        self.listening.stop()
+        log_writer.writer.close()
+        self.lease.close()
+        connections[self.using].close()
+        logger.info(
+            "worker %d stopped; %d tasks ended here",
+            self.lease.worker,
+            self.held.ended,
+        )
+
+    def _give_up(self) -> None:
+        for claim in self.held.all():
+            again = tasks(self.using).filter(pk=claim.id, rerun_lost=True).exists()
+            if again:
+                doorbell.ring(self.using, lifecycle.hand_back(self.using, [claim]))
+            else:
+                rescue.rescue(self.using, claim.worker, "drained", only=[claim.id])
+            logger.warning(
+                "task %s was still running after the drain: %s",
+                claim.id,
+                "handed back" if again else "LOST",
+            )
+
+    # --- maintenance ------------------------------------------------------------------
+
+    def _maintain(self) -> None:
+        next_sweep = time.monotonic()
+        try:
+            while not self._stopping.wait(conf.POLL):
+                try:
+                    sweep.due(self.using)
+                    if time.monotonic() >= next_sweep:
+                        # Jitter, so that a hundred workers don't sweep at one moment.
+                        pause = conf.SWEEP * random.uniform(0.8, 1.2)
+                        next_sweep = time.monotonic() + pause
+                        sweep.sweep(self.using)
+                        self._rescue_orphans()
+                except Exception:
+                    logger.warning("could not sweep", exc_info=True)
+                    connections[self.using].close()
+        finally:
+            connections[self.using].close()
+
+    def _rescue_orphans(self) -> None:
+        """Rescue claims of ours whose run ended without its outcome being written."""
+        worker = self.lease.worker
+        running = tasks(self.using).filter(worker=worker).values_list("pk", flat=True)
+        orphans = self.held.orphans(list(running))
+        if orphans:
+            reason = "its outcome could not be written"
+            rescue.rescue(self.using, worker, reason, only=orphans)
+
+
+def _scheduler(using: str) -> Any:
+    """Return the scheduler of cq-scheduler, where that is installed."""
+    if not apps.is_installed("cq_scheduler"):
+        return None
+    return apps.get_app_config("cq_scheduler").make_scheduler(using)  # type: ignore[attr-defined]

@@ -1,0 +1,59 @@
+"""The claims that this process works on, so that a claim nobody works on is found."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from cq.lifecycle import Claim
+
+if TYPE_CHECKING:
+    from cq.models import Task
+
+
+def claim_of(task: Task) -> Claim:
+    """Return the claim under which a task was given to this process."""
+    assert task.worker_id is not None
+    return Claim(task.pk, task.fence, task.worker_id)
+
+
+class Held:
+    """Claims from the moment they are made until their outcome is written."""
+
+    def __init__(self) -> None:
+        self._claims: dict[UUID, Claim] = {}
+        self._lock = threading.Lock()
+        self._suspects: set[UUID] = set()
+        #: Claims whose outcome was written, or given up.
+        self.ended = 0
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def add(self, claims: Iterable[Claim]) -> None:
+        with self._lock:
+            self._claims.update((claim.id, claim) for claim in claims)
+
+    def drop(self, claim: Claim) -> None:
+        with self._lock:
+            # The task may be back here already, under a later claim.
+            if self._claims.get(claim.id) == claim:
+                del self._claims[claim.id]
+                self.ended += 1
+
+    def all(self) -> list[Claim]:
+        with self._lock:
+            return list(self._claims.values())
+
+    def orphans(self, running: Iterable[UUID]) -> list[UUID]:
+        """Return those of our `running` rows that nobody works on, twice in a row.
+
+        Once may be a claim whose answer has not arrived yet.
+        """
+        with self._lock:
+            unknown = {pk for pk in running if pk not in self._claims}
+            orphans = sorted(unknown & self._suspects)
+            self._suspects = unknown
+            return orphans

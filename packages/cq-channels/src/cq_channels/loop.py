@@ -1,0 +1,114 @@
+"""The slots for coroutine tasks: one event loop on a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+
+from cq import async_runner
+from cq.runner import Completer
+
+if TYPE_CHECKING:
+    from cq.models import Task
+
+logger = logging.getLogger("cq.worker")
+
+
+class LoopSlots:
+    """Runs claimed coroutine tasks, up to `count` at once."""
+
+    def __init__(
+        self,
+        count: int,
+        threads: int,
+        completer: Completer,
+        finished: Callable[[Task, bool], None],
+    ) -> None:
+        self.count = count
+        self.completer = completer
+        self.finished = finished
+        # Each is written by one thread only: the claimer, and the loop.
+        self._begun = 0
+        self._ended = 0
+        self._loop = asyncio.new_event_loop()
+        #: The loop itself keeps only weak references to its tasks.
+        self._kept: set[asyncio.Task[None]] = set()
+        # Their looks at the database, on no more connections than the threads have.
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="cq-loop-db")
+        self._thread = threading.Thread(
+            target=self._work, name="cq-loop", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def free(self) -> int:
+        return self.count - (self._begun - self._ended)
+
+    def put(self, task: Task) -> None:
+        self._begun += 1
+        self._loop.call_soon_threadsafe(self._begin, task)
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds until nothing runs; whether that is so."""
+        done = asyncio.run_coroutine_threadsafe(self._idle(timeout), self._loop)
+        return done.result()
+
+    def close(self) -> None:
+        """Cancel what still runs, and end the loop."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5.0)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _idle(self, timeout: float) -> bool:
+        me = asyncio.current_task()
+        others = [t for t in asyncio.all_tasks() if t is not me]
+        if not others:
+            return True
+        _, pending = await asyncio.wait(others, timeout=timeout)
+        return not pending
+
+    def _work(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+            self._loop.close()
+
+    def _begin(self, task: Task) -> None:
+        running = self._loop.create_task(self._run(task), name=str(task))
+        self._kept.add(running)
+        running.add_done_callback(self._kept.discard)
+
+    async def _run(self, task: Task) -> None:
+        handed_over = False
+        try:
+            handed_over = await async_runner.execute(
+                task, self.completer, self._in_thread
+            )
+        except Exception:
+            logger.exception("the outcome of %s could not be written", task)
+        finally:
+            self._ended += 1
+            self.finished(task, handed_over)
+
+    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        return await self._loop.run_in_executor(self._pool, _with_clean, function, args)
+
+
+def _with_clean(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    try:
+        return function(*args)
+    finally:
+        for connection in connections.all(initialized_only=True):
+            if connection.errors_occurred:
+                connection.close_if_unusable_or_obsolete()

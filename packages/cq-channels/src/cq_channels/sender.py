@@ -1,0 +1,227 @@
+"""Rings the workers from a thread of its own: whoever commits pays next to nothing.
+
+Rings that come while one is being sent go out together with the next. What cannot be
+sent is dropped: the workers look at the table by themselves.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import time
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from django.core import mail
+from django.core.signals import setting_changed
+
+from cq.conf import conf
+
+from . import doorbells
+from .messages import MOST_IDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from cq.doorbell import Ready
+
+    from .doorbells import Transport
+
+logger = logging.getLogger("cq.doorbell")
+
+#: Seconds from one message to the next: at most 200 a second.
+PAUSE = 0.005
+#: Seconds without a ring after which connections are given back.
+LINGER = 10.0
+#: Seconds to the next try after a failed one; it doubles up to the second.
+FIRST_DELAY, LONGEST_DELAY = 0.1, 2.0
+#: Seconds between two warnings that nothing could be sent.
+WARN_EVERY = 60.0
+#: Seconds that what is gathered may take to be sent when the process ends.
+AT_EXIT = 0.5
+
+
+class Sender:
+    """The doorbell of one process, whatever its threads, event loops and forks."""
+
+    def __init__(self, choose: Callable[[str], Transport] = doorbells.choose) -> None:
+        self._choose = choose
+        self._thread: threading.Thread | None
+        #: Transports of processes that this one was forked from.
+        self._inherited: list[dict[str, Transport]] = []
+        self._warn_at = 0.0
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+        atexit.register(self.close)
+
+    def ring(self, using: str, ready: Ready) -> None:
+        """Have the workers told of these tasks. Takes microseconds, never raises."""
+        if conf.SERIAL or conf.RUN_INLINE:
+            return
+        with self._changed:
+            gathered = self._gathered.setdefault(using, {})
+            # One more than a message holds: then it says to look at the table.
+            room = MOST_IDS + 1 - len(gathered)
+            gathered.update(islice(ready, max(room, 0)))
+            if self._thread is None:
+                self._start()
+            elif self._resting:
+                self._changed.notify()
+
+    def close(self, timeout: float = AT_EXIT) -> bool:
+        """Send what is gathered and give everything back; whether it was done in time.
+
+        timeout: seconds. A later ring starts anew.
+        """
+        with self._changed:
+            thread = self._thread
+            if thread is None:
+                return True
+            self._closing = True
+            self._changed.notify()
+        thread.join(timeout)
+        if thread.is_alive():
+            # Stuck in a send. It ends by itself if that returns.
+            return False
+        with self._changed:
+            self._thread, self._closing = None, False
+        return True
+
+    def forget(self) -> None:
+        """Choose the way to ring anew, for the settings have changed."""
+        self._stale = True
+
+    # --- starting ---------------------------------------------------------------------
+
+    def _reset(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._gathered: dict[str, dict[UUID, str]] = {}
+        self._thread = None
+        self._transports: dict[str, Transport] = {}
+        self._resting = False
+        self._closing = False
+        self._stale = False
+        self._delay = 0.0
+
+    def _after_fork(self) -> None:
+        # Kept, for to free them here would close what the parent still uses.
+        self._inherited.append(self._transports)
+        self._reset()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._work, name="cq-sender", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # The interpreter ends, or has no threads left.
+            logger.debug("no thread to ring the workers", exc_info=True)
+        else:
+            self._thread = thread
+
+    # --- on the thread ----------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            while batch := self._next():
+                for using, ready in batch.items():
+                    self._send(using, list(ready.items()))
+                self._pause()
+        finally:
+            self._give_back()
+
+    def _next(self) -> dict[str, dict[UUID, str]]:
+        """Wait for rings and return them; nothing when it is time to end."""
+        if not self._wait_for_work(_linger()):
+            self._give_back()
+            self._wait_for_work(None)
+        with self._changed:
+            if self._closing and self._delay:
+                # At the end there is no time for another try.
+                self._gathered = {}
+            batch, self._gathered = self._gathered, {}
+        return batch
+
+    def _wait_for_work(self, seconds: float | None) -> bool:
+        with self._changed:
+            self._resting = True
+            found = self._changed.wait_for(
+                lambda: bool(self._gathered) or self._closing, seconds
+            )
+            self._resting = False
+        return found
+
+    def _pause(self) -> None:
+        """Let rings gather; after an error for longer."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, self._delay or PAUSE)
+
+    def _send(self, using: str, ready: Ready) -> None:
+        # Twice, for a connection that was idle may have gone without a word.
+        for last in (False, True):
+            try:
+                self._transport(using).send(ready)
+            except Exception as error:
+                self._close_one(using)
+                if last:
+                    self._failed(error)
+            else:
+                self._succeeded()
+                return
+
+    def _transport(self, using: str) -> Transport:
+        if self._stale:
+            self._stale = False
+            self._give_back()
+            self._transports.clear()
+        transport = self._transports.get(using)
+        if transport is None:
+            transport = self._transports[using] = self._choose(using)
+        return transport
+
+    def _failed(self, error: Exception) -> None:
+        self._delay = min(self._delay * 2 or FIRST_DELAY, LONGEST_DELAY)
+        now = time.monotonic()
+        level = logging.WARNING if now >= self._warn_at else logging.DEBUG
+        if level == logging.WARNING:
+            self._warn_at = now + WARN_EVERY
+        logger.log(
+            level,
+            "could not ring the workers, who look every %g s all the same: %s: %s",
+            conf.POLL,
+            type(error).__name__,
+            error,
+        )
+
+    def _succeeded(self) -> None:
+        if self._delay:
+            self._delay = 0.0
+            logger.info("the workers can be rung again")
+
+    def _give_back(self) -> None:
+        for using in list(self._transports):
+            self._close_one(using)
+
+    def _close_one(self, using: str) -> None:
+        transport = self._transports.get(using)
+        if transport is not None:
+            with contextlib.suppress(Exception):
+                transport.close()
+
+
+def _linger() -> float:
+    # Django's test runner keeps an outbox, and can't drop a database in use.
+    return 0.0 if hasattr(mail, "outbox") else LINGER
+
+
+def _settings_changed(*, setting: str, **kwargs: Any) -> None:
+    if setting in ("CHANNEL_LAYERS", "CQ_CHANNEL_LAYER", "DATABASES"):
+        sender.forget()
+
+
+sender = Sender()
+setting_changed.connect(_settings_changed)

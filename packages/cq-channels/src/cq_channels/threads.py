@@ -1,0 +1,139 @@
+"""The slots for sync tasks: threads, each with its own database connections."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from cq import runner
+from cq.runner import Completer
+
+if TYPE_CHECKING:
+    from cq.models import Task
+
+logger = logging.getLogger("cq.worker")
+
+
+class ThreadSlots:
+    """Runs claimed tasks on `count` threads."""
+
+    def __init__(
+        self,
+        count: int,
+        completer: Completer,
+        finished: Callable[[Task, bool], None],
+    ) -> None:
+        self.count = count
+        self.completer = completer
+        self.finished = finished
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        #: By thread: when it started what it runs.
+        self._started: dict[int, float] = {}
+        #: Seconds that a run takes, smoothed; decides how far to claim ahead.
+        self.duration = 1.0
+        self._threads = [
+            threading.Thread(target=self._work, name=f"cq-task-{n}", daemon=True)
+            for n in range(count)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def free(self) -> int:
+        """Slots that would start a task at once."""
+        return self.count - len(self._started) - self._tasks.qsize()
+
+    @property
+    def waiting(self) -> int:
+        """Tasks claimed ahead, not started."""
+        return self._tasks.qsize()
+
+    def longest(self) -> float:
+        """Seconds that the longest of the present runs has taken so far."""
+        started = list(self._started.values())
+        return time.monotonic() - min(started) if started else 0.0
+
+    def put(self, task: Task) -> None:
+        self._tasks.put(task)
+
+    def take_back(self) -> list[Task]:
+        """Return the tasks that have not started, to be handed back."""
+        found: list[Task] = []
+        while True:
+            try:
+                task = self._tasks.get_nowait()
+            except queue.Empty:
+                return found
+            if task is not None:
+                found.append(task)
+
+    def close(self) -> None:
+        """End each thread when it is next free."""
+        for _ in self._threads:
+            self._tasks.put(None)
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the threads to end; whether all did."""
+        end = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self) -> None:
+        me = threading.get_ident()
+        try:
+            while (task := self._tasks.get()) is not None:
+                started = time.monotonic()
+                self._started[me] = started
+                handed_over = False
+                try:
+                    handed_over = self._run(task)
+                finally:
+                    del self._started[me]
+                    took = time.monotonic() - started
+                    # Lost updates between threads don't matter to an average.
+                    self.duration += (took - self.duration) * 0.1
+                    self.finished(task, handed_over)
+        finally:
+            connections.close_all()
+
+    def _run(self, task: Task) -> bool:
+        """Run a task; whether the completer writes its outcome."""
+        try:
+            return runner.execute(task, self.completer)
+        except Exception:
+            # Its claim is dropped, and found again as one that nobody works on.
+            logger.exception("the outcome of %s could not be written", task)
+            return False
+        finally:
+            _clean_connections(task)
+
+
+def _clean_connections(task: Task) -> None:
+    """See to it that the next task finds no trace of this one's transaction."""
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is None:
+            continue
+        if connection.in_atomic_block or not connection.get_autocommit():
+            logger.warning("%s left a transaction open; it was rolled back", task)
+            _drop(connection)
+        elif connection.errors_occurred:
+            connection.close_if_unusable_or_obsolete()
+
+
+def _drop(connection: BaseDatabaseWrapper) -> None:
+    connection.in_atomic_block = False
+    connection.savepoint_ids = []
+    connection.atomic_blocks = []
+    connection.needs_rollback = False
+    connection.run_on_commit = []
+    connection.close()

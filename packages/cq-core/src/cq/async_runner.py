@@ -1,0 +1,90 @@
+"""Runs one claimed coroutine task on an event loop; the database is kept off it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from .errors import LeaseLost, Revoked
+from .runner import Attempt, Completer, is_handle
+from .runs import entered
+
+if TYPE_CHECKING:
+    from .models import Task
+
+#: Runs a function on a thread that may use the database.
+InThread = Callable[..., Awaitable[Any]]
+
+
+def suits(task: Task) -> bool:
+    """Tell whether a claimed task runs on the loop: ``async def`` and not atomic."""
+    attempt = Attempt(task)
+    try:
+        attempt.prepare()
+    except Exception:
+        return False  # the thread that runs it says what is wrong
+    assert attempt.definition is not None
+    return attempt.definition.is_async and not attempt.atomic
+
+
+async def execute(
+    task: Task,
+    completer: Completer | None,
+    in_thread: InThread,
+    now: datetime | None = None,
+) -> bool:
+    """As :func:`cq.runner.execute`, awaiting the function on this loop."""
+    return await AsyncAttempt(task, now).aexecute(completer, in_thread)
+
+
+class AsyncAttempt(Attempt):
+    """One run of a coroutine function."""
+
+    async def aexecute(self, completer: Completer | None, in_thread: InThread) -> bool:
+        handed_over = False
+        try:
+            await in_thread(self._start)
+            with entered(self.run):
+                value = await self._call()
+            if completer and not self.run.children and not is_handle(value):
+                result = self.encode(value)
+                await in_thread(self._flush_log)
+                completer.add(self.claim, result)
+                handed_over = True
+            else:
+                await in_thread(self._succeed, value)
+        except (Revoked, LeaseLost) as error:
+            self._gone(error)
+        except BaseException as error:
+            await in_thread(self.failed, error)
+            if not isinstance(error, Exception) and self._is_control(error):
+                raise
+        finally:
+            self.task.bind(None)
+        if not handed_over:
+            await in_thread(self.report)
+        return handed_over
+
+    def _start(self) -> None:
+        self.prepare()
+        self.enter()
+        self.call_args = self.arguments()
+
+    async def _call(self) -> Any:
+        args, kwargs = self.call_args
+        assert self.definition is not None
+        self.definition.check_arguments(args, kwargs)
+        return await self.definition.function(self.task, *args, **kwargs)
+
+    def _succeed(self, value: Any) -> None:
+        with transaction.atomic(using=self.using):
+            self.succeed(value)
+
+    @staticmethod
+    def _is_control(error: BaseException) -> bool:
+        # A cancelled loop goes on ending; what a task raised itself stays with it.
+        return isinstance(error, (KeyboardInterrupt, GeneratorExit))
+

@@ -1,0 +1,29 @@
+"""The Django app, and the way that a worker finds the scheduler by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from .loop import Scheduler
+
+
+class SchedulerConfig(AppConfig):
+    """cq-scheduler."""
+
+    name = "cq_scheduler"
+    label = "cq_scheduler"
+    verbose_name = _("Repeating tasks")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401
+
+    def make_scheduler(self, using: str) -> Scheduler:
+        """Return what runs the schedules of a database between start() and stop()."""
+        from .loop import Scheduler
+
+        return Scheduler(using)

@@ -1,0 +1,62 @@
+"""Schedules, and the slots that have been made."""
+
+import cq_scheduler.fields
+import django.core.validators
+import django.db.models.deletion
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    initial = True
+
+    dependencies = [
+        ('cq', '0001_tasks'),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name='RepeatingTask',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=200, verbose_name='task')),
+                ('args', cq_scheduler.fields.ArgumentsField(blank=True, default=tuple, help_text='A list: [1, "a"]', verbose_name='arguments')),
+                ('kwargs', cq_scheduler.fields.ArgumentsField(blank=True, default=dict, help_text='An object: {"name": "a"}', verbose_name='keyword arguments')),
+                ('crontab', models.CharField(help_text='Minute, hour, day of month, month, day of week; or @daily.', max_length=256, verbose_name='crontab')),
+                ('timezone', models.CharField(default=cq_scheduler.fields.site_timezone, max_length=100, verbose_name='time zone')),
+                ('enabled', models.BooleanField(default=True, verbose_name='enabled')),
+                ('coalesce', models.BooleanField(default=True, help_text='While one of its runs is not done, no other is made.', verbose_name='coalesce')),
+                ('misfire', models.CharField(choices=[('latest', 'one run, for the latest'), ('skip', 'none'), ('all', 'one run each')], default='latest', help_text='To make up for more than one, it must not coalesce.', max_length=10, verbose_name='missed runs')),
+                ('queue', models.CharField(blank=True, default='', max_length=100, verbose_name='queue')),
+                ('priority', models.SmallIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(-100), django.core.validators.MaxValueValidator(100)], verbose_name='priority')),
+                ('result_ttl', models.FloatField(blank=True, help_text='In seconds.', null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='time to live')),
+                ('last_run', models.DateTimeField(editable=False, null=True, verbose_name='last run')),
+                ('next_run', models.DateTimeField(editable=False, null=True, verbose_name='next run')),
+                ('last_error', models.TextField(blank=True, default='', editable=False, verbose_name='last error')),
+                ('key', models.CharField(editable=False, max_length=300, null=True, unique=True)),
+            ],
+            options={
+                'verbose_name': 'repeating task',
+                'verbose_name_plural': 'repeating tasks',
+                'db_table': 'cq_repeating_tasks',
+                'ordering': ('name', 'pk'),
+                'indexes': [models.Index(fields=['enabled', 'next_run'], name='cq_schedule_due')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('priority__isnull', True), ('priority__range', (-100, 100)), _connector='OR'), name='cq_schedule_priority_range')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Slot',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('slot', models.DateTimeField(verbose_name='slot')),
+                ('made', models.DateTimeField(db_index=True, verbose_name='made')),
+                ('schedule', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='slots', to='cq_scheduler.repeatingtask')),
+                ('task', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='cq.task')),
+            ],
+            options={
+                'db_table': 'cq_slots',
+                'ordering': ('schedule', 'slot'),
+                'constraints': [models.UniqueConstraint(fields=('schedule', 'slot'), name='cq_one_task_per_slot')],
+            },
+        ),
+    ]

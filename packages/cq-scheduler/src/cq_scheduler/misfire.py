@@ -1,0 +1,87 @@
+"""What becomes of the slots that nobody was there for.
+
+A tick comes to a schedule with the slot it stands at, and the present. More than one
+slot may lie between, years of them: nothing here walks through them all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+#: How many slots ``all`` makes up for, the latest ones.
+CAP = 100
+#: A slot found later than this was missed; until then its scheduler was only slow.
+GRACE = timedelta(seconds=60)
+
+_SECOND = timedelta(seconds=1)
+
+#: The first slot strictly after a moment.
+Next = Callable[[datetime], datetime]
+
+
+class Misfire(models.TextChoices):
+    """Which of the slots that were missed get a task."""
+
+    #: One task, for the last of them.
+    LATEST = "latest", _("one run, for the latest")
+    #: None; the schedule goes on with the first slot to come.
+    SKIP = "skip", _("none")
+    #: One each, oldest first, for the last `CAP` of them.
+    ALL = "all", _("one run each")
+
+
+class Choice(NamedTuple):
+    """The slots that get a task, and the one to wait for next."""
+
+    slots: list[datetime]
+    following: datetime
+    #: Whether there were more than `CAP`.
+    capped: bool = False
+
+
+def choose(policy: str, next_slot: Next, slot: datetime, now: datetime) -> Choice:
+    """Choose among the slots from `slot`, which has come, to `now`."""
+    following = next_slot(slot)
+    latest = slot
+    if following <= now:
+        latest = _latest(next_slot, slot, now)
+        following = next_slot(latest)
+    if policy == Misfire.SKIP and now - latest > GRACE:
+        return Choice([], following)
+    if policy != Misfire.ALL:
+        return Choice([latest], following)
+    slots, capped = _all(next_slot, slot, latest)
+    return Choice(slots, following, capped)
+
+
+def _latest(next_slot: Next, slot: datetime, until: datetime) -> datetime:
+    """The last slot not after `until`, given that `slot` is one, by halving."""
+    none_after = until
+    while none_after - slot > _SECOND:
+        found = next_slot(slot + (none_after - slot) / 2)
+        if found <= until:
+            slot = found
+        else:
+            none_after = slot + (none_after - slot) / 2
+    return slot
+
+
+def _all(
+    next_slot: Next, first: datetime, latest: datetime
+) -> tuple[list[datetime], bool]:
+    slots = deque([first])
+    while len(slots) < CAP and slots[-1] < latest:
+        slots.append(next_slot(slots[-1]))
+    if slots[-1] == latest:
+        return list(slots), False
+    # Too many: those that matter most are found from the other end.
+    slots = deque([latest])
+    while len(slots) < CAP:
+        slots.appendleft(_latest(next_slot, first, slots[0] - _SECOND))
+    return list(slots), True
