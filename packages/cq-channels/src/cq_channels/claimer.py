@@ -6,9 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.db import connections
 
@@ -18,12 +16,16 @@ from cq.picking import Cursors, claim_ids, claim_next
 from cq.registry import coroutine_names
 
 from .held import Held, claim_of
-from .loop import LoopSlots
-from .threads import ThreadSlots
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
     from cq.leases import Lease
     from cq.models import Task
+
+    from .loop import LoopSlots
+    from .threads import ThreadSlots
 
 logger = logging.getLogger("cq.worker")
 

@@ -7,14 +7,18 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from django.db import connections
 
 from cq import advance, lifecycle
-from cq.codec import Encoded
 from cq.lifecycle import Claim
 from cq.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cq.codec import Encoded
 
 logger = logging.getLogger("cq.worker")
 

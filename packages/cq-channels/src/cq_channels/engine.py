@@ -12,9 +12,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.apps import apps
 from django.db import connections
@@ -32,6 +30,9 @@ from .loop import LoopSlots
 from .threads import ThreadSlots
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
     from cq.models import Task
 
 logger = logging.getLogger("cq.worker")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
 from cq import async_runner
-from cq.runner import Completer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cq.models import Task
+    from cq.runner import Completer
 
 logger = logging.getLogger("cq.worker")
 
@@ -41,9 +42,7 @@ class LoopSlots:
         self._kept: set[asyncio.Task[None]] = set()
         # Their looks at the database, on no more connections than the threads have.
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="cq-loop-db")
-        self._thread = threading.Thread(
-            target=self._work, name="cq-loop", daemon=True
-        )
+        self._thread = threading.Thread(target=self._work, name="cq-loop", daemon=True)
 
     def start(self) -> None:
         self._thread.start()

@@ -6,17 +6,19 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from django.db import connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cq import runner
-from cq.runner import Completer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
     from cq.models import Task
+    from cq.runner import Completer
 
 logger = logging.getLogger("cq.worker")
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from django.db.models import F
 
 from . import cycles, lifecycle
 from .rows import edges, logs, tasks
-from .runs import Run
 from .statements import update_returning
 from .status import FAILED, OPEN
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from .models import Task
+    from .runs import Run
 
 
 def adopt(run: Run, handle: Task) -> UUID:
@@ -38,7 +39,9 @@ def adopt(run: Run, handle: Task) -> UUID:
             f"{row[0]}; a task has one parent. Return .result instead, or make it here"
         )
     chain = _parentless_before(using, handle.pk)
-    cycles.check(using, parent.pk, chain, f"{parent.name} {parent.pk}, which returns it,")
+    cycles.check(
+        using, parent.pk, chain, f"{parent.name} {parent.pk}, which returns it,"
+    )
     _move(run, sorted(chain))
     return handle.pk
 
@@ -48,8 +51,7 @@ def _parentless_before(using: str, task_id: UUID) -> set[UUID]:
     while fresh:
         before = set(
             edges(using)
-            .filter(task__in=fresh, depends_on__parent=None)
-            .exclude(depends_on__pk=None)
+            .filter(task__in=fresh, depends_on__parent__isnull=True)
             .values_list("depends_on_id", flat=True)
         )
         fresh = before - chain
@@ -88,6 +90,4 @@ def _move_log(using: str, root: UUID, new_root: UUID) -> None:
     )
     if counted:
         offset = counted[0][1] - count[0]
-        logs(using).filter(root=root).update(
-            root=new_root, number=F("number") + offset
-        )
+        logs(using).filter(root=root).update(root=new_root, number=F("number") + offset)

@@ -8,9 +8,7 @@ resolved once, and what settles a parent or queues a dependant looks at the rows
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -21,7 +19,15 @@ from .rows import EdgeRow, edges, tasks
 from .statements import update_returning
 from .status import FAILED, FINAL, SUCCEEDED, Status
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
 CHUNK = 1000
+
+
+#: An edge: id, task, depends_on, when.
+_Found = tuple[int, UUID, UUID, str]
 
 
 class _Upstream(NamedTuple):
@@ -108,7 +114,7 @@ def waiting(using: str, task_id: UUID, now: datetime | None = None) -> None:
 
 def resolve(
     using: str,
-    found: list[tuple[int, UUID, UUID, str]],
+    found: list[_Found],
     upstream: dict[UUID, _Upstream],
     queued: list[tuple[UUID, str]],
     now: datetime | None = None,
@@ -117,7 +123,8 @@ def resolve(
 
     Adds what may start to `queued`; returns what ended because of it.
     """
-    met, unmet = [], []
+    met: list[_Found] = []
+    unmet: list[_Found] = []
     for edge in found:
         (met if _comes_true(edge[3], upstream[edge[2]]) else unmet).append(edge)
     with transaction.atomic(using=using):
@@ -157,9 +164,7 @@ def _comes_true(when: str, upstream: _Upstream) -> bool:
     return succeeded if when == EdgeRow.WHEN_COMPLETE else not succeeded
 
 
-def _mark(
-    using: str, found: list[tuple[int, UUID, UUID, str]], met: bool
-) -> list[tuple[Any, ...]]:
+def _mark(using: str, found: list[_Found], met: bool) -> list[tuple[Any, ...]]:
     if not found:
         return []
     ids = [edge[0] for edge in found]
@@ -170,7 +175,7 @@ def _mark(
 
 def _end(
     using: str,
-    edge: tuple[int, UUID, UUID, str],
+    edge: _Found,
     upstream: _Upstream,
     now: datetime | None,
 ) -> bool:

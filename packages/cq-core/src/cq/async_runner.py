@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -13,6 +12,8 @@ from .runner import Attempt, Completer, is_handle
 from .runs import entered
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from .models import Task
 
 #: Runs a function on a thread that may use the database.
@@ -87,4 +88,3 @@ class AsyncAttempt(Attempt):
     def _is_control(error: BaseException) -> bool:
         # A cancelled loop goes on ending; what a task raised itself stays with it.
         return isinstance(error, (KeyboardInterrupt, GeneratorExit))
-

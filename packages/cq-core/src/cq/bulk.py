@@ -9,10 +9,10 @@ from django.db import transaction
 
 from .calls import Call
 from .enqueue import Plan
-from .registry import Definition
 
 if TYPE_CHECKING:
     from .models import Task
+    from .registry import Definition
 
 
 class Handles(Sequence["Task"]):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import codec
 from .conf import conf
-from .options import Options
 from .registry import Definition
+
+if TYPE_CHECKING:
+    from .options import Options
 
 #: Definitions of cq's own containers, registered by :mod:`cq.tasks`.
 GROUP = "cq.group"
@@ -110,7 +112,7 @@ def frozen(call: AnyCall) -> AnyCall:
 
 def row_options(call: Call) -> dict[str, Any] | None:
     """Return what a row keeps of `call`'s changes for the runner; None for nothing."""
-    kept = {
+    kept: dict[str, Any] = {
         name: call.changes[name]
         for name in ("timeout", "retries", "log_limit", "atomic")
         if name in call.changes

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
@@ -13,6 +12,9 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import DEFAULT_DB_ALIAS
 
 from .conf import SETTINGS, conf, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SIBLINGS = ("cq_channels", "cq_scheduler", "cq_admin")
 
@@ -26,7 +28,9 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         if short not in SETTINGS:
             close = get_close_matches(short, SETTINGS, 1)
             hint = f"Did you mean CQ_{close[0]}?" if close else "Remove it."
-            found.append(Warning(f"There is no setting {name}.", hint=hint, id="cq.W001"))
+            found.append(
+                Warning(f"There is no setting {name}.", hint=hint, id="cq.W001")
+            )
         elif message := problem(short, getattr(settings, name)):
             found.append(Error(message, hint=SETTINGS[short].help, id="cq.E001"))
     return found

@@ -43,7 +43,9 @@ class Moment(Func):
         self.now = now
         self.after = after
 
-    def as_sql(self, compiler: Any, connection: Any, **kwargs: Any) -> Any:
+    def as_sql(  # type: ignore[override]
+        self, compiler: Any, connection: Any, **kwargs: Any
+    ) -> Any:
         return later(connection, self.after, self.now)
 
 

@@ -48,9 +48,7 @@ SETTINGS: dict[str, Setting] = {
     ),
     "POLL": Setting(1.0, _NUMBER, "Seconds between two looks at the table.", 0.01),
     "SWEEP": Setting(5.0, _NUMBER, "Seconds between two sweeps.", 0.05),
-    "DRAIN": Setting(
-        25.0, _NUMBER, "Seconds a stopping worker gives to what runs.", 0
-    ),
+    "DRAIN": Setting(25.0, _NUMBER, "Seconds a stopping worker gives to what runs.", 0),
     "MAX_LOSSES": Setting(
         3, (int,), "Workers that may die under a task until it is LOST.", 1
     ),

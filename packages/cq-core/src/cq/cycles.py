@@ -8,7 +8,7 @@ downstream from the ancestors is cheap, as hardly anything depends on what runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db import connections
@@ -16,6 +16,9 @@ from django.db import connections
 from .errors import CycleError
 from .rows import edges, tasks
 from .statements import uuid_param
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CHUNK = 1000
 

@@ -6,12 +6,10 @@ thousand costs ten INSERTs, and a refusal anywhere leaves nothing behind.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils import timezone
@@ -28,7 +26,7 @@ from .calls import (
     row_options,
 )
 from .conf import conf
-from .errors import AlreadySettled, DepthError, LeaseLost, UniqueBusy
+from .errors import AlreadySettled, CodecError, DepthError, LeaseLost, UniqueBusy
 from .ids import uuid7
 from .inserts import Draft, handle, insert, insert_unique
 from .options import check_queue
@@ -37,6 +35,9 @@ from .runs import current_run
 from .status import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
     from .models import Edge, Task
 
 CHUNK = 1000
@@ -158,16 +159,16 @@ class Plan:
         when = {link.task.id: link.when for link in after}
         injected = set()
         upstream: list[Any] = []
-        for position, handle in enumerate(handles):
-            if not isinstance(handle, (Draft, task_model())):
-                raise codec.CodecError(
-                    f"{draft.name}: {handle!r} is the handle of a serial run and has "
+        for position, given in enumerate(handles):
+            if not isinstance(given, (Draft, task_model())):
+                raise CodecError(
+                    f"{draft.name}: {given!r} is the handle of a serial run and has "
                     "no row to depend on; pass its .result"
                 )
-            injected.add(handle.id)
-            upstream.append(handle)
+            injected.add(given.id)
+            upstream.append(given)
             self._edge(
-                draft, handle, position, when.get(handle.id, EdgeRow.WHEN_COMPLETE)
+                draft, given, position, when.get(given.id, EdgeRow.WHEN_COMPLETE)
             )
         for link in after:
             if link.task.id not in injected:
@@ -183,7 +184,9 @@ class Plan:
             if draft.parent_id is not None and foreign:
                 cycles.check(self.using, draft.parent_id, foreign, draft.name)
 
-    def _edge(self, draft: Draft, upstream: Any, position: int | None, when: str) -> None:
+    def _edge(
+        self, draft: Draft, upstream: Any, position: int | None, when: str
+    ) -> None:
         draft.open_edges += 1
         self.edges.append((draft.id, upstream.id, position, when))
 
@@ -331,7 +334,9 @@ class Plan:
                 held = tasks(self.using).filter(
                     pk=parent, fence=run.claim.fence, worker=run.claim.worker
                 )
-                if not list(held.select_for_update(no_key=_no_key(self.using)).values_list("pk")):
+                if not list(
+                    held.select_for_update(no_key=_no_key(self.using)).values_list("pk")
+                ):
                     raise LeaseLost(
                         f"{run.task.name} {parent} was taken away from this run; "
                         "nothing can be added under it"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.db import connections
 
@@ -18,6 +16,9 @@ from .statements import uuid_param
 from .uniqueness import patience
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
     from .models import Task
 
 
@@ -116,7 +117,7 @@ def insert_unique(using: str, draft: Draft) -> bool:
     sql, params = _insert_sql(using, [draft])
     with patience(using, draft), connections[using].cursor() as cursor:
         cursor.execute(f"{sql} ON CONFLICT (unique_key) DO NOTHING", params)
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
 
 # --- handles --------------------------------------------------------------------------

@@ -14,7 +14,6 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -26,6 +25,8 @@ from .conf import conf
 from .rows import workers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .models import Worker
 
 try:
@@ -65,7 +66,7 @@ class Lease:
         """Whether nobody can have taken this process for dead: else claim nothing."""
         if self._thread is None:
             return True
-        return time.monotonic() - self._beaten < conf.LEASE / 2
+        return bool(time.monotonic() - self._beaten < conf.LEASE / 2)
 
     def register(self, now: datetime | None = None) -> None:
         """Write the row, or touch it where it is there."""

@@ -13,10 +13,8 @@ several of a kind by ascending id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
 
 from django.db import connections
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
@@ -30,6 +28,9 @@ from .status import FAILED, OPEN, TRANSITIONS, Status
 from .text import LONGEST_ERROR, LONGEST_TRACEBACK, storable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
     from .models import Task
 
 
@@ -99,7 +100,7 @@ def queue(
         Q(run_after__isnull=True) | Q(run_after__lte=Moment(now)),
         pk__in=list(ids),
     )
-    return update_returning(ready, ("queue",), status=Status.QUEUED)  # type: ignore[return-value]
+    return update_returning(ready, ("queue",), status=Status.QUEUED)
 
 
 def queue_due(
@@ -117,7 +118,7 @@ def queue_due(
             .values_list("pk", flat=True)[:limit]
         )
         found = _from(verb, using).filter(pk__in=list(ids))
-        moved += update_returning(found, ("queue",), status=Status.QUEUED)  # type: ignore[arg-type]
+        moved += update_returning(found, ("queue",), status=Status.QUEUED)
     return moved
 
 
@@ -164,7 +165,7 @@ def hand_back(using: str, claims: Iterable[Claim]) -> list[tuple[UUID, str]]:
     """RUNNING to QUEUED, for a worker that stops; no attempt is counted."""
     back: list[tuple[UUID, str]] = []
     for held in claims:
-        back += update_returning(  # type: ignore[arg-type]
+        back += update_returning(
             _held(using, held),
             ("queue",),
             status=Status.QUEUED,
@@ -231,7 +232,7 @@ def _finish(using: str, held: Claim, result: str | None, now: datetime | None) -
                 held.worker,
             ],
         )
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
 
 _NO_OPEN_CHILD = (
@@ -342,9 +343,7 @@ def settle(
 # --- what others do to it -------------------------------------------------------------
 
 
-def block(
-    using: str, task_id: UUID, reason: str, now: datetime | None = None
-) -> bool:
+def block(using: str, task_id: UUID, reason: str, now: datetime | None = None) -> bool:
     """PENDING to INCOMPLETE: what it waited for did not succeed."""
     waiting = _from("block", using).filter(pk=task_id)
     error = storable(reason, LONGEST_ERROR)
@@ -395,9 +394,7 @@ def rescue(
     ):
         return Status.QUEUED
     error = storable(reason, LONGEST_ERROR)
-    lost = _held(using, held).update(
-        **loss, error=error, **_settled(Status.LOST, now)
-    )
+    lost = _held(using, held).update(**loss, error=error, **_settled(Status.LOST, now))
     return Status.LOST if lost else None
 
 
@@ -429,7 +426,7 @@ def retry(
         unique_key=unique_key,
         **_NO_OUTCOME,
     )
-    return won[0] if won else None  # type: ignore[return-value]
+    return won[0] if won else None
 
 
 def reopen(using: str, task_id: UUID, *, counted: bool, open_edges: int) -> bool:

@@ -7,18 +7,19 @@ import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from django.apps import apps
 from django.db import connections
 
 from . import lifecycle, runner
 from .conf import conf
-from .doorbell import Ready
 from .leases import Lease
 from .statements import uuid_param
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from .doorbell import Ready
     from .models import Task
 
 logger = logging.getLogger("cq.local")

@@ -12,11 +12,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, connections
 
 from .logs import LogBuffer, write
-from .progress import Progress
+
+if TYPE_CHECKING:
+    from .progress import Progress
 
 logger = logging.getLogger("cq.task")
 own_logger = logging.getLogger("cq.logs")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
-from uuid import UUID
 
 from django.db import connections, transaction
 from django.db.models import F
@@ -19,6 +17,9 @@ from .statements import update_returning
 from .text import LONGEST_LINE, storable
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
     from django.db.models import QuerySet
 
     from .models import TaskLog
@@ -65,9 +66,7 @@ class LogBuffer:
         #: Set by the writer when the row says that the claim was given away.
         self.stale = False
 
-    def add(
-        self, message: str, level: int, publish: bool, limit: int | None
-    ) -> None:
+    def add(self, message: str, level: int, publish: bool, limit: int | None) -> None:
         """Take a line; `limit` trims the stored log to its last lines."""
         line = Line(level, timezone.now(), storable(message, LONGEST_LINE))
         with self.lock:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from django.db import connections
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 #: By the outermost block of the transaction, and gone with it.
 _made: WeakKeyDictionary[Any, set[UUID]] = WeakKeyDictionary()

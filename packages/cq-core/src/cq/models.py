@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from django.db import models
-
 from . import codec
 from .rows import EdgeRow, TaskLogRow, TaskRow, WorkerRow, logs
 from .status import Status
@@ -15,6 +13,8 @@ from .verbs import TaskVerbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from django.db import models
 
 
 class _Check:
@@ -26,7 +26,7 @@ class _Check:
         return task.check_claim
 
 
-class Task(TaskVerbs, TaskRow):
+class Task(TaskVerbs, TaskRow):  # type: ignore[misc]
     """A task: the row in the database, and the handle that ``.delay()`` returns.
 
     Its status changes only through :mod:`cq.lifecycle`: assigning it and calling

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .conf import conf
-from .retrying import Backoff, RetryOn
+
+if TYPE_CHECKING:
+    from .retrying import Backoff, RetryOn
 
 ON_LOST_RETRY = "retry"
 ON_LOST_FAIL = "fail"

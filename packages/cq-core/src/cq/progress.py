@@ -36,8 +36,12 @@ def progress(done: float, total: float | None, message: str) -> Progress:
     for name, value in (("done", done), ("total", total)):
         if value is None and name == "total":
             continue
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value < 0:  # type: ignore[arg-type]
+        if (
+            not isinstance(value, (int, float))
+            or isinstance(value, bool)
+            or not math.isfinite(value)
+            or value < 0
+        ):
             raise ValueError(f"{name} is {value!r}, but must be a number, 0 or more")
     return Progress(done, total, storable(str(message)[:200], 200)[:200])
 
@@ -57,9 +61,7 @@ def tree_progress(task: Task) -> Progress:
     total = Coalesce(F("progress_total"), Value(1.0), output_field=FloatField())
     done = Case(
         When(status__in=sorted(FINAL), then=total),
-        default=Coalesce(
-            F("progress_done"), Value(0.0), output_field=FloatField()
-        ),
+        default=Coalesce(F("progress_done"), Value(0.0), output_field=FloatField()),
         output_field=FloatField(),
     )
     sums = below.aggregate(done=Sum(done), total=Sum(total), count=Count("pk"))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from datetime import datetime
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -15,6 +13,11 @@ from .conf import conf
 from .lifecycle import Claim
 from .rows import tasks, workers
 from .status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
 
 logger = logging.getLogger("cq.rescue")
 
@@ -87,7 +90,11 @@ def _rescue_one(
 ) -> tuple[Status | None, list[UUID]]:
     with transaction.atomic(using=using):
         status = lifecycle.rescue(
-            using, claim, conf.MAX_LOSSES, f"The outcome was not observed: {reason}.", now
+            using,
+            claim,
+            conf.MAX_LOSSES,
+            f"The outcome was not observed: {reason}.",
+            now,
         )
         if status is None:
             return None, []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.db.models import Q
@@ -12,6 +12,9 @@ from .calls import CHAIN, GROUP
 from .errors import NotFinished, NotRetryable
 from .rows import edges, tasks
 from .status import OPEN, RETRYABLE, Status
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 def retry(using: str, task_id: UUID) -> None:

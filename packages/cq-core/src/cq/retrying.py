@@ -21,7 +21,7 @@ def exponential(attempt: int, jitter: Callable[[], float] = random.random) -> fl
     (2015): half the delay is kept, so that nothing is retried at once.
     """
     # 2 ** 1000 is a fine int but no float.
-    delay = min(FIRST_DELAY * 2 ** min(attempt - 1, 30), LONGEST_DELAY)
+    delay: float = min(FIRST_DELAY * 2.0 ** min(attempt - 1, 30), LONGEST_DELAY)
     return delay / 2 + delay / 2 * jitter()
 
 

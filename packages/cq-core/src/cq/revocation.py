@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db import connections, transaction
@@ -12,6 +11,10 @@ from . import advance, lifecycle
 from .rows import tasks
 from .statements import uuid_param
 from .status import OPEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
 
 CHUNK = 1000
 REVOKED = "It was revoked."

@@ -141,7 +141,7 @@ class TaskRow(models.Model):
     )
 
     #: Cleared when the task settles, so a plain unique column does on any database.
-    unique_key = models.CharField(  # noqa: DJ001
+    unique_key = models.CharField(
         _("unique key"), max_length=LONGEST_KEY, null=True, blank=True, unique=True
     )
     #: Whether a run whose worker died is run again by itself (`on_lost`).
@@ -334,7 +334,7 @@ class WorkerRow(models.Model):
 
 
 def task_model() -> type[Task]:
-    return apps.get_model("cq", "Task")  # type: ignore[return-value]
+    return apps.get_model("cq", "Task")
 
 
 def tasks(using: str) -> models.QuerySet[Task]:
@@ -343,15 +343,15 @@ def tasks(using: str) -> models.QuerySet[Task]:
 
 
 def edges(using: str) -> models.QuerySet[Edge]:
-    model: type[Edge] = apps.get_model("cq", "Edge")  # type: ignore[assignment]
+    model: type[Edge] = apps.get_model("cq", "Edge")
     return model._base_manager.using(using)
 
 
 def logs(using: str) -> models.QuerySet[TaskLog]:
-    model: type[TaskLog] = apps.get_model("cq", "TaskLog")  # type: ignore[assignment]
+    model: type[TaskLog] = apps.get_model("cq", "TaskLog")
     return model._base_manager.using(using)
 
 
 def workers(using: str) -> models.QuerySet[Worker]:
-    model: type[Worker] = apps.get_model("cq", "Worker")  # type: ignore[assignment]
+    model: type[Worker] = apps.get_model("cq", "Worker")
     return model._base_manager.using(using).order_by()

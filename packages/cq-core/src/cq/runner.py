@@ -9,8 +9,6 @@ import contextlib
 import logging
 import sqlite3
 import traceback
-from collections.abc import Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiref.sync import async_to_sync
@@ -30,6 +28,9 @@ from .status import Status
 from .values import upstream_results
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
     from .models import Task
 
 logger = logging.getLogger("cq.runner")
@@ -169,8 +170,9 @@ class Attempt:
     def _run_atomic(self, completer: Completer | None, immediate: bool) -> bool:
         finished = False
         try:
-            with _begin(self.connection, immediate), transaction.atomic(
-                using=self.using
+            with (
+                _begin(self.connection, immediate),
+                transaction.atomic(using=self.using),
             ):
                 value = self.call()
                 if completer and self._touched_nothing() and not is_handle(value):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .lifecycle import Claim
-
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
+    from .lifecycle import Claim
     from .logs import LogBuffer
     from .models import Task
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Self, TypeVar
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
@@ -25,7 +23,6 @@ from .conf import conf
 from .errors import AlreadySettled, CycleError, TaskFailed, WaitError
 from .ids import uuid7
 from .logs import Line
-from .options import Options
 from .progress import Progress, progress
 from .retrying import wants_retry
 from .rows import EdgeRow
@@ -33,6 +30,12 @@ from .runner import describe
 from .runs import current, entered
 from .status import FAILED, FINAL, SUCCEEDED, Status
 from .text import LONGEST_LINE, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from uuid import UUID
+
+    from .options import Options
 
 T = TypeVar("T")
 
@@ -160,7 +163,7 @@ class SerialTask(Handle):
         self, items: Iterable[T], total: float | None = None, message: str = ""
     ) -> Iterator[T]:
         if total is None and hasattr(items, "__len__"):
-            total = len(items)
+            total = len(items)  # type: ignore[arg-type]
         self.set_progress(0, total, message)
         for number, item in enumerate(items, 1):
             yield item
@@ -181,13 +184,13 @@ class SerialTask(Handle):
         return "\n".join(line.message for line in self.lines)
 
     async def asubtask(self, what: Any, /, *args: Any, **kwargs: Any) -> SerialTask:
-        return await sync_to_async(self.subtask)(what, *args, **kwargs)  # type: ignore[no-any-return]
+        return await sync_to_async(self.subtask)(what, *args, **kwargs)
 
     async def achain(self, what: Any, /, *args: Any, **kwargs: Any) -> SerialTask:
-        return await sync_to_async(self.chain)(what, *args, **kwargs)  # type: ignore[no-any-return]
+        return await sync_to_async(self.chain)(what, *args, **kwargs)
 
     async def aerrorback(self, what: Any, /, *args: Any, **kwargs: Any) -> SerialTask:
-        return await sync_to_async(self.errorback)(what, *args, **kwargs)  # type: ignore[no-any-return]
+        return await sync_to_async(self.errorback)(what, *args, **kwargs)
 
     async def alog(self, message: object, *args: Any, **kwargs: Any) -> None:
         self.log(message, *args, **kwargs)
@@ -331,9 +334,7 @@ def _attempt(what: Call, task: SerialTask, options: Options) -> None:
 
 def _take_over(task: SerialTask, handle: Any) -> Any:
     """Make a returned handle a child, and its result the task's."""
-    if handle is task or (
-        isinstance(handle, SerialTask) and handle in _above(task)
-    ):
+    if handle is task or (isinstance(handle, SerialTask) and handle in _above(task)):
         raise CycleError(f"{task.name} returned {handle!r}, which waits for it")
     if isinstance(handle, SerialTask) and handle.parent is None:
         handle.parent = task
@@ -420,7 +421,7 @@ def _name(what: AnyCall) -> str:
     return GROUP if isinstance(what, GroupCall) else CHAIN
 
 
-def _transaction(atomic: bool) -> contextlib.AbstractContextManager[Any]:
+def _transaction(atomic: bool) -> Any:
     engine = settings.DATABASES.get(conf.DATABASE, {}).get("ENGINE", "")
     if not atomic or engine in ("", "django.db.backends.dummy"):
         return contextlib.nullcontext()

@@ -34,7 +34,7 @@ def update_returning(
             changed.update(**values)
             return list(changed.values_list(*names))
     model = queryset.model
-    query = queryset.query.chain(UpdateQuery)
+    query: UpdateQuery = queryset.query.chain(UpdateQuery)  # type: ignore[assignment]
     query.add_update_values(values)
     try:
         sql, params = query.get_compiler(using).as_sql()
@@ -47,7 +47,7 @@ def update_returning(
     quoted = ", ".join(connection.ops.quote_name(f.column) for f in fields)
     with connection.cursor() as cursor:
         cursor.execute(f"{sql} RETURNING {quoted}", params)
-        rows = cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
     if connection.features.has_native_uuid_field:
         return rows
     return [

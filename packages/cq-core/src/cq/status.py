@@ -62,7 +62,7 @@ class Transition(NamedTuple):
 
 def _t(verb: str, sources: object, targets: object, by: str) -> Transition:
     def as_set(value: object) -> frozenset[Status]:
-        return frozenset({value}) if isinstance(value, Status) else frozenset(value)  # type: ignore[call-overload, no-any-return]
+        return frozenset({value}) if isinstance(value, Status) else frozenset(value)  # type: ignore[call-overload]
 
     return Transition(verb, as_set(sources), as_set(targets), by)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
@@ -12,6 +12,9 @@ from . import advance, doorbell, lifecycle, rescue
 from .clock import Moment
 from .rows import edges, logs, tasks
 from .status import FINAL, OPEN, Status
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 BATCH = 1000
 
@@ -159,5 +162,3 @@ def _delete_tree(using: str, root: UUID, limit: int) -> int:
         deleted += len(ids)
         if last:
             return deleted
-
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import (
     TYPE_CHECKING,
@@ -23,10 +22,12 @@ from . import calls, registry
 from .calls import AnyCall, Call, ChainCall, GroupCall
 from .conf import conf
 from .options import Options
-from .registry import Definition
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
+
     from .models import Task
+    from .registry import Definition
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from django.db import OperationalError, connections, transaction
@@ -12,6 +11,8 @@ from .conf import conf
 from .errors import UniqueBusy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .inserts import Draft
 
 _LOCK_NOT_AVAILABLE = "55P03"

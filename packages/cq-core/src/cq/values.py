@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 from . import codec
+from .errors import CodecError
 from .rows import edges, tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
 
 
 def decode_result(using: str, text: str | None) -> Any:
@@ -40,7 +43,7 @@ def upstream_results(using: str, task_id: UUID) -> Callable[[int, int], list[Any
             .values_list("position", "depends_on__pk", "depends_on__result")
         )
         if len(found) != count or any(row[1] is None for row in found):
-            raise codec.CodecError(
+            raise CodecError(
                 f"the results of {count} tasks were to be arguments, but "
                 f"{sum(row[1] is not None for row in found)} are there; were rows "
                 "deleted?"

@@ -1,10 +1,12 @@
 """What can be done with a task, as a handle and inside its own function."""
 
+# mypy: disable-error-code="misc"
+# `self` is a Task: nothing else has these verbs.
+
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
 
@@ -15,11 +17,13 @@ from .enqueue import After, Place, record
 from .errors import Revoked, TaskFailed
 from .progress import Progress, progress, tree_progress
 from .rows import EdgeRow
-from .runs import Run
 from .status import FINAL, SUCCEEDED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from .models import Task
+    from .runs import Run
 
 T = TypeVar("T")
 
@@ -40,7 +44,7 @@ class TaskVerbs(Handle):
 
     # --- workflows --------------------------------------------------------------------
 
-    def subtask(self: Task, what: Any, /, *args: Any, **kwargs: Any) -> Task:  # type: ignore[misc]
+    def subtask(self: Task, what: Any, /, *args: Any, **kwargs: Any) -> Task:
         """Start a task that this one waits for; return its handle.
 
         Raises AlreadySettled when this one has settled, TypeError when the arguments
@@ -50,7 +54,7 @@ class TaskVerbs(Handle):
         call = as_call(what, args, kwargs)
         return record(self._using, call, Place.under(self))
 
-    def chain(  # type: ignore[misc]
+    def chain(
         self: Task,
         what: Any,
         /,
@@ -73,7 +77,7 @@ class TaskVerbs(Handle):
         place = Place.beside(self)
         return record(self._using, call, place, [After(self, when)])
 
-    def errorback(self: Task, what: Any, /, *args: Any, **kwargs: Any) -> Task:  # type: ignore[misc]
+    def errorback(self: Task, what: Any, /, *args: Any, **kwargs: Any) -> Task:
         """Start a task if this one does not succeed; it finds why in `cqt.previous`."""
         self.check_claim()
         call = frozen(as_call(what, args, kwargs))
@@ -82,7 +86,7 @@ class TaskVerbs(Handle):
 
     # --- waiting ----------------------------------------------------------------------
 
-    def wait(self: Task, timeout: float | None = None) -> Task:  # type: ignore[misc]
+    def wait(self: Task, timeout: float | None = None) -> Task:
         """Wait until it has settled, whatever the outcome; refresh and return it.
 
         timeout: seconds. Raises WaitTimeout, or WaitError when it could never end.
@@ -91,41 +95,41 @@ class TaskVerbs(Handle):
         self.refresh_from_db()
         return self
 
-    async def await_(self: Task, timeout: float | None = None) -> Task:  # type: ignore[misc]
+    async def await_(self: Task, timeout: float | None = None) -> Task:
         """As `wait`, from a coroutine."""
         await waiting.await_(self, timeout)
         await self.arefresh_from_db()
         return self
 
-    def get(self: Task, timeout: float | None = None) -> Any:  # type: ignore[misc]
+    def get(self: Task, timeout: float | None = None) -> Any:
         """Wait, then return the result; raises TaskFailed when it did not succeed."""
         self.wait(timeout)
         return self._outcome()
 
-    async def aget(self: Task, timeout: float | None = None) -> Any:  # type: ignore[misc]
+    async def aget(self: Task, timeout: float | None = None) -> Any:
         """As `get`, from a coroutine."""
         await self.await_(timeout)
         return await sync_to_async(self._outcome)()
 
-    def _outcome(self: Task) -> Any:  # type: ignore[misc]
+    def _outcome(self: Task) -> Any:
         if self.status not in SUCCEEDED:
             raise TaskFailed(self)
         return self.result
 
     @property
-    def done(self: Task) -> bool:  # type: ignore[misc]
+    def done(self: Task) -> bool:
         """Whether it had settled when it was last read."""
         return self.status in FINAL
 
     # --- by hand ----------------------------------------------------------------------
 
-    def revoke(self: Task, reason: str = revocation.REVOKED) -> bool:  # type: ignore[misc]
+    def revoke(self: Task, reason: str = revocation.REVOKED) -> bool:
         """Withdraw it and what is open below it; False when it had settled."""
         won = revocation.revoke(self._using, self.pk, reason)
         self.refresh_from_db()
         return won
 
-    def retry(self: Task) -> Self:  # type: ignore[misc]
+    def retry(self: Task) -> Task:
         """Run a finished task again, in the same row.
 
         Raises NotFinished, NotRetryable for a group or a chain, UniqueTaken.
@@ -137,7 +141,7 @@ class TaskVerbs(Handle):
     # --- inside the function ----------------------------------------------------------
 
     def log(
-        self: Task,  # type: ignore[misc]
+        self: Task,
         message: object,
         level: int = logging.INFO,
         *,
@@ -155,7 +159,7 @@ class TaskVerbs(Handle):
         log_writer.say(self._log_buffer(), str(message), level, publish, limit)
 
     def set_progress(
-        self: Task,  # type: ignore[misc]
+        self: Task,
         done: float,
         total: float | None = None,
         message: str = "",
@@ -167,7 +171,7 @@ class TaskVerbs(Handle):
         self.progress_done, self.progress_total = said.done, said.total
         self.progress_message = said.message
 
-    def _log_buffer(self: Task) -> logs.LogBuffer:  # type: ignore[misc]
+    def _log_buffer(self: Task) -> logs.LogBuffer:
         if self._run is not None:
             return self._run.log
         # Somebody else speaks through the handle: each line is written as it comes.
@@ -176,62 +180,62 @@ class TaskVerbs(Handle):
         )
 
     def track(
-        self: Task,  # type: ignore[misc]
+        self: Task,
         items: Iterable[T],
         total: float | None = None,
         message: str = "",
     ) -> Iterator[T]:
         """Yield the items, with the progress set after each."""
         if total is None and hasattr(items, "__len__"):
-            total = len(items)
+            total = len(items)  # type: ignore[arg-type]
         self.set_progress(0, total, message)
         for number, item in enumerate(items, 1):
             yield item
             self.set_progress(number, total, message)
 
-    def check_claim(self: Task) -> None:  # type: ignore[misc]
+    def check_claim(self: Task) -> None:
         """Raise :class:`cq.Revoked` if this run is known to have been given away."""
         run = self._run
         if run is not None and (run.ended or run.log.stale):
             raise Revoked(run.ended or f"{self.name} {self.pk} was revoked")
 
     @property
-    def progress(self: Task) -> Progress:  # type: ignore[misc]
+    def progress(self: Task) -> Progress:
         """How far it is, with its subtasks: each counts one, or its own total."""
         return tree_progress(self)
 
-    def format_logs(self: Task) -> str:  # type: ignore[misc]
+    def format_logs(self: Task) -> str:
         """Return the messages of its log, one a line."""
         return logs.format_lines(self.logs)
 
     # --- the same for coroutines ------------------------------------------------------
 
-    async def asubtask(self: Task, what: Any, /, *args: Any, **kwargs: Any) -> Task:  # type: ignore[misc]
+    async def asubtask(self: Task, what: Any, /, *args: Any, **kwargs: Any) -> Task:
         return await sync_to_async(self.subtask)(what, *args, **kwargs)
 
-    async def achain(self: Task, what: Any, /, *args: Any, **kwargs: Any) -> Task:  # type: ignore[misc]
+    async def achain(self: Task, what: Any, /, *args: Any, **kwargs: Any) -> Task:
         return await sync_to_async(self.chain)(what, *args, **kwargs)
 
-    async def aerrorback(self: Task, what: Any, /, *args: Any, **kwargs: Any) -> Task:  # type: ignore[misc]
+    async def aerrorback(self: Task, what: Any, /, *args: Any, **kwargs: Any) -> Task:
         return await sync_to_async(self.errorback)(what, *args, **kwargs)
 
-    async def arevoke(self: Task, reason: str = revocation.REVOKED) -> bool:  # type: ignore[misc]
+    async def arevoke(self: Task, reason: str = revocation.REVOKED) -> bool:
         return await sync_to_async(self.revoke)(reason)
 
-    async def aretry(self: Task) -> Task:  # type: ignore[misc]
+    async def aretry(self: Task) -> Task:
         return await sync_to_async(self.retry)()
 
-    async def alog(self: Task, message: object, *args: Any, **kwargs: Any) -> None:  # type: ignore[misc]
+    async def alog(self: Task, message: object, *args: Any, **kwargs: Any) -> None:
         await sync_to_async(self.log)(message, *args, **kwargs)
 
-    async def aset_progress(self: Task, *args: Any, **kwargs: Any) -> None:  # type: ignore[misc]
+    async def aset_progress(self: Task, *args: Any, **kwargs: Any) -> None:
         await sync_to_async(self.set_progress)(*args, **kwargs)
 
-    async def aformat_logs(self: Task) -> str:  # type: ignore[misc]
+    async def aformat_logs(self: Task) -> str:
         return await sync_to_async(self.format_logs)()
 
     @property
-    def _using(self: Task) -> str:  # type: ignore[misc]
+    def _using(self: Task) -> str:
         using = self._state.db
         if using is None:
             raise ValueError(f"task {self.pk} was never saved; make it with .delay()")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
@@ -17,6 +16,8 @@ from .runs import current_run
 from .status import FINAL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .models import Task
 
 #: Seconds between two looks: the first, the growth of each, and the longest.

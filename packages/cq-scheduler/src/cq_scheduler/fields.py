@@ -43,7 +43,7 @@ class ArgumentsField(EncodedField):
     fixtures give.
     """
 
-    descriptor_class = _Arguments
+    descriptor_class = _Arguments  # type: ignore[assignment]
 
     def value(self, stored: Any) -> Any:
         """Return what is stored, or about to be, as a value; raises CodecError."""

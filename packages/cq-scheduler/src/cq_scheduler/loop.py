@@ -81,7 +81,8 @@ def seconds_until_due(using: str) -> float:
     if row is None:
         return float("inf")
     next_run, now = row
-    return max(0.0, (next_run - now).total_seconds())
+    seconds: float = (next_run - now).total_seconds()
+    return max(0.0, seconds)
 
 
 class Scheduler:

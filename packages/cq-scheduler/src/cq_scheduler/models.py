@@ -136,13 +136,17 @@ class RepeatingTask(models.Model):
 
     @classmethod
     def from_db(
-        cls, db: str | None, field_names: Collection[str], values: Collection[Any]
+        cls,
+        db: str | None,
+        field_names: Collection[str],
+        values: Collection[Any],
+        **options: Any,  # of later Djangos
     ) -> Self:
-        row = super().from_db(db, field_names, values)
+        row = super().from_db(db, field_names, values, **options)
         row._remember(_WATCHED)
         return row
 
-    def refresh_from_db(
+    def refresh_from_db(  # type: ignore[override]
         self,
         using: str | None = None,
         fields: Iterable[str] | None = None,
@@ -230,6 +234,11 @@ def _check_name(row: RepeatingTask) -> None:
         raise ValueError(f"{row.name!r} is a part of cq, which nobody schedules")
 
 
+def _check_queue(row: RepeatingTask) -> None:
+    if row.queue:
+        check_queue(row.queue)
+
+
 #: By column, what raises ValueError or LookupError for a value that can't run.
 _CHECKS: dict[str, Callable[[RepeatingTask], object]] = {
     "name": _check_name,
@@ -237,7 +246,7 @@ _CHECKS: dict[str, Callable[[RepeatingTask], object]] = {
     "kwargs": lambda row: row.kwargs,
     "crontab": lambda row: cron.check(row.crontab),
     "timezone": lambda row: cron.zone(row.timezone),
-    "queue": lambda row: row.queue and check_queue(row.queue),
+    "queue": _check_queue,
 }
 
 

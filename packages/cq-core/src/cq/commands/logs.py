@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..conf import conf
@@ -15,6 +14,7 @@ from .verbs import Verb, add_format
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Callable, Iterator
 
     from ..models import Task, TaskLog
     from .output import Output

@@ -12,6 +12,7 @@ from django.db.models import Count, Min
 from .. import codec
 from ..clock import database_now
 from ..conf import SETTINGS, conf, problem
+from ..errors import CodecError
 from ..rows import edges, tasks, workers
 from ..status import Status
 from .finding import find
@@ -201,7 +202,7 @@ def _result(task: Task) -> Any:
         return None
     try:
         text = codec.encode(task.result, size_limit=2**31, depth_limit=1000)
-    except codec.CodecError as error:
+    except CodecError as error:
         return f"<cannot be read: {error}>"
     return _stored(text)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
 from cq.commands import changing, logs, looking, running
 from cq.commands.output import Output
-from cq.commands.verbs import Verb
+
+if TYPE_CHECKING:
+    from cq.commands.verbs import Verb
 
 DESCRIPTION = """
 Runs background tasks, looks at them, changes them.

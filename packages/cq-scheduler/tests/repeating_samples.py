@@ -1,0 +1,27 @@
+"""Tasks that the tests repeat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cq import task
+
+
+@task
+def report(cqt: Any, number: int = 0, *, to: str = "all") -> str:
+    return f"{number} to {to}"
+
+
+@task
+def nightly(cqt: Any) -> str:
+    return "done"
+
+
+@task(unique="one-at-a-time")
+def single(cqt: Any) -> None:
+    pass
+
+
+@task(queue="mail", priority=7)
+def mailing(cqt: Any) -> None:
+    pass
