@@ -4,6 +4,7 @@ import cq_backends
 
 SECRET_KEY = "only for tests"
 USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "urls"
 STATIC_URL = "static/"
 DATABASES = cq_backends.databases()
@@ -20,6 +21,7 @@ INSTALLED_APPS = [
     "cq_channels",
     "cq_scheduler",
     "cq_admin",
+    "floor",
 ]
 
 MIDDLEWARE = [
@@ -46,3 +48,8 @@ TEMPLATES = [
 
 # Hashing a password for real takes longer than most tests.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# A worker that was killed is to be noticed within a test's patience.
+CQ_HEARTBEAT = 0.3
+CQ_LEASE = 2.0
+CQ_SWEEP = 1.0

@@ -70,7 +70,17 @@ def test_text_that_is_no_arguments_is_refused(field: Any, text: str) -> None:
 def test_what_cannot_be_stored_is_refused_with_its_path() -> None:
     with pytest.raises(CodecError, match=r"args\[1\]: object"):
         ARGS.get_prep_value([1, object()])
-    with pytest.raises(CodecError, match="2097154 bytes|limit is 1048576"):
+    with pytest.raises(CodecError, match="limit is 1048576 bytes"):
         ARGS.get_prep_value(["x" * 2 * 1024 * 1024])
     with pytest.raises(CodecError, match="args: 5 is not a list"):
         ARGS.get_prep_value(5)
+
+
+@pytest.mark.django_db
+def test_a_row_that_cannot_be_read_can_be_looked_at() -> None:
+    made = RepeatingTask.objects.create(name="x", crontab="@daily")
+    RepeatingTask.objects.update(args=Encoded("broken"))
+    made.refresh_from_db()
+    assert made.args == "broken"
+    with pytest.raises(CodecError):
+        made.arguments()

@@ -128,7 +128,9 @@ class Claimer:
             self._look = True
         if not self.lease.healthy:
             return False
-        if self.threads.free <= 0 and self.loop.free <= 0 and self._ahead() <= 0:
+        room = self.threads.free > 0 or self._ahead() > 0
+        coroutines = coroutine_names()
+        if not room and not (coroutines and self.loop.free > 0):
             return False
         with self._lock:
             hints, self._hints = self._hints, set()
@@ -137,10 +139,11 @@ class Claimer:
         if not (look or self._look):
             return False
         self._look = False
-        found = self._claim_next()
-        self.found_nothing = not found and not claimed
-        # Where there was something there may be more, behind the cursors.
-        self._look = self._look or found > 0
+        found = self._claim_next(coroutines)
+        self.found_nothing = room and not found and not claimed
+        # Where there was something there may be more, behind the cursors; and without a
+        # free thread it was not looked at all.
+        self._look = self._look or found > 0 or not room
         return found > 0
 
     def _claim_hinted(self, hints: set[UUID]) -> int:
@@ -158,8 +161,7 @@ class Claimer:
         self._put(found)
         return len(found)
 
-    def _claim_next(self) -> int:
-        coroutines = coroutine_names()
+    def _claim_next(self, coroutines: list[str]) -> int:
         found = self._claim_some(self.threads.free, without=coroutines)
         # Ahead of the slots only what may be run again, were this process to die.
         ahead = self._ahead()

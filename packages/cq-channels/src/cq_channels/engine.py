@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from cq import doorbell, lifecycle, log_writer, rescue, sweep
 from cq.conf import conf
@@ -39,6 +39,8 @@ logger = logging.getLogger("cq.worker")
 
 THREADS = 4
 COROUTINES = 200
+#: Seconds for each of the things that are put away at the end.
+LONGEST_GOODBYE = 1.0
 
 
 class Engine:
@@ -121,27 +123,39 @@ class Engine:
             self.scheduler.stop()
         self.claimer.stop()
         doorbell.unregister(self)
-        self.claimer.give_back(self.threads.take_back())
+        waiting = self.threads.take_back()
         self.threads.close()
         ended = self.loop.join(max(0.0, end - time.monotonic()))
         ended &= self.threads.join(max(0.0, end - time.monotonic()))
         self.loop.close()
         self.completer.close()
-        if not ended:
-            self._give_up()
         self._stopping.set()
-        self._maintenance.join()
+        self._maintenance.join(LONGEST_GOODBYE)
         self.listening.stop()
-        log_writer.writer.close()
-        self.lease.close()
-        connections[self.using].close()
-        logger.info(
-            "worker %d stopped; %d tasks ended here",
-            self.lease.worker,
-            self.held.ended,
-        )
+        log_writer.writer.close(LONGEST_GOODBYE)
+        self._say_goodbye(waiting, ended)
 
-    def _give_up(self) -> None:
+    def _say_goodbye(self, waiting: list[Task], ended: bool) -> None:
+        """Leave nothing claimed, and no lease, as far as the database lets us."""
+        connection = connections[self.using]
+        try:
+            if connection.vendor == "sqlite":
+                milliseconds = round(LONGEST_GOODBYE * 1000)
+                with connection.cursor() as cursor:
+                    cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
+            self.claimer.give_back(waiting)
+            if not ended:
+                self._release_claims()
+            self.lease.close()
+        except DatabaseError as error:
+            # On SQLite a task that runs on may hold the write lock. It ends with this
+            # process, and so does the lock by which others know that we live.
+            logger.warning("claims are left to the rescuer: %s", error)
+        finally:
+            connection.close()
+        logger.info("worker %d ran %d tasks", self.lease.worker, self.held.ended)
+
+    def _release_claims(self) -> None:
         for claim in self.held.all():
             again = tasks(self.using).filter(pk=claim.id, rerun_lost=True).exists()
             if again:

@@ -62,6 +62,9 @@ SETTINGS: dict[str, Setting] = {
     ),
     "CHANNEL_LAYER": Setting("default", (str,), "Alias of the channel layer to ring."),
     "SCHEDULER": Setting(True, (bool,), "Whether workers run the scheduler."),
+    "ADMIN_AUTOREGISTER": Setting(
+        True, (bool,), "Whether cq_admin adds its pages to the default admin site."
+    ),
 }
 
 

@@ -20,7 +20,7 @@ def call_of(schedule: RepeatingTask) -> Call:
     may not have.
     """
     definition = registry.get(schedule.name)
-    args, kwargs = schedule.args, schedule.kwargs
+    args, kwargs = schedule.arguments()
     definition.check_arguments(args, kwargs)
     changes: dict[str, Any] = {}
     if schedule.queue:

@@ -19,7 +19,10 @@ def site_timezone() -> str:
 
 
 class _Arguments:
-    """Decodes on first use, on a historical model as well; raises CodecError."""
+    """Decodes on first use, on a historical model as well.
+
+    What cannot be decoded is given as the text it is: people have to see such a row.
+    """
 
     def __init__(self, field: ArgumentsField) -> None:
         self.field = field
@@ -30,7 +33,11 @@ class _Arguments:
         name = self.field.attname
         if name not in instance.__dict__:
             instance.refresh_from_db(fields=[name])
-        return self.field.value(instance.__dict__[name])
+        stored = instance.__dict__[name]
+        try:
+            return self.field.value(stored)
+        except CodecError:
+            return stored
 
     def __set__(self, instance: Any, value: Any) -> None:
         instance.__dict__[self.field.attname] = value

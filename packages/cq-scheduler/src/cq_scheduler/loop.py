@@ -19,8 +19,8 @@ logger = logging.getLogger("cq.scheduler")
 # All in seconds.
 #: The longest wait between two looks: a schedule may have been made, or changed.
 LOOK = 1.0
-#: After a tick that found its schedules taken by another scheduler.
-TAKEN = 0.05
+#: After a tick that found its schedules taken or locked by somebody else.
+TAKEN = 0.2
 #: Between two ticks that look for schedules which don't know their next slot.
 UNKNOWN = 10.0
 PRUNE = 3600.0

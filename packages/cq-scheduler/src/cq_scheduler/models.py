@@ -202,7 +202,8 @@ class RepeatingTask(models.Model):
         exclude = set(exclude or ())
         errors: dict[str, Any] = {}
         try:
-            super().clean_fields(exclude=exclude)
+            # Arguments that can't be read could not even be looked at there.
+            super().clean_fields(exclude=exclude | {"args", "kwargs"})
         except ValidationError as error:
             errors = error.update_error_dict(errors)
         for name, check in _CHECKS.items():
@@ -217,11 +218,17 @@ class RepeatingTask(models.Model):
     def clean(self) -> None:
         """Raise ValidationError when the arguments don't fit the task."""
         try:
-            registry.get(self.name).check_arguments(self.args, self.kwargs)
+            registry.get(self.name).check_arguments(*self.arguments())
         except (LookupError, CodecError):
             return  # clean_fields says so
         except TypeError as error:
             raise ValidationError(str(error), code="arguments") from error
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return args and kwargs; raises CodecError for what cannot be read."""
+        args: Any = self._meta.get_field("args")
+        kwargs: Any = self._meta.get_field("kwargs")
+        return args.value(self.args), kwargs.value(self.kwargs)
 
     def next_slot(self, after: datetime) -> datetime:
         """Return its first slot strictly after a moment, in UTC; raises CronError."""
@@ -242,8 +249,8 @@ def _check_queue(row: RepeatingTask) -> None:
 #: By column, what raises ValueError or LookupError for a value that can't run.
 _CHECKS: dict[str, Callable[[RepeatingTask], object]] = {
     "name": _check_name,
-    "args": lambda row: row.args,
-    "kwargs": lambda row: row.kwargs,
+    "args": lambda row: row._meta.get_field("args").encoded(row.args),
+    "kwargs": lambda row: row._meta.get_field("kwargs").encoded(row.kwargs),
     "crontab": lambda row: cron.check(row.crontab),
     "timezone": lambda row: cron.zone(row.timezone),
     "queue": _check_queue,

@@ -164,7 +164,10 @@ def _refuse(using: str, schedule: RepeatingTask, error: CronError) -> None:
 
 
 def _set(using: str, schedule: RepeatingTask, **values: Any) -> bool:
-    """Change a schedule that still is as it was read; whether it was."""
+    """Change a schedule that still is as it was read; whether it was.
+
+    One that somebody has locked is passed by: the others would have to wait as well.
+    """
     same = schedules(using).filter(
         pk=schedule.pk,
         enabled=True,
@@ -172,7 +175,11 @@ def _set(using: str, schedule: RepeatingTask, **values: Any) -> bool:
         crontab=schedule.crontab,
         timezone=schedule.timezone,
     )
-    return bool(same.update(**values))
+    with transaction.atomic(using=using, savepoint=False):
+        if connections[using].features.has_select_for_update_skip_locked:
+            free = same.select_for_update(skip_locked=True)
+            same = schedules(using).filter(pk__in=free.values("pk"))
+        return bool(same.update(**values))
 
 
 def _text(error: Exception) -> str:

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from django.db import models
+
+
+class Effect(models.Model):
+    """One row for one effect; nothing makes the key unique but the promise."""
+
+    key = models.IntegerField()
+    made = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.key)

@@ -1,0 +1,87 @@
+"""What the tests of real workers run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from cq import task
+
+from .models import Effect
+
+
+@task
+def send_email(cqt: Any, addr: str) -> str:
+    return "OK"
+
+
+@task
+def send_emails(cqt: Any, addrs: list[str]) -> str:
+    for addr in addrs:
+        cqt.subtask(send_email, addr)
+    return "SENT"
+
+
+@task
+def effect(cqt: Any, key: int, seconds: float = 0.0) -> int:
+    Effect.objects.create(key=key)
+    time.sleep(seconds)
+    return key
+
+
+@task(atomic=False)
+def lasting_effect(cqt: Any, key: int, seconds: float = 0.0) -> int:
+    Effect.objects.create(key=key)
+    time.sleep(seconds)
+    return key
+
+
+@task
+def square(cqt: Any, n: int) -> int:
+    return n * n
+
+
+@task
+def total(cqt: Any, values: list[int]) -> int:
+    return sum(values)
+
+
+@task
+def sum_of_squares(cqt: Any, n: int) -> Any:
+    return cqt.subtask(total, [cqt.subtask(square, i) for i in range(n)])
+
+
+@task
+def noop(cqt: Any) -> None:
+    pass
+
+
+@task
+def children(cqt: Any, n: int) -> None:
+    for _ in range(n):
+        cqt.subtask(noop)
+
+
+@task
+def fails(cqt: Any) -> None:
+    cqt.log("about to fail")
+    raise ValueError("no")
+
+
+@task(atomic=False)
+async def sleeps(cqt: Any, seconds: float) -> float:
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+@task
+async def asquare(cqt: Any, n: int) -> int:
+    await Effect.objects.acreate(key=n)
+    return n * n
+
+
+@task
+def logs_then_waits(cqt: Any, seconds: float) -> None:
+    cqt.log("seen while it runs")
+    time.sleep(seconds)

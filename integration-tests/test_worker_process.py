@@ -1,0 +1,196 @@
+"""Real workers, ended by real signals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import transaction
+from floor import tasks
+from floor.models import Effect
+from processes import PATIENCE, until
+
+from cq.models import Task, Worker
+
+if TYPE_CHECKING:
+    from processes import Workers
+
+
+def keys() -> list[int]:
+    return sorted(Effect.objects.values_list("key", flat=True))
+
+
+def test_a_task_runs_and_its_result_is_read(workers: Workers) -> None:
+    workers.start()
+    task = tasks.send_email.delay("dummy@dummy.org")
+    task.wait(PATIENCE)
+    assert (task.status, task.result) == (Task.STATUS_COMPLETE, "OK")
+    assert (task.attempts, task.losses) == (1, 0)
+
+
+def test_a_parent_settles_after_its_subtasks(workers: Workers) -> None:
+    parent = tasks.send_emails.delay(["a", "b", "c"])
+    workers.start()
+    assert parent.get(PATIENCE) == "SENT"
+    assert {t.status for t in parent.subtasks.all()} == {Task.STATUS_COMPLETE}
+
+
+def test_results_of_subtasks_meet_in_another(workers: Workers) -> None:
+    workers.start()
+    assert tasks.sum_of_squares.delay(20).get(PATIENCE) == sum(i * i for i in range(20))
+
+
+def test_a_thousand_children_settle_their_parent_once(workers: Workers) -> None:
+    workers.start()
+    parent = tasks.children.delay(1000)
+    assert parent.wait(PATIENCE).status == Task.STATUS_COMPLETE
+    assert parent.subtasks.filter(status=Task.STATUS_COMPLETE).count() == 1000
+
+
+def test_coroutines_run_beside_each_other(workers: Workers) -> None:
+    workers.start("--threads", "1")
+    handles = tasks.sleeps.delay_many([(0.5,)] * 100)
+    # One after the other they would take fifty seconds, and longer than they may.
+    for handle in handles:
+        assert handle.get(PATIENCE / 2) == 0.5
+    assert tasks.asquare.delay(7).get(PATIENCE) == 49
+    assert keys() == [7]
+
+
+def test_a_failure_keeps_its_log_and_its_traceback(workers: Workers) -> None:
+    workers.start()
+    task = tasks.fails.delay().wait(PATIENCE)
+    assert (task.status, task.error, task.exception) == (
+        Task.STATUS_FAILURE,
+        "no",
+        "ValueError",
+    )
+    assert "ValueError: no" in task.traceback
+    assert task.format_logs() == "about to fail"
+
+
+def test_a_row_that_was_rolled_back_never_runs(workers: Workers) -> None:
+    workers.start()
+
+    class Undone(Exception):
+        pass
+
+    with pytest.raises(Undone), transaction.atomic():
+        tasks.effect.delay(1)
+        raise Undone
+    with transaction.atomic():
+        kept = tasks.effect.delay(2)
+    kept.wait(PATIENCE)
+    assert keys() == [2]
+
+
+def test_a_killed_worker_loses_and_doubles_nothing(workers: Workers) -> None:
+    first = workers.start()
+    handles = tasks.effect.delay_many([(n, 0.02) for n in range(200)])
+    until(lambda: Effect.objects.count() >= 50, "a quarter of the effects")
+    first.kill()
+    assert Task.objects.exclude(status=Task.STATUS_COMPLETE).exists()
+    workers.start()
+    for handle in handles:
+        assert handle.wait(PATIENCE).status == Task.STATUS_COMPLETE
+    assert keys() == list(range(200))
+    lost = Task.objects.filter(losses__gt=0)
+    assert all(task.attempts == task.losses + 1 for task in lost)
+    assert Worker.objects.filter(kind="worker").count() == 1
+
+
+def test_a_task_that_may_not_run_twice_is_lost_with_its_worker(
+    workers: Workers,
+) -> None:
+    first = workers.start()
+    task = tasks.lasting_effect.delay(1, 3600)
+    until(lambda: Effect.objects.exists(), "its effect")
+    first.kill()
+    workers.start()
+    assert task.wait(PATIENCE).status == Task.STATUS_LOST
+    assert "not observed" in task.error
+    assert keys() == [1]
+
+
+def test_sigterm_lets_what_runs_end_and_exits_with_0(workers: Workers) -> None:
+    worker = workers.start()
+    task = tasks.lasting_effect.delay(1, 1.0)
+    until(lambda: Effect.objects.exists(), "the start of the task")
+    assert worker.terminate() == 0, worker.output
+    task.refresh_from_db()
+    assert task.status == Task.STATUS_COMPLETE
+    assert not Worker.objects.filter(kind="worker").exists()
+
+
+@pytest.mark.backend("postgres", "valkey")
+def test_what_outlasts_the_drain_is_handed_back_with_no_attempt_burnt(
+    workers: Workers,
+) -> None:
+    worker = workers.start("--drain", "0")
+    task = tasks.effect.delay(1, 3600)
+    until(
+        lambda: Task.objects.filter(pk=task.pk, status=Task.STATUS_RUNNING).exists(),
+        "the start of the task",
+    )
+    assert worker.terminate() == 0, worker.output
+    task.refresh_from_db()
+    assert (task.status, task.attempts, task.losses) == (Task.STATUS_QUEUED, 0, 0)
+    assert keys() == []
+
+
+@pytest.mark.backend("sqlite")
+def test_what_holds_sqlites_write_lock_after_the_drain_is_rescued(
+    workers: Workers,
+) -> None:
+    worker = workers.start("--drain", "0")
+    task = tasks.effect.delay(1, 5)
+    until(
+        lambda: Task.objects.filter(pk=task.pk, status=Task.STATUS_RUNNING).exists(),
+        "the start of the task",
+    )
+    assert worker.terminate() == 0, worker.output
+    assert keys() == []
+    workers.start()
+    assert task.wait(PATIENCE).status == Task.STATUS_COMPLETE
+    assert keys() == [1]
+
+
+def test_burst_runs_what_is_there_and_exits(workers: Workers) -> None:
+    handles = tasks.effect.delay_many([(n,) for n in range(20)])
+    worker = workers.command("cqworker", "--burst")
+    assert worker.popen.wait(PATIENCE) == 0, worker.output
+    assert {handle.wait(0).status for handle in handles} == {Task.STATUS_COMPLETE}
+    assert keys() == list(range(20))
+
+
+def test_a_worker_serves_its_queues_only(workers: Workers) -> None:
+    workers.start("--queues", "mail")
+    other = tasks.effect.using(queue="other").delay(1)
+    mail = tasks.effect.using(queue="mail").delay(2)
+    mail.wait(PATIENCE)
+    other.refresh_from_db()
+    assert other.status == Task.STATUS_QUEUED
+    workers.start("--exclude-queues", "mail")
+    assert other.wait(PATIENCE).status == Task.STATUS_COMPLETE
+
+
+# On SQLite the task itself holds the one write lock until it ends.
+@pytest.mark.backend("postgres", "valkey")
+def test_lines_are_stored_while_the_task_runs(workers: Workers) -> None:
+    worker = workers.start()
+    task = tasks.logs_then_waits.delay(3600)
+    until(lambda: task.format_logs() == "seen while it runs", "the line")
+    assert Task.objects.get(pk=task.pk).status == Task.STATUS_RUNNING
+    worker.kill()
+
+
+def test_wrong_flags_are_refused_with_the_flag_named(workers: Workers) -> None:
+    for flags, said in (
+        (("--threads", "0"), "--threads is 0"),
+        (("--drain", "-1"), "--drain is -1"),
+        (("--queues", " , "), "--queues"),
+        (("--queues", "a", "--exclude-queues", "b"), "exclude each other"),
+    ):
+        process = workers.command("cqworker", *flags)
+        assert process.popen.wait(PATIENCE) != 0
+        assert said in process.output

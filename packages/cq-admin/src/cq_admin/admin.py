@@ -1,0 +1,31 @@
+"""Puts the pages on the default admin site, unless ``CQ_ADMIN_AUTOREGISTER`` is False.
+
+Any other site: ``site.register(Task, TaskAdmin)``, and so on.
+"""
+
+from __future__ import annotations
+
+from django.apps import apps
+from django.contrib import admin
+
+from cq.conf import conf
+from cq.models import Task, Worker
+
+from .schedule_admin import RepeatingTaskAdmin
+from .task_admin import TaskAdmin
+from .worker_admin import WorkerAdmin
+
+__all__ = ["RepeatingTaskAdmin", "TaskAdmin", "WorkerAdmin", "register"]
+
+
+def register(site: admin.AdminSite) -> None:
+    """Add the pages of everything that is installed to an admin site."""
+    site.register(Task, TaskAdmin)
+    site.register(Worker, WorkerAdmin)
+    if apps.is_installed("cq_scheduler"):
+        model = apps.get_model("cq_scheduler", "RepeatingTask")
+        site.register(model, RepeatingTaskAdmin)
+
+
+if conf.ADMIN_AUTOREGISTER:
+    register(admin.site)

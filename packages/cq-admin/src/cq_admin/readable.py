@@ -1,0 +1,123 @@
+"""Single facts about a task as text and HTML; everything that was stored is escaped."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+
+from cq.status import FAILED, Status
+from cq.text import storable
+
+from .values import LONGEST_SHOWN
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from django.utils.safestring import SafeString
+
+    from cq.models import Task
+
+EMPTY = "-"
+
+# Controls but for tab and newline, and what turns the direction of the text or breaks
+# lines without being seen.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
+
+
+def visible(text: object) -> str:
+    """Return text with what can't be seen, or reorders what can, as escapes."""
+    lines = str(text).replace("\r\n", "\n")
+    return _UNSEEN.sub(lambda m: ascii(m[0])[1:-1], lines)
+
+
+def block(text: str | None) -> SafeString | str:
+    """Show text of several lines as it is, cut in its middle where it is too long."""
+    if not text:
+        return EMPTY
+    shown = storable(visible(text), LONGEST_SHOWN)
+    return format_html('<pre class="cq-text" tabindex="0">{}</pre>', shown)
+
+
+def state(status: str) -> SafeString:
+    """Show a status as its word, coloured by how much it needs somebody."""
+    word = Status(status).label if status in Status else visible(status)
+    return format_html(
+        '<span class="cq-state cq-state-{}">{}</span>', _tone(status), word
+    )
+
+
+def _tone(status: str) -> str:
+    if status == Status.COMPLETE:
+        return "good"
+    if status in (Status.FAILURE, Status.INCOMPLETE, Status.LOST):
+        return "bad"
+    if status in FAILED or status in (Status.RETRY, Status.WAITING):
+        return "notable"
+    return "active" if status == Status.RUNNING else "quiet"
+
+
+def moment(when: datetime | None, *, precise: bool = False) -> SafeString | str:
+    """Show a moment in the current time zone, to the second or the millisecond."""
+    if when is None:
+        return EMPTY
+    local = timezone.localtime(when) if timezone.is_aware(when) else when
+    text = f"{local:%Y-%m-%d %H:%M:%S}"
+    if precise:
+        text += f".{local.microsecond // 1000:03}"
+    return format_html(
+        '<time class="cq-time" datetime="{}" title="{}">{}</time>',
+        when.isoformat(),
+        f"{when:%Y-%m-%d %H:%M:%S %Z}",
+        text,
+    )
+
+
+def span(length: timedelta | None) -> str:
+    """Show a length of time, in the two units that matter."""
+    if length is None:
+        return EMPTY
+    seconds = max(0.0, length.total_seconds())
+    if seconds < 1:
+        return _("%(n)s ms") % {"n": round(seconds * 1000)}
+    if seconds < 60:
+        return _("%(n)s s") % {"n": number_format(round(seconds, 1))}
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return _("%(m)s min %(s)s s") % {"m": minutes, "s": rest}
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return _("%(h)s h %(m)s min") % {"h": hours, "m": minutes}
+    days, hours = divmod(hours, 24)
+    return _("%(d)s d %(h)s h") % {"d": days, "h": hours}
+
+
+def duration(task: Task, now: datetime) -> str:
+    """Show how long it ran, or has been running."""
+    if task.started is None:
+        return EMPTY
+    return span((task.finished or now) - task.started)
+
+
+def bar(done: float, total: float | None, message: str = "") -> SafeString | str:
+    """Show how far something is."""
+    if not total:
+        return visible(message) if message else EMPTY
+    return format_html(
+        '<span class="cq-progress"><progress value="{}" max="{}"></progress> '
+        "<span>{}</span></span>",
+        # Numbers for the browser, whatever the language.
+        repr(float(min(done, total))),
+        repr(float(total)),
+        f"{_number(done)} / {_number(total)} {visible(message)}".rstrip(),
+    )
+
+
+def _number(value: float) -> str:
+    return number_format(int(value) if value == int(value) else round(value, 2))

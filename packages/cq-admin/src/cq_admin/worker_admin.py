@@ -1,0 +1,104 @@
+"""The workers: who runs tasks, where, and when each was last seen. To look at only."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Count
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from cq.conf import conf
+
+from .readable import moment, span, visible
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+    from cq.models import Worker
+
+    ModelAdmin = admin.ModelAdmin[Worker]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+
+class WorkerAdminMixin(ModelAdmin):
+    """The list of workers; their rows are written by the workers alone."""
+
+    list_display = (
+        "shown_host",
+        "pid",
+        "kind",
+        "shown_queues",
+        "slots",
+        "shown_running",
+        "shown_started",
+        "shown_last_seen",
+    )
+    list_display_links = None
+    ordering = ("host", "id")
+    sortable_by = ()
+    list_per_page = 200
+    show_full_result_count = False
+
+    class Media:
+        css = {"all": ("cq_admin/cq.css",)}  # noqa: RUF012
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+        rows = super().get_queryset(request).using(conf.DATABASE)
+        return rows.annotate(running=Count("tasks"))
+
+    @admin.display(description=gettext_lazy("host"))
+    def shown_host(self, worker: Worker) -> str:
+        return visible(worker.host)
+
+    @admin.display(description=gettext_lazy("queues"))
+    def shown_queues(self, worker: Worker) -> str:
+        if worker.queues is None:
+            return _("all")
+        return visible(", ".join(map(str, worker.queues)))
+
+    @admin.display(description=gettext_lazy("running"))
+    def shown_running(self, worker: Any) -> str:
+        if not worker.running:
+            return "0"
+        url = reverse(f"{self.admin_site.name}:cq_task_changelist")
+        return format_html(
+            '<a href="{}?worker={}">{}</a>', url, worker.pk, worker.running
+        )
+
+    @admin.display(description=gettext_lazy("started"))
+    def shown_started(self, worker: Worker) -> str:
+        return moment(worker.started)
+
+    @admin.display(description=gettext_lazy("last seen"))
+    def shown_last_seen(self, worker: Worker) -> str:
+        silent = timezone.now() - worker.last_seen
+        ago = _("%(span)s ago") % {"span": span(silent)}
+        late = silent > timedelta(seconds=conf.LEASE)
+        tone = "bad" if late else "good"
+        return format_html(
+            '<span class="cq-state cq-state-{}">{}</span> {}',
+            tone,
+            _("silent") if late else _("alive"),
+            ago,
+        )
+
+
+class WorkerAdmin(WorkerAdminMixin):
+    """Workers in the admin that comes with Django."""
