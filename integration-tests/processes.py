@@ -48,7 +48,9 @@ class Process:
     def wait_for_output(self, text: str) -> None:
         def said() -> bool:
             if self.popen.poll() is not None:
-                raise AssertionError(f"it ended: {self.popen.returncode}\n{self.output}")
+                raise AssertionError(
+                    f"it ended: {self.popen.returncode}\n{self.output}"
+                )
             return text in self.output
 
         until(said, f"{text!r} in the output:\n{self.output}")

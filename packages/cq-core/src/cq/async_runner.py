@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from .errors import LeaseLost, Revoked
-from .runner import Attempt, Completer, is_handle
+from .runner import Attempt, Completer, begin, is_handle
 from .runs import entered
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class AsyncAttempt(Attempt):
             else:
                 await in_thread(self._succeed, value)
         except (Revoked, LeaseLost) as error:
-            self._gone(error)
+            await in_thread(self.stopped, error)
         except BaseException as error:
             await in_thread(self.failed, error)
             if not isinstance(error, Exception) and self._is_control(error):
@@ -81,7 +81,7 @@ class AsyncAttempt(Attempt):
         return await self.definition.function(self.task, *args, **kwargs)
 
     def _succeed(self, value: Any) -> None:
-        with transaction.atomic(using=self.using):
+        with begin(self.connection, True), transaction.atomic(using=self.using):
             self.succeed(value)
 
     @staticmethod

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from django.db import transaction
-
 from .calls import Call
 from .enqueue import Plan
 
@@ -57,6 +55,5 @@ def record_many(
                 "a tuple of arguments"
             )
         drafts.append(plan.add(Call(definition, tuple(args), {}, changes)))
-    with transaction.atomic(using=using):
-        plan.record()
+    plan.record()
     return Handles(plan, drafts)

@@ -53,9 +53,10 @@ def check(using: str, parent: UUID, depends_on: Iterable[UUID], what: str) -> No
     What is already a subtask of the same parent is known to be free of circles.
     """
     wanted = set(depends_on)
-    wanted -= set(
-        tasks(using).filter(pk__in=wanted, parent=parent).values_list("pk", flat=True)
-    )
+    ids = sorted(wanted)
+    for start in range(0, len(ids), CHUNK):
+        siblings = tasks(using).filter(pk__in=ids[start : start + CHUNK], parent=parent)
+        wanted -= set(siblings.values_list("pk", flat=True))
     if not wanted:
         return
     above = ancestors(using, [parent])

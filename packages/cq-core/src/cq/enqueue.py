@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils import timezone
 
-from . import advance, codec, cycles, doorbell, lifecycle
+from . import advance, codec, cycles, doorbell, lifecycle, made
 from .calls import (
     CHAIN,
     GROUP,
@@ -180,9 +179,12 @@ class Plan:
         outside = [u for u in upstream if not isinstance(u, Draft)]
         if outside:
             self.looks.append(draft.id)
-            foreign = {u.id for u in outside if u.parent_id != draft.parent_id}
-            if draft.parent_id is not None and foreign:
-                cycles.check(self.using, draft.parent_id, foreign, draft.name)
+            # What a group or a chain of the plan itself waits for is what its parent
+            # waits for: the plan's place is the lowest that anybody can wait for yet.
+            above = self.place.parent
+            foreign = {u.id for u in outside if u.parent_id != above}
+            if above is not None and foreign:
+                cycles.check(self.using, above, foreign, draft.name)
 
     def _edge(
         self, draft: Draft, upstream: Any, position: int | None, when: str
@@ -252,7 +254,7 @@ class Plan:
         using = self.using
         if using != DEFAULT_DB_ALIAS and not connections[using].in_atomic_block:
             site = connections[DEFAULT_DB_ALIAS]
-            if site.in_atomic_block:
+            if site.in_atomic_block and not conf.SERIAL:
                 # The two databases cannot commit together; not before is the best.
                 transaction.on_commit(self._write_all)
                 return
@@ -272,9 +274,8 @@ class Plan:
         plain = [d for d in self.drafts if d.unique_key is None]
         for start in range(0, len(plain), CHUNK):
             insert(self.using, plain[start : start + CHUNK])
-        for draft in self.drafts:
-            if draft.unique_key is not None:
-                self._write_unique(draft)
+        for draft in [d for d in self.drafts if d.unique_key is not None]:
+            self._write_unique(draft)
 
     def _write_unique(self, draft: Draft) -> None:
         for _ in range(_UNIQUE_TRIES):
@@ -350,14 +351,19 @@ class Plan:
 
     def _announce(self) -> None:
         ready = [(d.id, d.queue) for d in self.drafts if d.status == Status.QUEUED]
-        if conf.SERIAL:
-            _announce(self.using, ready, self.looks)
-        elif ready or self.looks:
-            transaction.on_commit(
-                partial(_announce, self.using, ready, self.looks),
-                using=self.using,
-                robust=True,
-            )
+        ids = {draft.id for draft in self.drafts}
+
+        def announce() -> None:
+            doorbell.ring(self.using, ready)
+            if self.looks:
+                advance.look(self.using, self.looks)
+
+        if not conf.SERIAL:
+            made.after_commit(self.using, ids, announce)
+            return
+        if connections[self.using].in_atomic_block:
+            made.after_commit(self.using, ids, None)
+        announce()
 
     # --- handles ----------------------------------------------------------------------
 
@@ -373,12 +379,6 @@ class Plan:
 
 def _no_key(using: str) -> bool:
     return connections[using].features.has_select_for_no_key_update
-
-
-def _announce(using: str, ready: list[tuple[UUID, str]], looks: list[UUID]) -> None:
-    doorbell.ring(using, ready)
-    if looks:
-        advance.look(using, looks)
 
 
 def _is_later(run_after: datetime | timedelta | None) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from . import codec, made
+from . import codec
 from .clock import later, moment
 from .rows import task_model
 from .statements import uuid_param
@@ -147,9 +147,7 @@ def handle(using: str, draft: Draft) -> Task:
             continue
         names.append(name)
         row.append(value)
-    task = model.from_db(using, names, row)
-    made.remember(using, draft.id)
-    return task
+    return model.from_db(using, names, row)
 
 
 _MISSING: Any = object()

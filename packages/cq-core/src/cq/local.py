@@ -41,6 +41,8 @@ class LocalRunner(threading.local):
     def __init__(self) -> None:
         self.waiting: deque[tuple[str, UUID]] = deque()
         self.running = False
+        #: Run inside the transaction of a task that waited; undone if that is.
+        self.again: list[tuple[str, UUID]] = []
 
     def ring(self, using: str, ready: Ready) -> None:
         """Run these, and what they queue, before returning."""
@@ -56,7 +58,13 @@ class LocalRunner(threading.local):
         try:
             while self.waiting:
                 using, task_id = self.waiting.popleft()
+                if before and connections[using].in_atomic_block:
+                    self.again.append((using, task_id))
                 self._run(using, task_id)
+                if not before and self.again:
+                    # A claim passes over what has run for good.
+                    self.waiting.extend(self.again)
+                    self.again = []
         finally:
             self.running = before
 

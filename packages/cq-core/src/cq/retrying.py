@@ -12,6 +12,8 @@ RetryOn = Sequence[type[BaseException] | Callable[[BaseException], bool]]
 
 FIRST_DELAY = 2.0
 LONGEST_DELAY = 3600.0
+#: Seconds; what is further away than ten years is a mistake, and no date.
+FURTHEST = 3650 * 86400.0
 
 
 def exponential(attempt: int, jitter: Callable[[], float] = random.random) -> float:
@@ -30,7 +32,7 @@ def delay_before(attempt: int, backoff: Backoff | None) -> float:
     if backoff is None:
         return exponential(attempt)
     seconds = backoff(attempt) if callable(backoff) else backoff
-    return max(0.0, float(seconds))
+    return min(max(0.0, float(seconds)), FURTHEST)
 
 
 def wants_retry(error: BaseException, retry_on: RetryOn) -> bool:

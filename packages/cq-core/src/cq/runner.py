@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from asgiref.sync import async_to_sync
 from django.db import InterfaceError, OperationalError, connections, transaction
 
-from . import adoption, advance, codec, lifecycle, registry, revocation
+from . import adoption, advance, codec, lifecycle, registry, revocation, transactions
 from .conf import conf
 from .errors import LeaseLost, Revoked
 from .lifecycle import Claim, Failure
@@ -117,9 +117,21 @@ class Attempt:
             return args[0]
         assert self.definition is not None
         self.definition.check_arguments(args, kwargs)
+        function: Any = self.definition.function
         if self.definition.is_async:
-            return async_to_sync(self.definition.function)(self.task, *args, **kwargs)
-        return self.definition.function(self.task, *args, **kwargs)
+            function = async_to_sync(function)
+        before = transactions.depths()
+        try:
+            value = function(self.task, *args, **kwargs)
+        except BaseException:
+            transactions.unwind(before)
+            raise
+        if left := transactions.unwind(before):
+            raise transaction.TransactionManagementError(
+                f"The task left a transaction of {left[0]!r} open; what it wrote there "
+                "is undone. Use atomic() in a with statement."
+            )
+        return value
 
     def execute(self, completer: Completer | None = None) -> bool:
         try:
@@ -136,9 +148,10 @@ class Attempt:
                 handed_over = self._run(completer)
             run.log.confirm()
         except (Revoked, LeaseLost) as error:
-            self._gone(error)
+            self.stopped(error)
         except KeyboardInterrupt as error:
             self.failed(error)
+            self.report()
             raise
         except BaseException as error:
             self.failed(error)
@@ -154,7 +167,11 @@ class Attempt:
             value = self.call()
             if completer and not self.run.children and not is_handle(value):
                 return self._hand_over(completer, value)
-            with transaction.atomic(using=self.using):
+            # At once: adopting reads first, and SQLite would then refuse to write.
+            with (
+                begin(self.connection, True),
+                transaction.atomic(using=self.using),
+            ):
                 self.succeed(value)
             return False
         # A run that may not be repeated takes SQLite's write lock at once.
@@ -171,8 +188,8 @@ class Attempt:
         finished = False
         try:
             with (
-                _begin(self.connection, immediate),
-                transaction.atomic(using=self.using),
+                begin(self.connection, immediate),
+                transactions.together(self.using),
             ):
                 value = self.call()
                 if completer and self._touched_nothing() and not is_handle(value):
@@ -200,6 +217,8 @@ class Attempt:
             return False
         if self.connection.run_on_commit or len(self.connection.atomic_blocks) > 1:
             return False
+        if self.connection.needs_rollback or len(transactions.aliases(self.using)) > 1:
+            return False
         info = self.connection.connection.info if self.connection.connection else None
         return info is None or info.transaction_status == 0  # IDLE, in libpq's words
 
@@ -221,12 +240,7 @@ class Attempt:
 
         Raises LeaseLost, so that all of it rolls back, when the claim was given away.
         """
-        if self.connection.needs_rollback:
-            raise transaction.TransactionManagementError(
-                "The task's transaction is marked for rollback: a database error was "
-                "caught inside it, or set_rollback(True) was called. Catch such errors "
-                "around an inner atomic()."
-            )
+        transactions.check_sound(self.using)
         result: codec.Encoded | None = None
         source = None
         if is_handle(value):
@@ -303,6 +317,14 @@ class Attempt:
             extra={"task_id": str(self.task.pk), "attempt": self.task.attempts},
         )
 
+    def stopped(self, error: BaseException) -> None:
+        """End a run that Revoked or LeaseLost ended: its claim should be gone."""
+        if self.run.ended:
+            self._gone(error)
+        else:
+            # The row decides, or a task that raises one of them itself stays RUNNING.
+            self.failed(error)
+
     def _delay(self, error: BaseException) -> float | None:
         """Seconds until the next attempt; None when there is none."""
         if self.definition is None or self.task.failures >= self.options.retries:
@@ -348,7 +370,7 @@ class Attempt:
 
 
 @contextlib.contextmanager
-def _begin(connection: Any, immediate: bool) -> Iterator[None]:
+def begin(connection: Any, immediate: bool) -> Iterator[None]:
     """Let SQLite take its write lock when the transaction begins, if asked to."""
     if not immediate or connection.vendor != "sqlite":
         yield

@@ -51,9 +51,9 @@ class Signature(_Launch, Call):
 
     def using(self, **options: Any) -> Signature:
         """Return the same call with other options."""
-        changed = replace(self, changes={**self.changes, **options})
-        _ = changed.options  # raises for what is no option, here and not later
-        return changed
+        changes = {**self.changes, **options}
+        _check_changes(self.definition, changes)
+        return replace(self, changes=changes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from django.db import (
     IntegrityError,
     InterfaceError,
     OperationalError,
+    connections,
     transaction,
 )
 

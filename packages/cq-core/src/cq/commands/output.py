@@ -85,7 +85,15 @@ class Output:
             table.add_column(column, no_wrap=number == 0)
         for row in cells:
             # Text, not str: what stands in a row is no markup.
-            table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+            table.add_row(
+                *(
+                    Text(
+                        cell,
+                        style=_STYLES.get(Status(cell), "") if cell in _STYLES else "",
+                    )
+                    for cell in row
+                )
+            )
         console = Console(
             file=io.StringIO(),
             force_terminal=True,

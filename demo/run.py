@@ -1,0 +1,50 @@
+"""``hatch run demo``: an import whose worker is killed half-way, and what is left of it.
+
+With ``--serve`` the site stays up afterwards, with the admin to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+
+
+def prepare() -> None:
+    """Make a fresh database."""
+    import django
+
+    data = Path(os.environ.get("CQ_DEMO_DATA") or HERE / ".data")
+    shutil.rmtree(data, ignore_errors=True)
+    django.setup()
+
+    from django.contrib.auth import get_user_model
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    get_user_model().objects.create_superuser("admin", password="admin")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--serve", action="store_true", help="keep the site up")
+    options = parser.parse_args()
+    prepare()
+    from show import show
+
+    ok = show()
+    if ok and options.serve:
+        from serve import serve
+
+        serve()
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

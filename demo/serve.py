@@ -1,0 +1,39 @@
+"""Keeps the site up, with a worker, until Ctrl-C."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+from django.conf import settings
+from rich.console import Console
+from workers import MANAGE, Worker
+
+
+def serve() -> None:
+    """Serve the admin, and run tasks."""
+    port = _free_port(8000)
+    worker = Worker(settings.DATA / "worker.log")
+    Console().print(
+        f"\n[bold]http://127.0.0.1:{port}/admin/[/]  log in as admin, password admin; "
+        "Ctrl-C ends it"
+    )
+    site = subprocess.Popen(
+        [sys.executable, str(MANAGE), "runserver", "--noreload", f"127.0.0.1:{port}"]
+    )
+    try:
+        site.wait()
+    except KeyboardInterrupt:
+        site.wait()
+    finally:
+        worker.stop()
+
+
+def _free_port(wanted: int) -> int:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

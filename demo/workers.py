@@ -1,0 +1,39 @@
+"""The demo's worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+MANAGE = Path(__file__).parent / "manage.py"
+
+
+class Worker:
+    """One ``manage.py cqworker``, in a process group of its own."""
+
+    def __init__(self, log: Path) -> None:
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, str(MANAGE), "cqworker", "--threads", "2"],
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to say good-bye."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM: it ends what it runs."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()

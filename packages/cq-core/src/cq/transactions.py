@@ -1,0 +1,79 @@
+"""The transactions that a task runs in, and whether it left them as it found them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ABORTED = 3  # INERROR, in libpq's words
+
+
+def aliases(using: str) -> list[str]:
+    """Return the databases of an atomic task, the queue's first: it commits last."""
+    if using == DEFAULT_DB_ALIAS:
+        return [using]
+    engine = settings.DATABASES.get(DEFAULT_DB_ALIAS, {}).get("ENGINE", "")
+    dummy = engine in ("", "django.db.backends.dummy")
+    return [using] if dummy else [using, DEFAULT_DB_ALIAS]
+
+
+@contextlib.contextmanager
+def together(using: str) -> Iterator[None]:
+    """Open the transactions of an atomic task."""
+    with contextlib.ExitStack() as stack:
+        for alias in aliases(using):
+            stack.enter_context(transaction.atomic(using=alias))
+        yield
+
+
+def check_sound(using: str) -> None:
+    """Raise TransactionManagementError when an open transaction cannot commit."""
+    for alias in aliases(using):
+        connection = connections[alias]
+        if connection.in_atomic_block and (
+            connection.needs_rollback or _is_aborted(connection)
+        ):
+            raise transaction.TransactionManagementError(
+                "The task's transaction is marked for rollback: a database error was "
+                "caught inside it, set_rollback(True) was called, or its connection "
+                "was closed. Catch such errors around an inner atomic()."
+            )
+
+
+def _is_aborted(connection: Any) -> bool:
+    if connection.vendor != "postgresql" or connection.connection is None:
+        return False
+    return bool(connection.connection.info.transaction_status == _ABORTED)
+
+
+def depths() -> dict[str, int]:
+    """Return how many atomic blocks are open, by alias."""
+    return {
+        connection.alias: len(connection.atomic_blocks)
+        for connection in connections.all(initialized_only=True)
+    }
+
+
+def unwind(before: dict[str, int]) -> list[str]:
+    """Roll back what was opened since `before` and not ended; the aliases of it."""
+    left: list[str] = []
+    for connection in connections.all(initialized_only=True):
+        depth = before.get(connection.alias, 0)
+        if len(connection.atomic_blocks) > depth:
+            left.append(connection.alias)
+        while len(connection.atomic_blocks) > depth:
+            error = transaction.TransactionManagementError("left open")
+            connection.atomic_blocks[-1].__exit__(type(error), error, None)
+        if connection.in_atomic_block or connection.connection is None:
+            continue
+        if connection.settings_dict["AUTOCOMMIT"] and not connection.get_autocommit():
+            left.append(connection.alias)
+            connection.rollback()
+            connection.set_autocommit(True)
+    return left
