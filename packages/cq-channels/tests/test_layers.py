@@ -253,8 +253,8 @@ def test_the_time_out_of_an_idle_connection_is_nothing(
     heard, end = listen(layer, monkeypatch)
     heard.until_woken()
     assert end() == []
-    # Once, to end it.
-    assert layer.cancelled == 1
+    # Once at most, to end it: the stop may come before it listens again.
+    assert layer.cancelled <= 1
 
 
 def test_a_time_out_at_once_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
