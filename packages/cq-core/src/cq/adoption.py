@@ -34,16 +34,19 @@ def adopt(run: Run, handle: Task) -> UUID:
     if row[0] == parent.pk:
         return handle.pk
     if row[0] is not None:
+        cycles.check(using, parent.pk, {handle.pk}, _what(parent))
         raise TypeError(
             f"{parent.name} returned {handle.name} {handle.pk}, which is a subtask of "
             f"{row[0]}; a task has one parent. Return .result instead, or make it here"
         )
     chain = _parentless_before(using, handle.pk)
-    cycles.check(
-        using, parent.pk, chain, f"{parent.name} {parent.pk}, which returns it,"
-    )
+    cycles.check(using, parent.pk, chain, _what(parent))
     _move(run, sorted(chain))
     return handle.pk
+
+
+def _what(parent: Task) -> str:
+    return f"{parent.name} {parent.pk}, which returns it,"
 
 
 def _parentless_before(using: str, task_id: UUID) -> set[UUID]:

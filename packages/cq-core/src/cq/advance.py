@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 
 from . import codec, doorbell, lifecycle
 from .rows import EdgeRow, edges, tasks
 from .statements import update_returning
-from .status import FAILED, FINAL, SUCCEEDED, Status
+from .status import FAILED, FINAL, OPEN, SUCCEEDED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,13 +71,16 @@ def _one_wave(
         .filter(depends_on__in=list(upstream), met__isnull=True)
         .values_list("pk", "task_id", "depends_on_id", "when")
     )
-    ended = resolve(using, found, upstream, queued, now) if found else []
+    ended: list[UUID] = []
+    for start in range(0, len(found), CHUNK):
+        part = found[start : start + CHUNK]
+        ended += resolve(using, part, upstream, queued, now)
 
     children: dict[UUID, list[_Upstream]] = defaultdict(list)
     for row in rows:
         if row[4] is not None and row[5]:
             children[row[4]].append(upstream[row[0]])
-    for parent in sorted(children):
+    for parent in _still_open(using, sorted(children)):
         of_it = children[parent]
         failed = next((c for c in of_it if c.status in FAILED), None)
         reason = f"subtask {failed.describe()}" if failed else None
@@ -90,6 +93,14 @@ def _one_wave(
         ):
             ended.append(parent)
     return ended
+
+
+def _still_open(using: str, parents: list[UUID]) -> list[UUID]:
+    """Those that need to be told: a revoked tree has a parent for each few tasks."""
+    if len(parents) < 2:
+        return parents
+    open_ = tasks(using).filter(pk__in=parents, status__in=sorted(OPEN))
+    return list(open_.order_by("pk").values_list("pk", flat=True))
 
 
 def settle_parent(using: str, task_id: UUID, now: datetime | None = None) -> bool:
@@ -126,24 +137,24 @@ def resolve(
     met: list[_Found] = []
     unmet: list[_Found] = []
     for edge in found:
-        (met if _comes_true(edge[3], upstream[edge[2]]) else unmet).append(edge)
+        (met if comes_true(edge[3], upstream[edge[2]].status) else unmet).append(edge)
     with transaction.atomic(using=using):
         # Writing first: SQLite refuses a write in a transaction that began by reading.
-        fresh = {row[0]: row[1] for row in _mark(using, met, True)}
+        fresh = Counter(row[1] for row in _mark(using, met, True))
         _mark(using, unmet, False)
-        ended = [e[1] for e in unmet if _end(using, e, upstream[e[2]], now)]
-        by_count: dict[int, list[UUID]] = defaultdict(list)
-        for task_id, count in Counter(fresh.values()).items():
-            by_count[count].append(task_id)
-        dependants = sorted(set(fresh.values()))
+        dependants = {*fresh, *(edge[1] for edge in unmet)}
         # In ascending order, or two of us lock the same rows crosswise.
-        list(
+        pending = set(
             tasks(using)
-            .filter(pk__in=dependants)
+            .filter(pk__in=dependants, status=Status.PENDING)
             .order_by("pk")
             .select_for_update()
-            .values_list("pk")
+            .values_list("pk", flat=True)
         )
+        ended = _end(using, [e for e in unmet if e[1] in pending], upstream, now)
+        by_count: dict[int, list[UUID]] = defaultdict(list)
+        for task_id, count in fresh.items():
+            by_count[count].append(task_id)
         ready: list[UUID] = []
         for count, ids in by_count.items():
             changed = update_returning(
@@ -157,11 +168,13 @@ def resolve(
     return ended
 
 
-def _comes_true(when: str, upstream: _Upstream) -> bool:
+def comes_true(when: str, status: str | None) -> bool:
+    """Tell whether `when` is true of a task that has settled (None: that is gone)."""
     if when == EdgeRow.WHEN_SETTLED:
         return True
-    succeeded = upstream.status in SUCCEEDED
-    return succeeded if when == EdgeRow.WHEN_COMPLETE else not succeeded
+    if when == EdgeRow.WHEN_COMPLETE:
+        return status == Status.COMPLETE
+    return status not in SUCCEEDED
 
 
 def _mark(using: str, found: list[_Found], met: bool) -> list[tuple[Any, ...]]:
@@ -175,30 +188,42 @@ def _mark(using: str, found: list[_Found], met: bool) -> list[tuple[Any, ...]]:
 
 def _end(
     using: str,
-    edge: _Found,
-    upstream: _Upstream,
+    unmet: list[_Found],
+    upstream: dict[UUID, _Upstream],
     now: datetime | None,
-) -> bool:
-    if edge[3] == EdgeRow.WHEN_FAILED:
-        return lifecycle.skip(using, edge[1], now)
-    return lifecycle.block(using, edge[1], f"predecessor {upstream.describe()}", now)
+) -> list[UUID]:
+    needless = {
+        task_id
+        for _, task_id, depends_on, when in unmet
+        if when == EdgeRow.WHEN_FAILED or upstream[depends_on].status == Status.SKIPPED
+    }
+    reasons: dict[UUID, str] = {}
+    for _, task_id, depends_on, _ in unmet:
+        if task_id not in needless and task_id not in reasons:
+            reasons[task_id] = f"predecessor {upstream[depends_on].describe()}"
+    return [
+        *lifecycle.skip(using, sorted(needless), now),
+        *lifecycle.block(using, reasons, now),
+    ]
 
 
 def look(using: str, ids: Iterable[UUID], now: datetime | None = None) -> None:
     """Look at what these tasks depend on, in case it had settled before they came."""
-    for task_id in ids:
-        open_edges = edges(using).filter(task=task_id, met__isnull=True)
-        resolve_settled(using, open_edges, now)
+    ids = list(ids)
+    for start in range(0, len(ids), CHUNK):
+        of_these = edges(using).filter(task__in=ids[start : start + CHUNK])
+        resolve_settled(using, of_these.filter(met__isnull=True), now)
 
 
 def resolve_settled(
     using: str, open_edges: Any, now: datetime | None = None, limit: int = CHUNK
 ) -> int:
     """Resolve those of `open_edges` whose upstream has settled or is gone."""
+    still_open = tasks(using).filter(pk=OuterRef("depends_on"), status__in=sorted(OPEN))
     resolved = 0
     while True:
         found = list(
-            open_edges.exclude(depends_on__in=tasks(using).exclude(status__in=FINAL))
+            open_edges.filter(~Exists(still_open))
             .order_by("pk")
             .values_list("pk", "task_id", "depends_on_id", "when")[:limit]
         )

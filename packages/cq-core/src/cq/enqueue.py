@@ -38,9 +38,12 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from .models import Edge, Task
+    from .runs import Run
 
 CHUNK = 1000
 _UNIQUE_TRIES = 5
+#: How wrong the clock of this host may be: within it, the database's is asked.
+LARGEST_SKEW = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +85,14 @@ class Plan:
     edges: list[tuple[UUID, UUID, int | None, str]] = field(default_factory=list)
     #: Drafts that depend on what was recorded before, and may have settled.
     looks: list[UUID] = field(default_factory=list)
+    #: Drafts whose time has come by this host's clock; the database's decides.
+    due: list[UUID] = field(default_factory=list)
     #: Live tasks that unique calls stand for; by the id of the draft not written.
     standing_for: dict[UUID, UUID] = field(default_factory=dict)
     #: How many of the drafts are directly under `place.parent`.
     children: int = 0
+    #: The run that they are subtasks of.
+    run: Run | None = None
 
     # --- gathering --------------------------------------------------------------------
 
@@ -148,6 +155,8 @@ class Plan:
         self._link(draft, handles, after)
         if _is_later(options.run_after):
             draft.status = Status.PENDING
+            if _may_have_come(options.run_after):
+                self.due.append(task_id)
         self.drafts.append(draft)
         return draft
 
@@ -342,8 +351,7 @@ class Plan:
                         f"{run.task.name} {parent} was taken away from this run; "
                         "nothing can be added under it"
                     )
-            run.children += self.children
-            run.made.update(draft.id for draft in self.drafts)
+            self.run = run
         elif not lifecycle.add_children(self.using, parent, self.children):
             raise AlreadySettled(
                 f"task {parent} has settled; nothing can be added under it any more"
@@ -353,16 +361,26 @@ class Plan:
         ready = [(d.id, d.queue) for d in self.drafts if d.status == Status.QUEUED]
         ids = {draft.id for draft in self.drafts}
 
+        def count() -> None:
+            if self.run is not None:
+                self.run.children += self.children
+
         def announce() -> None:
             doorbell.ring(self.using, ready)
+            if self.due:
+                doorbell.ring(self.using, lifecycle.queue(self.using, self.due))
             if self.looks:
                 advance.look(self.using, self.looks)
 
+        def count_and_announce() -> None:
+            count()
+            announce()
+
+        note = made.Note(ids, self.run, self.children)
         if not conf.SERIAL:
-            made.after_commit(self.using, ids, announce)
+            made.after_commit(self.using, note, count_and_announce)
             return
-        if connections[self.using].in_atomic_block:
-            made.after_commit(self.using, ids, None)
+        made.after_commit(self.using, note, count)
         announce()
 
     # --- handles ----------------------------------------------------------------------
@@ -384,7 +402,11 @@ def _no_key(using: str) -> bool:
 def _is_later(run_after: datetime | timedelta | None) -> bool:
     if isinstance(run_after, timedelta):
         return run_after > timedelta()
-    return run_after is not None and run_after > timezone.now()
+    return run_after is not None and run_after > timezone.now() - LARGEST_SKEW
+
+
+def _may_have_come(run_after: datetime | timedelta | None) -> bool:
+    return isinstance(run_after, datetime) and run_after <= timezone.now()
 
 
 def record(

@@ -59,6 +59,8 @@ class Lease:
         self._lock_file: IO[bytes] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._running = 0
+        self._counting = threading.Lock()
         self._beaten = time.monotonic()
 
     @property
@@ -97,7 +99,7 @@ class Lease:
         """End the lease: nothing of it runs any more."""
         self.stop_beating()
         workers(self.using).filter(pk=self.worker).delete()
-        self._unlock()
+        self.unlock()
         _mine.discard(self.worker)
 
     # --- heartbeats -------------------------------------------------------------------
@@ -120,12 +122,17 @@ class Lease:
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
-        """Beat while something runs that may take long."""
-        self.start_beating()
+        """Beat while something runs that may take long; several things may."""
+        with self._counting:
+            self._running += 1
+            self.start_beating()
         try:
             yield
         finally:
-            self.stop_beating()
+            with self._counting:
+                self._running -= 1
+                if not self._running:
+                    self.stop_beating()
 
     def _beat_until_stopped(self) -> None:
         try:
@@ -149,7 +156,8 @@ class Lease:
         self._lock_file = path.open("wb")
         fcntl.lockf(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def _unlock(self) -> None:
+    def unlock(self) -> None:
+        """Give the lock file up, and so the lease: others take this process for dead."""
         if self._lock_file is None:
             return
         path = Path(self._lock_file.name)

@@ -13,11 +13,22 @@ several of a kind by ascending id.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import connections
-from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db import IntegrityError, connections, transaction
+from django.db.models import (
+    Case,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    TextField,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce
 
 from .clock import Moment, moment
@@ -28,7 +39,7 @@ from .status import FAILED, OPEN, TRANSITIONS, Status
 from .text import LONGEST_ERROR, LONGEST_TRACEBACK, storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from .models import Task
@@ -117,7 +128,8 @@ def queue_due(
             .order_by("run_after")
             .values_list("pk", flat=True)[:limit]
         )
-        found = _from(verb, using).filter(pk__in=list(ids))
+        # The time again: it may have run, failed and been put off since.
+        found = _from(verb, using).filter(waits, **due, pk__in=list(ids))
         moved += update_returning(found, ("queue",), status=Status.QUEUED)
     return moved
 
@@ -135,8 +147,9 @@ def claim(
 ) -> list[Task]:
     """QUEUED to RUNNING, for at most `limit` rows that match the SQL `where`.
 
-    Raises the fence and counts the attempt. Rows that another claim has locked are
-    passed over where the database can; elsewhere there is one writer at a time.
+    Raises the fence, counts the attempt and clears the error of the one before. Rows
+    that another claim has locked are passed over where the database can; elsewhere
+    there is one writer at a time.
     """
     if limit <= 0:
         return []
@@ -153,7 +166,10 @@ def claim(
     sql = (
         f"WITH chosen AS {'MATERIALIZED ' if skip else ''}({chosen}) "
         "UPDATE cq_tasks SET status = 'RUNNING', worker_id = %s, "
-        f"fence = fence + 1, attempts = attempts + 1, started = {now_sql} "
+        f"fence = fence + 1, attempts = attempts + 1, started = {now_sql}, "
+        "exception = NULL, traceback = NULL, "
+        # Of a subtask that somebody has added, and that has failed already, it stays.
+        "error = CASE WHEN outcome IS NULL THEN NULL ELSE error END "
         "WHERE id IN (SELECT id FROM chosen) AND status = 'QUEUED' RETURNING *"
     )
     query = task_model()._base_manager.using(using)
@@ -235,9 +251,13 @@ def _finish(using: str, held: Claim, result: str | None, now: datetime | None) -
         return bool(cursor.rowcount == 1)
 
 
+# The counter as well: an UPDATE that waited for the lock of somebody who adds a subtask
+# looks at the row anew (PostgreSQL's EvalPlanQual), but not at the subtasks. Where the
+# hint is wrong, the task is WAITING for a moment.
 _NO_OPEN_CHILD = (
-    "NOT EXISTS (SELECT 1 FROM cq_tasks c WHERE c.parent_id = cq_tasks.id "
-    f"AND c.counted AND c.status IN ({', '.join(repr(str(s)) for s in sorted(OPEN))}))"
+    "open_children <= 0 AND NOT EXISTS"
+    " (SELECT 1 FROM cq_tasks c WHERE c.parent_id = cq_tasks.id"
+    f" AND c.counted AND c.status IN ({', '.join(repr(str(s)) for s in sorted(OPEN))}))"
 )
 
 
@@ -292,7 +312,8 @@ def fail(
         "failures": F("failures") + 1,
         "result": None,
     }
-    finished = _held(using, held).filter(~_open_children())
+    # The counter as well, see _NO_OPEN_CHILD.
+    finished = _held(using, held).filter(~_open_children(), open_children__lte=0)
     if not children and finished.update(**mine, **_settled(Status.FAILURE, now)):
         return Status.FAILURE
     waiting = _held(using, held).update(
@@ -335,25 +356,59 @@ def settle(
     values = _settled(Coalesce(F("outcome"), Value(Status.COMPLETE.value)), now)
     if result is not None:
         values["result"] = result
-    ready = _from("settle", using).filter(~_open_children(), pk=task_id)
-    won = update_returning(ready, ("status",), **values)
+    waits = _from("settle", using).filter(pk=task_id)
+    features = connections[using].features
+    with transaction.atomic(using=using):
+        if features.has_select_for_update:
+            # By a statement of its own, so that the next one sees the subtasks of all
+            # who had the lock before. SQLite has one writer at a time.
+            no_key = features.has_select_for_no_key_update
+            list(waits.select_for_update(no_key=no_key).values_list("pk"))
+        ready = waits.filter(~_open_children())
+        won = update_returning(ready, ("status",), **values)
     return Status(won[0][1]) if won else None
 
 
 # --- what others do to it -------------------------------------------------------------
 
 
-def block(using: str, task_id: UUID, reason: str, now: datetime | None = None) -> bool:
-    """PENDING to INCOMPLETE: what it waited for did not succeed."""
-    waiting = _from("block", using).filter(pk=task_id)
-    error = storable(reason, LONGEST_ERROR)
-    return bool(waiting.update(error=error, **_settled(Status.INCOMPLETE, now)))
+def _withdrawn(status: Status, reason: Any, now: datetime | None) -> dict[str, Any]:
+    """The columns of an end that is not the function's own: no exception is invented."""
+    return {
+        **_settled(status, now),
+        "error": storable(reason, LONGEST_ERROR) if isinstance(reason, str) else reason,
+        "exception": None,
+        "traceback": None,
+    }
 
 
-def skip(using: str, task_id: UUID, now: datetime | None = None) -> bool:
-    """PENDING to SKIPPED: its `when` can no longer come true."""
-    waiting = _from("skip", using).filter(pk=task_id)
-    return bool(waiting.update(**_settled(Status.SKIPPED, now)))
+def block(
+    using: str, reasons: Mapping[UUID, str], now: datetime | None = None
+) -> list[UUID]:
+    """PENDING to INCOMPLETE: what they waited for did not succeed.
+
+    `reasons` by id; returns the ids of those that were PENDING.
+    """
+    if not reasons:
+        return []
+    by_reason: dict[str, list[UUID]] = defaultdict(list)
+    for task_id, reason in reasons.items():
+        by_reason[storable(reason, LONGEST_ERROR)].append(task_id)
+    # One statement, however many there are.
+    whens = [When(pk__in=ids, then=Value(why)) for why, ids in by_reason.items()]
+    error = Case(*whens, output_field=TextField())
+    waiting = _from("block", using).filter(pk__in=list(reasons))
+    moved = update_returning(waiting, **_withdrawn(Status.INCOMPLETE, error, now))
+    return [row[0] for row in moved]
+
+
+def skip(using: str, ids: Sequence[UUID], now: datetime | None = None) -> list[UUID]:
+    """PENDING to SKIPPED: their `when` can no longer come true; the ids of those."""
+    if not ids:
+        return []
+    waiting = _from("skip", using).filter(pk__in=ids)
+    moved = update_returning(waiting, **_settled(Status.SKIPPED, now))
+    return [row[0] for row in moved]
 
 
 def expire(using: str, limit: int, now: datetime | None = None) -> list[UUID]:
@@ -362,10 +417,9 @@ def expire(using: str, limit: int, now: datetime | None = None) -> list[UUID]:
         expires__isnull=False, expires__lte=Moment(now)
     )
     ids = list(late.order_by("expires").values_list("pk", flat=True)[:limit])
+    reason = "It was not started before it expired."
     moved = update_returning(
-        _from("expire", using).filter(pk__in=ids),
-        error="It was not started before it expired.",
-        **_settled(Status.EXPIRED, now),
+        late.filter(pk__in=ids), **_withdrawn(Status.EXPIRED, reason, now)
     )
     return [row[0] for row in moved]
 
@@ -376,9 +430,8 @@ def revoke(
     """Open ones to REVOKED, with the fence raised; the ids of those that were open."""
     moved = update_returning(
         _from("revoke", using).filter(pk__in=ids),
-        error=storable(reason, LONGEST_ERROR),
         fence=F("fence") + 1,
-        **_settled(Status.REVOKED, now),
+        **_withdrawn(Status.REVOKED, reason, now),
     )
     return [row[0] for row in moved]
 
@@ -393,39 +446,50 @@ def rescue(
         status=Status.QUEUED, worker=None, started=None, open_children=0, **loss
     ):
         return Status.QUEUED
-    error = storable(reason, LONGEST_ERROR)
-    lost = _held(using, held).update(**loss, error=error, **_settled(Status.LOST, now))
+    lost = _held(using, held).update(**loss, **_withdrawn(Status.LOST, reason, now))
     return Status.LOST if lost else None
 
 
 def retry(
-    using: str, task_id: UUID, *, counted: bool, unique_key: str | None
+    using: str,
+    task_id: UUID,
+    *,
+    counted: bool,
+    unique_key: str | None,
+    open_edges: int = 0,
 ) -> tuple[UUID, str] | None:
     """A finished one to QUEUED, as a new run of the same row; its log is kept.
 
-    Raises UniqueTaken when its unique key belongs to a live task again.
+    To PENDING while `open_edges` of what it depends on are open again. Raises
+    UniqueTaken when its unique key belongs to a live task again.
     """
-    if unique_key and tasks(using).filter(unique_key=unique_key).exists():
+    ended = _from("retry", using).filter(pk=task_id)
+    values: dict[str, Any] = {
+        "status": Status.PENDING if open_edges else Status.QUEUED,
+        "fence": F("fence") + 1,
+        "failures": 0,
+        "losses": 0,
+        "open_children": 0,
+        "open_edges": open_edges,
+        "counted": counted,
+        "started": None,
+        "finished": None,
+        "run_after": None,
+        "expires": None,
+        "unique_key": unique_key,
+        **_NO_OUTCOME,
+    }
+    try:
+        # The savepoint keeps the caller's transaction usable after a refusal.
+        with transaction.atomic(using=using):
+            won = update_returning(ended, ("queue",), **values)
+    except IntegrityError as error:
+        if not unique_key:
+            raise
         raise UniqueTaken(
             f"unique key {unique_key!r} belongs to another live task; revoke that one "
             "or wait for it"
-        )
-    won = update_returning(
-        _from("retry", using).filter(pk=task_id),
-        ("queue",),
-        status=Status.QUEUED,
-        fence=F("fence") + 1,
-        failures=0,
-        losses=0,
-        open_children=0,
-        counted=counted,
-        started=None,
-        finished=None,
-        run_after=None,
-        expires=None,
-        unique_key=unique_key,
-        **_NO_OUTCOME,
-    )
+        ) from error
     return won[0] if won else None
 
 
@@ -490,6 +554,19 @@ def add_children(using: str, parent: UUID, count: int) -> bool:
         .filter(pk=parent, status__in=sorted(OPEN))
         .update(open_children=F("open_children") + count)
     )
+
+
+def forgive(using: str, parent: UUID) -> None:
+    """Forget that a subtask had failed, now that none of an open parent has."""
+    failed_child = task_model()._base_manager.filter(
+        parent=OuterRef("pk"), counted=True, status__in=sorted(FAILED)
+    )
+    tasks(using).filter(
+        ~Exists(failed_child.order_by()),
+        pk=parent,
+        outcome=Status.INCOMPLETE,
+        status__in=sorted(OPEN),
+    ).update(outcome=None, error=None)
 
 
 def is_failed(status: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -71,7 +73,9 @@ class LocalRunner(threading.local):
     def _run(self, using: str, task_id: UUID) -> None:
         try:
             lease = local_lease(using)
-            with lease.beating():
+            # In an open transaction nobody else sees the lease, or its tasks.
+            open_ = connections[using].in_atomic_block
+            with contextlib.nullcontext() if open_ else lease.beating():
                 for task in claim_one(using, lease.worker, task_id):
                     runner.execute(task)
         except Exception:
@@ -87,6 +91,14 @@ def claim_one(using: str, worker: int, task_id: UUID) -> list[Task]:
 
 _leases: dict[tuple[str, int], Lease] = {}
 _leases_lock = threading.Lock()
+
+
+@atexit.register
+def _unlock_mine() -> None:
+    # Not those of a process that this one was forked from.
+    for (_, pid), lease in _leases.items():
+        if pid == os.getpid():
+            lease.unlock()
 
 
 def local_lease(using: str) -> Lease:

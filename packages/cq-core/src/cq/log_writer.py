@@ -28,6 +28,11 @@ own_logger = logging.getLogger("cq.logs")
 PAUSE = 0.1
 #: Seconds without a line until the writing thread gives its connection back.
 LINGER = 1.0
+#: Seconds to wait for a lock on a row. The task itself may hold it, and then wait for
+#: this thread at its end, which no database could see as a deadlock.
+PATIENCE = 0.5
+
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 class LogWriter:
@@ -83,8 +88,11 @@ class LogWriter:
 
     def _write(self, buffer: LogBuffer) -> None:
         try:
-            write(buffer)
+            write(buffer, PATIENCE)
         except Exception as error:
+            if getattr(error.__cause__, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+                self.touch(buffer)
+                return
             connections[buffer.using].close()
             if time.monotonic() - self._warned > 60:
                 self._warned = time.monotonic()

@@ -34,9 +34,12 @@ class Line(NamedTuple):
     level: int
     time: datetime
     message: str
+    #: How many lines the stored log is to have when this is the last; None: all.
+    limit: int | None = None
 
 
-_Taken = tuple[list[Line], Progress | None, int | None]
+#: None stands for a line that was counted but cut out before it was written.
+_Taken = tuple[list[Line | None], Progress | None]
 
 
 @dataclass(eq=False)
@@ -57,10 +60,12 @@ class LogBuffer:
         self.lock = threading.Lock()
         #: Held by whoever writes, so that lines keep their order.
         self.writing = threading.Lock()
-        self.held: list[Line] = []
-        self.ready: list[Line] = []
+        self.held: list[Line | None] = []
+        self.ready: list[Line | None] = []
         self.progress: Progress | None = None
-        self.trim: int | None = None
+        #: Lines to keep, and up to where in `ready` they are cut already.
+        self.room = self.limit or conf.LOG_LIMIT
+        self._cut = 0
         #: Written in the task's own transaction, which may yet be rolled back.
         self.unconfirmed: list[_Taken] = []
         #: Set by the writer when the row says that the claim was given away.
@@ -68,14 +73,35 @@ class LogBuffer:
 
     def add(self, message: str, level: int, publish: bool, limit: int | None) -> None:
         """Take a line; `limit` trims the stored log to its last lines."""
-        line = Line(level, timezone.now(), storable(message, LONGEST_LINE))
+        line = Line(level, timezone.now(), storable(message, LONGEST_LINE), limit)
         with self.lock:
             self.held.append(line)
-            if limit is not None:
-                self.trim = limit
             if publish or len(self.held) >= BUFFER:
-                self.ready += self.held
-                self.held = []
+                self._publish()
+
+    def _publish(self) -> None:
+        self.ready += self.held
+        self.held = []
+        if len(self.ready) >= self._cut + 2 * self.room:
+            self._cut_middle()
+
+    def _cut_middle(self) -> None:
+        """Forget lines that the limit cuts out when they are written: nobody writes."""
+        tail = len(self.ready) - self.room
+        floor: int | None = None
+        for index in range(max(self._cut, min(HEAD, self.room)), tail):
+            line, self.ready[index] = self.ready[index], None
+            if line is not None and line.limit is not None:
+                here = index - line.limit
+                floor = here if floor is None else max(floor, here)
+        first = self.ready[tail]
+        if floor is not None and first is not None:
+            # What was to go from the log by one of them still has to.
+            limit = tail - floor
+            if first.limit is not None:
+                limit = min(limit, first.limit)
+            self.ready[tail] = first._replace(limit=limit)
+        self._cut = tail
 
     def set_progress(self, progress: Progress) -> None:
         with self.lock:
@@ -83,22 +109,22 @@ class LogBuffer:
 
     def take(self) -> _Taken:
         with self.lock:
-            taken = self.ready, self.progress, self.trim
-            self.ready, self.progress, self.trim = [], None, None
+            taken = self.ready, self.progress
+            self.ready, self.progress = [], None
+            self._cut = 0
             return taken
 
     def give_back(self, taken: _Taken) -> None:
-        lines, progress, trim = taken
+        lines, progress = taken
         with self.lock:
             self.ready = lines + self.ready
+            self._cut = 0
             self.progress = self.progress or progress
-            self.trim = self.trim if self.trim is not None else trim
 
     def release(self) -> None:
         """Publish what was held back: the run is at its end."""
         with self.lock:
-            self.ready += self.held
-            self.held = []
+            self._publish()
 
     def confirm(self) -> None:
         """What was written in the task's transaction is committed."""
@@ -110,27 +136,36 @@ class LogBuffer:
             self.give_back(self.unconfirmed.pop())
 
 
-def write(buffer: LogBuffer) -> None:
+def write(buffer: LogBuffer, patience: float | None = None) -> None:
     """Write what a buffer has ready, on this thread's connection.
 
+    patience: seconds to wait for somebody's lock on a row, on PostgreSQL.
     Raises DatabaseError; nothing is lost from the buffer then.
     """
     with buffer.writing:
         taken = buffer.take()
-        lines, progress, trim = taken
+        lines, progress = taken
         if not lines and progress is None:
             return
         try:
             with transaction.atomic(using=buffer.using):
+                _limit_patience(buffer.using, patience)
                 if progress is not None:
                     _write_progress(buffer, progress)
                 if lines:
-                    _write_lines(buffer, lines, trim)
+                    _write_lines(buffer, lines)
         except BaseException:
             buffer.give_back(taken)
             raise
         if connections[buffer.using].in_atomic_block:
             buffer.unconfirmed.append(taken)
+
+
+def _limit_patience(using: str, patience: float | None) -> None:
+    connection = connections[using]
+    if patience is not None and connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = {round(patience * 1000)}")
 
 
 def _write_progress(buffer: LogBuffer, progress: Progress) -> None:
@@ -147,7 +182,7 @@ def _write_progress(buffer: LogBuffer, progress: Progress) -> None:
         buffer.stale = True
 
 
-def _write_lines(buffer: LogBuffer, lines: list[Line], trim: int | None) -> None:
+def _write_lines(buffer: LogBuffer, lines: list[Line | None]) -> None:
     using = buffer.using
     # The root is looked up anew: a task that was returned to another has moved.
     root_id = tasks(using).filter(pk=buffer.task_id).values("root_id")
@@ -162,40 +197,65 @@ def _write_lines(buffer: LogBuffer, lines: list[Line], trim: int | None) -> None
     fence = tasks(using).filter(pk=buffer.task_id).values_list("fence", flat=True)
     if fence.first() != buffer.fence:
         buffer.stale = True
+    before = last - len(lines)
+    floor, head, tail = _cuts(buffer.limit or conf.LOG_LIMIT, before, lines)
     model = logs(using).model
-    first = last - len(lines) + 1
     logs(using).bulk_create(
         [
             model(
                 root_id=root,
                 task_id=buffer.task_id,
-                number=first + offset,
+                number=number,
                 attempt=buffer.attempt,
                 level=line.level,
                 time=line.time,
                 message=line.message,
             )
-            for offset, line in enumerate(lines)
+            for number, line in enumerate(lines, before + 1)
+            if line is not None and number > floor and not head < number <= tail
         ],
         batch_size=1000,
     )
-    if trim is not None:
-        logs(using).filter(root=root, number__lte=last - trim).delete()
-    cap = buffer.limit or conf.LOG_LIMIT
-    # Trimmed by a tenth at a time, so that not every line costs a DELETE.
-    if last > cap and last % max(1, cap // 10) < len(lines):
-        head = min(HEAD, cap // 2)
-        tail = last - (cap - head)
-        logs(using).filter(root=root, number__gt=head, number__lte=tail).delete()
+    stored = logs(using).filter(root=root)
+    if floor:
+        stored.filter(number__lte=floor).delete()
+    if tail > _tail(buffer.limit or conf.LOG_LIMIT, before):
+        stored.filter(number__gt=head, number__lte=tail).delete()
 
 
-def format_lines(lines: QuerySet[TaskLog]) -> str:
-    """Return the messages, one a line; a gap in the numbers says how many went."""
+def _cuts(cap: int, before: int, lines: list[Line | None]) -> tuple[int, int, int]:
+    """Return what goes from a log that had `before` lines and gets these.
+
+    Up to the first number, as its lines were asked for; and between the other two, its
+    middle, so that at most `cap` are stored.
+    """
+    floor = 0
+    for number, line in enumerate(lines, before + 1):
+        if line is not None and line.limit is not None:
+            floor = max(floor, number - line.limit)
+    return floor, _head(cap), _tail(cap, before + len(lines))
+
+
+def _head(cap: int) -> int:
+    return min(HEAD, cap // 2)
+
+
+def _tail(cap: int, last: int) -> int:
+    """Return the number after which the lines of a log that ends at `last` are kept."""
+    if last <= cap:
+        return 0
+    # A tenth at a time, so that not every line costs a DELETE.
+    step = max(1, cap // 10)
+    return _head(cap) + -(-(last - cap) // step) * step
+
+
+def format_lines(lines: QuerySet[TaskLog], *, whole: bool) -> str:
+    """Return the messages, one a line; in a `whole` log a gap says how many went."""
     text: list[str] = []
     last: int | None = None
     for number, message in lines.order_by("number").values_list("number", "message"):
         # Only what was cut out of the middle: the head goes when somebody asked.
-        if last == HEAD and number > HEAD + 1:
+        if whole and last is not None and number > last + 1:
             text.append(f"[... {number - last - 1} lines left out ...]")
         text.append(message)
         last = number

@@ -1,37 +1,55 @@
-"""What was made inside the open transaction: nothing of it can have started."""
+"""What was made inside the open transaction: nothing of it can have started.
+
+It is noted on the commit hooks, which go where the rows go: a savepoint that is rolled
+back takes both.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
     from uuid import UUID
 
-#: On the hooks that we leave with a transaction: the ids of what was made in it. They
-#: go where the hooks go, also when a savepoint is rolled back.
-_IDS = "cq_made"
+_NOTE = "cq_note"
 
 
-def after_commit(
-    using: str, ids: Collection[UUID], action: Callable[[], None] | None
-) -> None:
-    """Call `action` when the open transaction, in which `ids` were made, commits."""
+class Note(NamedTuple):
+    """What a hook stands for."""
+
+    ids: Collection[UUID]
+    #: The run that made subtasks, and how many.
+    run: Any = None
+    children: int = 0
+
+
+def after_commit(using: str, note: Note, action: Callable[[], None]) -> None:
+    """Call `action` when the open transaction commits; at once if there is none."""
 
     # A function, no partial: Django names a robust hook that raises by __qualname__.
     def announce_tasks() -> None:
-        if action is not None:
-            action()
+        action()
 
-    setattr(announce_tasks, _IDS, ids)
+    setattr(announce_tasks, _NOTE, note)
     transaction.on_commit(announce_tasks, using=using, robust=True)
+
+
+def _notes(using: str) -> Iterator[Note]:
+    connection = connections[using]
+    if connection.in_atomic_block:
+        for hook in connection.run_on_commit:
+            if note := getattr(hook[1], _NOTE, None):
+                yield note
 
 
 def in_open_transaction(using: str, task_id: UUID) -> bool:
     """Tell whether a task was made in the transaction that is open now."""
-    connection = connections[using]
-    return connection.in_atomic_block and any(
-        task_id in getattr(hook[1], _IDS, ()) for hook in connection.run_on_commit
-    )
+    return any(task_id in note.ids for note in _notes(using))
+
+
+def open_children(using: str, run: Any) -> int:
+    """Count the subtasks that a run has made in the transaction that is open now."""
+    return sum(note.children for note in _notes(using) if note.run is run)

@@ -17,6 +17,8 @@ ON_LOST_FAIL = "fail"
 LONGEST_NAME = 200
 LONGEST_QUEUE = 100
 LONGEST_KEY = 200
+#: What is further away has no date in some database.
+LONGEST_SPAN = timedelta(days=36_500)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +89,14 @@ def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _seconds(value: object) -> bool:
+    return _number(value) and 0 <= value <= LONGEST_SPAN.total_seconds()  # type: ignore[operator]
+
+
 def _moment(value: object) -> bool:
     if isinstance(value, datetime):
         return value.tzinfo is not None
-    return isinstance(value, timedelta)
+    return isinstance(value, timedelta) and abs(value) <= LONGEST_SPAN
 
 
 def _rules(value: object) -> bool:
@@ -113,7 +119,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "expires": (lambda v: v is None or _moment(v), "an aware datetime or a timedelta"),
     "timeout": (
-        lambda v: v is None or (_number(v) and v > 0),
+        lambda v: v is None or (_seconds(v) and v > 0),
         "a positive number of seconds",
     ),
     "retries": (
@@ -122,11 +128,11 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "retry_on": (_rules, "a sequence of exception classes or predicates"),
     "backoff": (
-        lambda v: v is None or callable(v) or (_number(v) and v >= 0),
+        lambda v: v is None or callable(v) or _seconds(v),
         "a number of seconds, or a function of the attempt",
     ),
     "result_ttl": (
-        lambda v: v is None or (_number(v) and v >= 0),
+        lambda v: v is None or _seconds(v),
         "a number of seconds, or None",
     ),
     "unique": (

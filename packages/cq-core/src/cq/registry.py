@@ -22,6 +22,8 @@ class Definition:
     options: Options
     #: Of the function without its first argument, `cqt`.
     signature: inspect.Signature
+    #: Of the function as it is.
+    full_signature: inspect.Signature
     is_async: bool
     #: Whether the function takes anything at all beyond any doubt.
     accepts_anything: bool
@@ -31,14 +33,14 @@ class Definition:
         if self.accepts_anything:
             return
         try:
-            self.signature.bind(*args, **kwargs)
+            self.full_signature.bind(None, *args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self.name}{self.signature}: {error}") from None
 
     def takes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Tell whether the arguments fit."""
         try:
-            self.signature.bind(*args, **kwargs)
+            self.full_signature.bind(None, *args, **kwargs)
         except TypeError:
             return False
         return True
@@ -70,6 +72,7 @@ def define(name: str, function: Callable[..., Any], options: Options) -> Definit
         function=function,
         options=options,
         signature=signature,
+        full_signature=inspect.signature(function),
         is_async=inspect.iscoroutinefunction(function),
         accepts_anything=accepts_anything,
     )

@@ -85,6 +85,22 @@ def rescue(
     return count
 
 
+def hand_back(using: str, claim: Claim) -> list[tuple[UUID, str]]:
+    """Give a run that has started back to the queue, for a worker that stops.
+
+    The subtasks that it started beside itself are revoked. Returns (id, queue), for the
+    doorbell; nothing when the claim was given away.
+    """
+    with transaction.atomic(using=using):
+        back = lifecycle.hand_back(using, [claim])
+        ended = []
+        if back:
+            reason = "The attempt that made it was handed back."
+            ended = revocation.abandon_children(using, claim.id, reason)
+    advance.settled(using, ended)
+    return back
+
+
 def _rescue_one(
     using: str, claim: Claim, reason: str, now: datetime | None
 ) -> tuple[Status | None, list[UUID]]:

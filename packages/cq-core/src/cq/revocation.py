@@ -43,7 +43,8 @@ def abandon_children(
     :func:`cq.advance.settled`, after the caller's commit.
     """
     revoked = _revoke_below(using, task_id, reason, now)
-    tasks(using).filter(parent=task_id, counted=True).update(counted=False)
+    if tasks(using).filter(parent=task_id, counted=True).update(counted=False):
+        tasks(using).filter(pk=task_id).update(open_children=0)
     return revoked
 
 

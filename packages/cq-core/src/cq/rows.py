@@ -64,6 +64,10 @@ class EncodedField(models.TextField):  # type: ignore[type-arg]
             return value
         return str(codec.encode(value, size_limit=2**31, depth_limit=1000))
 
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        # As it is stored: decoding would put tasks in the places of their results.
+        return model_instance.__dict__.get(self.attname)
+
     def value_from_object(self, obj: models.Model) -> Any:
         return obj.__dict__.get(self.attname)
 

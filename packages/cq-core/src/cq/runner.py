@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from asgiref.sync import async_to_sync
 from django.db import InterfaceError, OperationalError, connections, transaction
 
-from . import adoption, advance, codec, lifecycle, registry, revocation, transactions
+from . import (
+    adoption,
+    advance,
+    codec,
+    lifecycle,
+    made,
+    registry,
+    revocation,
+    transactions,
+)
 from .conf import conf
 from .errors import LeaseLost, Revoked
 from .lifecycle import Claim, Failure
@@ -167,6 +176,9 @@ class Attempt:
             value = self.call()
             if completer and not self.run.children and not is_handle(value):
                 return self._hand_over(completer, value)
+            # Before the transaction: the thread that writes logs may be at it, and on
+            # SQLite there is one write lock.
+            self._flush_log()
             # At once: adopting reads first, and SQLite would then refuse to write.
             with (
                 begin(self.connection, True),
@@ -243,11 +255,13 @@ class Attempt:
         transactions.check_sound(self.using)
         result: codec.Encoded | None = None
         source = None
+        # First: the thread that writes logs may be at it, and what follows locks rows
+        # that it needs.
+        self._flush_log()
         if is_handle(value):
             source = adoption.adopt(self.run, value)
         else:
             result = self.encode(value)
-        self._flush_log()
         self.status = lifecycle.complete(
             self.using,
             self.claim,
@@ -255,7 +269,7 @@ class Attempt:
             result_from=source,
             # An adopted one that has settled already still gives its result on the way
             # through WAITING.
-            children=max(self.run.children, int(source is not None)),
+            children=max(self._children(), int(source is not None)),
             now=self.now,
         )
         if self.status is None:
@@ -263,6 +277,10 @@ class Attempt:
                 f"{self.task.name} {self.task.pk}: the claim was given away while it "
                 "ran; what it wrote in its transaction is undone"
             )
+
+    def _children(self) -> int:
+        """Subtasks of this run; those made in a block that was undone are none."""
+        return self.run.children + made.open_children(self.using, self.run)
 
     def _committed_after_all(self, error: Exception) -> bool:
         """Settle a commit whose answer never came by reading the row again."""
@@ -282,15 +300,19 @@ class Attempt:
     def failed(self, error: BaseException) -> None:
         """Record that the function raised: a retry, or the end."""
         self._release_transaction()
+        # First: who waits for the task reads its log as soon as it has settled.
+        self.run.log.restore()
+        self._flush_log()
+        self.run.log.confirm()
         failure = describe(error)
         delay = self._delay(error)
         # What an atomic run made is undone with it.
-        made = 0 if self.atomic else self.run.children
+        children = 0 if self.atomic else self._children()
         abandoned: list[Any] = []
         with transaction.atomic(using=self.using):
             if delay is None:
                 self.status = lifecycle.fail(
-                    self.using, self.claim, failure, children=made, now=self.now
+                    self.using, self.claim, failure, children=children, now=self.now
                 )
             elif lifecycle.postpone(self.using, self.claim, failure, delay, self.now):
                 self.status = Status.RETRY

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from uuid import UUID
 
     from .lifecycle import Claim
     from .logs import LogBuffer
@@ -26,10 +25,8 @@ class Run:
     #: Inside the transaction that completes it.
     atomic: bool
     log: LogBuffer
-    #: Subtasks made by this run; a hint, see `open_children`.
+    #: Subtasks that this run has made and committed; a hint, see `open_children`.
     children: int = 0
-    #: Ids of what this run has made: nothing of it can have begun before the commit.
-    made: set[UUID] = field(default_factory=set)
     #: Set, with the reason, once the claim is known to be given away.
     ended: str | None = None
 

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
-from . import codec
+from . import codec, transactions
 from .calls import CHAIN, GROUP, AnyCall, Call, ChainCall, GroupCall, as_call, encoded
 from .calls import frozen as frozen_call
 from .codec import Handle
 from .conf import conf
-from .errors import AlreadySettled, CycleError, TaskFailed, WaitError
+from .errors import AlreadySettled, CycleError, DepthError, TaskFailed, WaitError
 from .ids import uuid7
 from .logs import Line
 from .progress import Progress, progress
@@ -61,6 +60,7 @@ class SerialTask(Handle):
         self.traceback: str | None = None
         self.parent = parent
         self.root: SerialTask = parent.root if parent else self
+        self.depth: int = parent.depth + 1 if parent else 0
         self.previous = previous
         self.subtasks: list[SerialTask] = []
         self.attempts = 0
@@ -215,6 +215,7 @@ class SerialTask(Handle):
     def fail(self, error: BaseException) -> None:
         self.error, self.exception, self.traceback = describe(error)
         self.raised = error
+        self.result = None
 
 
 def current_serial() -> SerialTask | None:
@@ -236,9 +237,13 @@ def call(definition: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 def launch(what: AnyCall) -> SerialTask:
     """Do what ``.delay()`` does in a serial run: its failure is logged, not raised."""
     task = run(what, None)
+    _log_failure(task)
+    return task
+
+
+def _log_failure(task: SerialTask) -> None:
     if task.raised is not None:
         logger.error("%s raised", task.name, exc_info=task.raised)
-    return task
 
 
 def run(
@@ -250,6 +255,11 @@ def run(
     """Run a call to its end, under `parent`; `task` is its handle where one is out."""
     if task is None:
         task = SerialTask(_name(what), parent, previous)
+    if task.depth > conf.MAX_TREE_DEPTH:
+        raise DepthError(
+            f"{task.name} would be {task.depth} levels below the top-level task; "
+            f"CQ_MAX_TREE_DEPTH is {conf.MAX_TREE_DEPTH}"
+        )
     task.status = Status.RUNNING
     if parent is not None:
         parent.subtasks.append(task)
@@ -288,6 +298,9 @@ def _run_call(what: Call, task: SerialTask) -> None:
     definition.check_arguments(what.args, what.kwargs)
     args_text, kwargs_text, handles = encoded(what.args, what.kwargs)
     for handle in handles:
+        if handle.status == Status.SKIPPED and handle is not task.previous:  # type: ignore[attr-defined]
+            task.settle(Status.SKIPPED)
+            return
         blocked = _blocking(handle, task)
         if blocked:
             task.settle(Status.INCOMPLETE, blocked)
@@ -299,11 +312,15 @@ def _run_call(what: Call, task: SerialTask) -> None:
     options = what.options
     while True:
         task.attempts += 1
+        chained = len(task._following)
         try:
             task.args, task.kwargs = codec.decode_call(args_text, kwargs_text, results)
             _attempt(what, task, options)
             return
         except BaseException as error:
+            if options.atomic:
+                # What it chained to itself is undone with the rest.
+                del task._following[chained:]
             task.subtasks.clear()
             again = (
                 isinstance(error, Exception)
@@ -325,6 +342,8 @@ def _attempt(what: Call, task: SerialTask, options: Options) -> None:
         function = async_to_sync(function)
     with _transaction(options.atomic), entered(task):
         value = function(task, *task.args, **task.kwargs)
+        if options.atomic and _has_database():
+            transactions.check_sound(conf.DATABASE)
         if isinstance(value, Handle):
             task.result = _take_over(task, value)
         else:
@@ -334,25 +353,20 @@ def _attempt(what: Call, task: SerialTask, options: Options) -> None:
 
 def _take_over(task: SerialTask, handle: Any) -> Any:
     """Make a returned handle a child, and its result the task's."""
-    if handle is task or (isinstance(handle, SerialTask) and handle in _above(task)):
+    if not isinstance(handle, SerialTask):
+        return handle.get()  # the handle of a row, which runs elsewhere
+    if handle.status not in FINAL:
+        # All that was made here has run, but for what waits for this one.
         raise CycleError(f"{task.name} returned {handle!r}, which waits for it")
-    if isinstance(handle, SerialTask) and handle.parent is None:
+    if handle.parent is None:
         handle.parent = task
         task.subtasks.append(handle)
-    elif isinstance(handle, SerialTask) and handle.parent is not task:
+    elif handle.parent is not task:
         raise TypeError(
             f"{task.name} returned {handle.name}, which is a subtask of "
             f"{handle.parent!r}; a task has one parent"
         )
     return handle.result
-
-
-def _above(task: SerialTask) -> list[SerialTask]:
-    above = []
-    while task.parent is not None:
-        task = task.parent
-        above.append(task)
-    return above
 
 
 def _settle(task: SerialTask) -> None:
@@ -380,14 +394,20 @@ def _follow(
     under = parent or previous.parent
     if parent is None and under is not None and under.status in FINAL:
         raise AlreadySettled(f"{under.name} has settled; nothing can be added under it")
-    succeeded = previous.status in SUCCEEDED
-    comes_true = {"complete": succeeded, "failed": not succeeded}.get(when, True)
+    comes_true = {
+        EdgeRow.WHEN_COMPLETE: previous.status == Status.COMPLETE,
+        EdgeRow.WHEN_FAILED: previous.status in FAILED,
+        EdgeRow.WHEN_SETTLED: True,
+    }[when]
     if comes_true:
-        return run(what, under, previous, task)
+        task = run(what, under, previous, task)
+        if under is None:
+            _log_failure(task)
+        return task
     task = task or SerialTask(_name(what), under, previous)
     if under is not None:
         under.subtasks.append(task)
-    if when == EdgeRow.WHEN_FAILED:
+    if when == EdgeRow.WHEN_FAILED or previous.status == Status.SKIPPED:
         task.settle(Status.SKIPPED)
     else:
         task.raised = previous.raised
@@ -422,7 +442,11 @@ def _name(what: AnyCall) -> str:
 
 
 def _transaction(atomic: bool) -> Any:
-    engine = settings.DATABASES.get(conf.DATABASE, {}).get("ENGINE", "")
-    if not atomic or engine in ("", "django.db.backends.dummy"):
+    if not atomic or not _has_database():
         return contextlib.nullcontext()
-    return transaction.atomic(using=conf.DATABASE)
+    return transactions.together(conf.DATABASE)
+
+
+def _has_database() -> bool:
+    engine = settings.DATABASES.get(conf.DATABASE, {}).get("ENGINE", "")
+    return engine not in ("", "django.db.backends.dummy")

@@ -99,7 +99,12 @@ TRANSITIONS: dict[str, Transition] = {
         _t("skip", Status.PENDING, Status.SKIPPED, "a predecessor, by `when`"),
         _t("expire", {Status.PENDING, Status.QUEUED}, Status.EXPIRED, "the clock"),
         _t("revoke", OPEN, Status.REVOKED, "a person or a program"),
-        _t("retry", RETRYABLE, Status.QUEUED, "a person or a program"),
+        _t(
+            "retry",
+            RETRYABLE,
+            {Status.QUEUED, Status.PENDING},
+            "a person or a program",
+        ),
         _t(
             "reopen",
             {Status.INCOMPLETE, Status.SKIPPED},

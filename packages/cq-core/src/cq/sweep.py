@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from . import advance, doorbell, lifecycle, rescue
 from .clock import Moment
+from .options import LONGEST_SPAN
 from .rows import edges, logs, tasks
 from .status import FINAL, OPEN, Status
 
@@ -103,25 +104,38 @@ def queue_forgotten(using: str, now: datetime | None = None, limit: int = BATCH)
 def prune(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
     """Delete whole trees whose root settled longer than its `result_ttl` ago.
 
-    A tree that something open still depends on is kept. At most about `limit` rows.
+    A tree is kept while something open still depends on it, or in it one that was
+    retried is open. At most about `limit` rows of each time to live.
     """
-    deleted = 0
-    for ttl in _ttls(using):
-        over = Moment(now, -timedelta(seconds=ttl))
-        needed = edges(using).filter(
-            depends_on__root=OuterRef("pk"), task__status__in=sorted(OPEN)
+    return sum(_prune(using, ttl, now, limit) for ttl in _ttls(using))
+
+
+def _prune(using: str, ttl: float, now: datetime | None, limit: int) -> int:
+    over = Moment(now, -min(timedelta(seconds=min(ttl, 1e10)), LONGEST_SPAN))
+    needed = edges(using).filter(
+        depends_on__root=OuterRef("pk"), task__status__in=sorted(OPEN)
+    )
+    below = tasks(using).filter(root=OuterRef("pk"), parent__isnull=False)
+    retried = below.filter(status__in=sorted(OPEN))
+    roots = list(
+        tasks(using)
+        .filter(
+            ~Exists(needed),
+            ~Exists(retried),
+            result_ttl=ttl,
+            parent__isnull=True,
+            finished__lt=over,
         )
-        roots = list(
-            tasks(using)
-            .filter(
-                ~Exists(needed), result_ttl=ttl, parent__isnull=True, finished__lt=over
-            )
-            .order_by("finished")
-            .values_list("pk", flat=True)[:limit]
-        )
-        for root in roots:
-            if deleted >= limit:
-                return deleted
+        .order_by("finished")
+        .values_list("pk", Exists(below))[:limit]
+    )
+    alone = [root for root, has_subtasks in roots if not has_subtasks]
+    _delete(using, alone, alone)
+    deleted = len(alone)
+    for root, has_subtasks in roots:
+        if deleted >= limit:
+            break
+        if has_subtasks:
             deleted += _delete_tree(using, root, limit)
     return deleted
 
@@ -152,13 +166,18 @@ def _delete_tree(using: str, root: UUID, limit: int) -> int:
         )
         last = len(below) < limit
         ids = [*below, root] if last else below
-        with transaction.atomic(using=using):
-            edges(using).filter(Q(task__in=ids) | Q(depends_on__in=ids))._raw_delete(
-                using
-            )
-            if last:
-                logs(using).filter(root=root)._raw_delete(using)
-            tasks(using).filter(pk__in=ids)._raw_delete(using)
+        _delete(using, ids, [root] if last else [])
         deleted += len(ids)
         if last:
             return deleted
+
+
+def _delete(using: str, ids: list[UUID], roots: list[UUID]) -> None:
+    """Delete tasks with their edges, and the logs of those of them that are roots."""
+    if not ids:
+        return
+    with transaction.atomic(using=using):
+        edges(using).filter(Q(task__in=ids) | Q(depends_on__in=ids))._raw_delete(using)
+        if roots:
+            logs(using).filter(root__in=roots)._raw_delete(using)
+        tasks(using).filter(pk__in=ids)._raw_delete(using)

@@ -17,6 +17,7 @@ from typing import (
 )
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 
 from . import calls, registry
 from .calls import AnyCall, Call, ChainCall, GroupCall
@@ -70,13 +71,22 @@ class ChainSignature(_Launch, ChainCall):
 # yet: so what works on rows is imported where it is used.
 
 
+_ON_THE_LOOP = (
+    ".delay() was called where an event loop runs; write `await f.adelay(...)`, or "
+    "`await f.adelay_many(...)` for .delay_many()"
+)
+
+
 def _launch(call: AnyCall) -> Task:
     from . import enqueue, serial
 
     if serial.current_serial() is not None:
         # In a serial run everything is serial: the double offers the same calls.
         return cast("Task", serial.launch(call))
-    return enqueue.record(conf.DATABASE, call)
+    try:
+        return enqueue.record(conf.DATABASE, call)
+    except SynchronousOnlyOperation:
+        raise RuntimeError(_ON_THE_LOOP) from None
 
 
 class Launcher(Generic[P, R]):
@@ -110,7 +120,11 @@ class Launcher(Generic[P, R]):
                 _launch(Call(self.definition, tuple(args), {}, self.changes))
                 for args in arguments
             ]
-        return bulk.record_many(conf.DATABASE, self.definition, arguments, self.changes)
+        using, definition = conf.DATABASE, self.definition
+        try:
+            return bulk.record_many(using, definition, arguments, self.changes)
+        except SynchronousOnlyOperation:
+            raise RuntimeError(_ON_THE_LOOP) from None
 
     async def adelay_many(self, arguments: Iterable[Sequence[Any]]) -> Sequence[Task]:
         """As `delay_many`, from a coroutine."""

@@ -21,7 +21,12 @@ def storable(text: str, limit: int) -> str:
     except UnicodeEncodeError:
         text = text.encode("utf-8", "backslashreplace").decode()
     if len(text) > limit:
-        half = limit // 2
-        cut = len(text) - 2 * half
-        text = f"{text[:half]}\n[... {cut} characters left out ...]\n{text[-half:]}"
+        # The mark itself has its place within the limit.
+        half = max(0, limit - len(_cut_mark(len(text)))) // 2
+        mark = _cut_mark(len(text) - 2 * half)
+        text = (text[:half] + mark + text[len(text) - half :])[:limit]
     return text
+
+
+def _cut_mark(count: int) -> str:
+    return f"\n[... {count} characters left out ...]\n"

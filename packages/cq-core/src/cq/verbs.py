@@ -206,7 +206,7 @@ class TaskVerbs(Handle):
 
     def format_logs(self: Task) -> str:
         """Return the messages of its log, one a line."""
-        return logs.format_lines(self.logs)
+        return logs.format_lines(self.logs, whole=self.root_id == self.pk)
 
     # --- the same for coroutines ------------------------------------------------------
 

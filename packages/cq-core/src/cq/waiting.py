@@ -7,12 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
+from django.db import connections
 
 from . import cycles, made
-from .errors import WaitError, WaitTimeout
+from .errors import CycleError, WaitError, WaitTimeout
 from .local import local_runner, runs_here
 from .rows import tasks
-from .runs import current_run
+from .runs import Run, current_run
 from .status import FINAL
 
 if TYPE_CHECKING:
@@ -31,9 +32,12 @@ def wait(task: Task, timeout: float | None) -> None:
 
     timeout: seconds; None waits for ever.
     """
+    if _status(task) in FINAL:
+        return
+    _refuse_what_never_ends(task)
     if _is_done(task):
         return
-    _check(task)
+    _refuse_what_is_never_seen(task)
     for pause in _pauses(task, timeout):
         time.sleep(pause)
         if _is_done(task):
@@ -42,10 +46,13 @@ def wait(task: Task, timeout: float | None) -> None:
 
 async def await_(task: Task, timeout: float | None) -> None:
     """As :func:`wait`, without holding a thread between two looks."""
+    if await sync_to_async(_status)(task) in FINAL:
+        return
+    await sync_to_async(_refuse_what_never_ends)(task)
     done = sync_to_async(_is_done)
     if await done(task):
         return
-    await sync_to_async(_check)(task)
+    await sync_to_async(_refuse_what_is_never_seen)(task)
     for pause in _pauses(task, timeout):
         await asyncio.sleep(pause)
         if await done(task):
@@ -53,19 +60,27 @@ async def await_(task: Task, timeout: float | None) -> None:
 
 
 def _is_done(task: Task) -> bool:
-    using = task._state.db
-    assert using is not None
     if runs_here():
         # What is waited for, or what it waits for, may stand in this thread's queue.
         local_runner.drain()
+    return _status(task) in FINAL
+
+
+def _status(task: Task) -> str:
+    using = _using(task)
     status = tasks(using).filter(pk=task.pk).values_list("status", flat=True).first()
     if status is None:
-        _check(task)
         raise WaitError(
             f"task {task.pk} has no row (any more); was it deleted, or made in a "
             "transaction that was rolled back?"
         )
-    return status in FINAL
+    return status
+
+
+def _using(task: Task) -> str:
+    using = task._state.db
+    assert using is not None
+    return using
 
 
 def _pauses(task: Task, timeout: float | None) -> Iterator[float]:
@@ -81,9 +96,8 @@ def _pauses(task: Task, timeout: float | None) -> Iterator[float]:
         pause = min(pause * GROWTH, LONGEST_LOOK)
 
 
-def _check(task: Task) -> None:
-    using = task._state.db
-    assert using is not None
+def _refuse_what_never_ends(task: Task) -> None:
+    using = _using(task)
     if made.in_open_transaction(using, task.pk):
         raise WaitError(
             f"{task.name} {task.pk} was made in the transaction that is still open, and "
@@ -91,9 +105,22 @@ def _check(task: Task) -> None:
             "TransactionTestCase, captureOnCommitCallbacks(execute=True) or CQ_SERIAL"
         )
     run = current_run()
-    if run is None or run.using != using:
-        return
-    mine = run.task.pk
+    if run is not None and run.using == using:
+        _refuse_relation(task, run)
+
+
+def _refuse_what_is_never_seen(task: Task) -> None:
+    connection = connections[_using(task)]
+    if connection.vendor == "sqlite" and connection.in_atomic_block:
+        raise WaitError(
+            f"{task.name} {task.pk} is not done, and a transaction of SQLite never sees "
+            "what others write after its first look. Wait outside the atomic block, or "
+            "make the waiting task @task(atomic=False)"
+        )
+
+
+def _refuse_relation(task: Task, run: Run) -> None:
+    using, mine = run.using, run.task.pk
     if task.pk == mine:
         raise WaitError(f"{task.name} {task.pk} waits for itself; return instead")
     if task.pk in cycles.ancestors(using, [mine]):
@@ -106,3 +133,10 @@ def _check(task: Task) -> None:
             f"{run.task.name} {mine} waits for its own subtask {task.pk}; return it, or "
             "pass its handle to another subtask, which starts when it is done"
         )
+    try:
+        cycles.check(using, mine, {task.pk}, f"{run.task.name} {mine}")
+    except CycleError:
+        raise WaitError(
+            f"{run.task.name} {mine} waits for {task.pk}, which does not start before "
+            "it has ended; return instead"
+        ) from None

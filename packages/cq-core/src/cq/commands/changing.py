@@ -100,7 +100,7 @@ def prune(output: Output, options: dict[str, Any]) -> None:
     if output.as_json:
         output.json({"deleted": deleted})
     else:
-        output.line(f"{deleted} tasks deleted")
+        output.line(f"tasks deleted: {deleted}")
 
 
 VERBS = (

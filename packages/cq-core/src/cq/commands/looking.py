@@ -76,7 +76,7 @@ def _age(moment: datetime, now: datetime) -> float:
 
 # --- list -----------------------------------------------------------------------------
 
-COLUMNS = ("id", "name", "queue", "priority", "status", "attempts", "submitted")
+COLUMNS = ("id", "status", "name", "queue", "priority", "attempts", "submitted")
 
 
 def _list_arguments(parser: ArgumentParser) -> None:
@@ -180,7 +180,9 @@ def show(output: Output, options: dict[str, Any]) -> None:
         output.json(details)
         return
     trace = details.pop("traceback")
-    for name in ("args", "kwargs", "result", "subtasks", "depends_on"):
+    if details["result"] is not None:
+        details["result"] = json.dumps(details["result"])
+    for name in ("args", "kwargs", "subtasks", "depends_on"):
         details[name] = json.dumps(details[name]) if details[name] else None
     details["progress"] = _bar(progress)
     output.fields(list(details.items()))

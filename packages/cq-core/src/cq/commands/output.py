@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,13 +18,18 @@ if TYPE_CHECKING:
 
 Row = Sequence[Any]
 
-_STYLES = {
+_STYLES: dict[str, str] = {
     **dict.fromkeys(SUCCEEDED, "green"),
     **dict.fromkeys(FAILED, "red"),
     Status.RUNNING: "cyan",
     Status.WAITING: "cyan",
     Status.RETRY: "yellow",
 }
+
+
+#: Characters. The terminal breaks what is too long for it: an id that was cut to fit
+#: could not be copied.
+_ANY_WIDTH = 10_000
 
 
 class Output:
@@ -81,24 +85,16 @@ class Output:
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for number, column in enumerate(columns):
-            table.add_column(column, no_wrap=number == 0)
+        for column in columns:
+            table.add_column(column, no_wrap=True)
         for row in cells:
             # Text, not str: what stands in a row is no markup.
-            table.add_row(
-                *(
-                    Text(
-                        cell,
-                        style=_STYLES.get(Status(cell), "") if cell in _STYLES else "",
-                    )
-                    for cell in row
-                )
-            )
+            table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
         console = Console(
             file=io.StringIO(),
             force_terminal=True,
             no_color=not self.color,
-            width=shutil.get_terminal_size().columns,
+            width=_ANY_WIDTH,
             legacy_windows=False,
         )
         with console.capture() as capture:

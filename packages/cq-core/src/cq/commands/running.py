@@ -33,7 +33,7 @@ def run(output: Output, options: dict[str, Any]) -> None:
     if output.as_json:
         output.json({"run": count})
     else:
-        output.line(f"{count} tasks run")
+        output.line(f"tasks run: {count}")
 
 
 @contextlib.contextmanager

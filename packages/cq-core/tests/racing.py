@@ -1,0 +1,71 @@
+"""Functions called at the same moment, each on a thread with its own connection."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db import connection, connections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+LONGEST = 60.0
+
+
+def race(states: Sequence[T], *functions: Callable[[T], Any]) -> list[list[Any]]:
+    """Call all functions at once on each state in turn; the results of each function."""
+    barrier = threading.Barrier(len(functions))
+
+    def run(function: Callable[[T], Any]) -> list[Any]:
+        try:
+            results = []
+            for state in states:
+                barrier.wait(LONGEST)
+                results.append(function(state))
+            return results
+        except BaseException:
+            barrier.abort()
+            raise
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(functions)) as pool:
+        futures = [pool.submit(run, function) for function in functions]
+        return [future.result(LONGEST) for future in futures]
+
+
+def beside(function: Callable[[], T]) -> Future[T]:
+    """Start a function on a thread with its own connection."""
+
+    def run() -> T:
+        try:
+            return function()
+        finally:
+            connections.close_all()
+
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(run)
+    pool.shutdown(wait=False)
+    return future
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Look until a condition is true; fails when it never is."""
+    end = time.monotonic() + LONGEST
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.002)
+    raise AssertionError(f"never came true: {what}")
+
+
+def somebody_waits_for_a_lock() -> bool:
+    """Whether a statement of PostgreSQL waits for somebody's lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])

@@ -1,0 +1,81 @@
+"""The settings, read when used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from cq.conf import SETTINGS, conf, problem
+
+
+def test_a_setting_is_read_each_time() -> None:
+    assert conf.DRAIN == 25.0
+    with override_settings(CQ_DRAIN=3):
+        assert conf.DRAIN == 3
+    assert conf.DRAIN == 25.0
+
+
+def test_an_unknown_one_is_an_attribute_error_that_names_it() -> None:
+    with pytest.raises(AttributeError, match="cq has no setting CQ_LEESE"):
+        _ = conf.LEESE
+
+
+#: The numbers of the design, all together.
+DEFAULTS = {
+    "DATABASE": "default",
+    "SERIAL": False,
+    "RUN_INLINE": None,
+    "QUEUES": None,
+    "RESULT_TTL": None,
+    "LOG_LIMIT": 10_000,
+    "HEARTBEAT": 2.0,
+    "LEASE": 15.0,
+    "POLL": 1.0,
+    "SWEEP": 5.0,
+    "DRAIN": 25.0,
+    "MAX_LOSSES": 3,
+    "UNIQUE_WAIT": 5.0,
+    "SIZE_LIMIT": 1024 * 1024,
+    "DEPTH_LIMIT": 64,
+    "MAX_TREE_DEPTH": 100,
+    "CHANNEL_LAYER": "default",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), DEFAULTS.items())
+def test_a_default_is_what_the_design_says(name: str, value: Any) -> None:
+    assert SETTINGS[name].default == value
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_default_is_allowed_and_explained(name: str) -> None:
+    assert problem(name, SETTINGS[name].default) is None
+    assert SETTINGS[name].help.endswith(".")
+
+
+#: (setting, value, what is said; None: it is fine)
+PROBLEMS: list[tuple[str, Any, str | None]] = [
+    ("LEASE", 15, None),
+    ("LEASE", 0.1, None),
+    ("LEASE", 0, "CQ_LEASE is 0, but must be at least 0.1."),
+    ("LEASE", "15", "CQ_LEASE is '15', but must be int or float."),
+    # To isinstance True is a number.
+    ("LEASE", True, "CQ_LEASE is True, but must be int or float."),
+    ("LEASE", float("nan"), "CQ_LEASE is nan, but must be at least 0.1."),
+    ("SERIAL", True, None),
+    ("SERIAL", 1, "CQ_SERIAL is 1, but must be bool."),
+    ("RESULT_TTL", None, None),
+    ("RESULT_TTL", -1, "CQ_RESULT_TTL is -1, but must be at least 0."),
+    ("MAX_LOSSES", 2.5, "CQ_MAX_LOSSES is 2.5, but must be int."),
+    ("QUEUES", ["a"], None),
+    ("QUEUES", "a", "CQ_QUEUES is 'a', but must be list or tuple or set or None."),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), PROBLEMS)
+def test_a_wrong_value_is_named_with_what_it_must_be(
+    name: str, value: Any, said: str | None
+) -> None:
+    assert problem(name, value) == said
