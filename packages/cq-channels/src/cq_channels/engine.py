@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.db import DatabaseError, connections
 
-from cq import doorbell, lifecycle, log_writer, rescue, sweep
+from cq import doorbell, log_writer, rescue, sweep
 from cq.conf import conf
 from cq.leases import Lease
 from cq.rows import tasks
@@ -159,7 +159,7 @@ class Engine:
         for claim in self.held.all():
             again = tasks(self.using).filter(pk=claim.id, rerun_lost=True).exists()
             if again:
-                doorbell.ring(self.using, lifecycle.hand_back(self.using, [claim]))
+                doorbell.ring(self.using, rescue.hand_back(self.using, claim))
             else:
                 rescue.rescue(self.using, claim.worker, "drained", only=[claim.id])
             logger.warning(
