@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from cq.rows import EdgeRow, edges, tasks, workers
 
-from .readable import EMPTY, duration, moment, state, visible
+from .readable import EMPTY, duration, recent, state, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,8 @@ R = TypeVar("R")
 #: Lines of the log on a page: the last ones.
 LINES = 500
 LONGEST_LINE = 2_000
+#: Characters of a subtask's error.
+SHORT = 200
 #: Subtasks, and neighbours on either side.
 ROWS = 100
 
@@ -61,7 +63,7 @@ class Part(NamedTuple, Generic[T]):
 
 class LogLine(NamedTuple):
     number: int
-    time: SafeString | str
+    time: SafeString
     level: str
     message: str
     #: The subtask that said it; empty where it was this one.
@@ -72,8 +74,10 @@ class Subtask(NamedTuple):
     task: SafeString
     state: SafeString
     queue: str
-    submitted: SafeString | str
+    submitted: SafeString
     duration: str
+    #: The start of it.
+    error: str
     #: Of an attempt before the last.
     history: bool
 
@@ -170,15 +174,22 @@ class Detail:
     def subtasks(self) -> Part[Subtask]:
         """The tasks right below it, in the order they were made."""
         rows = tasks(self.using).filter(parent=self.task.pk).order_by("pk")
-        return Part.of(rows.only(*_LISTED), ROWS).map(self._subtask)
+        rows = rows.only(*_LISTED).annotate(short_error=Left("error", SHORT))
+        return Part.of(rows, ROWS).map(self._subtask)
 
-    def _subtask(self, row: Task) -> Subtask:
+    @property
+    def shows_errors(self) -> bool:
+        """Whether any of these subtasks has said what went wrong."""
+        return any(row.error for row in self.subtasks.rows)
+
+    def _subtask(self, row: Any) -> Subtask:
         return Subtask(
             self.link(row.pk, row.name),
             state(row.status),
             visible(row.queue),
-            moment(row.submitted),
+            recent(row.submitted, self.now),
             duration(row, self.now),
+            visible(row.short_error or ""),
             not row.counted,
         )
 
@@ -200,7 +211,7 @@ class Detail:
         lines = [
             LogLine(
                 number,
-                moment(time, precise=True),
+                recent(time, self.now, precise=True),
                 logging.getLevelName(level),
                 _line(text),
                 self.link(task, names[task]) if task in names else "",

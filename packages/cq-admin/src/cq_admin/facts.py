@@ -13,8 +13,6 @@ from .readable import bar, block, duration, moment, span, state, visible
 from .values import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cq.models import Task
 
     from .detail import Detail
@@ -27,14 +25,16 @@ class Fact(NamedTuple):
 
 
 def outcome(detail: Detail) -> list[Fact]:
-    """What it was asked to do, and what came of it."""
+    """What it was asked to do, what came of it, and the tasks above it."""
     task = detail.task
-    facts = [
-        Fact(_("Status"), state(task.status)),
-        Fact(_("Progress"), bar(*task.progress)),
-        Fact(_("Arguments"), block(_arguments(task))),
-        Fact(_("Keyword arguments"), block(_stored(task, "kwargs", "{}"))),
-    ]
+    facts = [Fact(_("Status"), state(task.status))]
+    progress = task.progress
+    if progress.total or progress.message:
+        facts.append(Fact(_("Progress"), bar(*progress)))
+    facts.append(Fact(_("Arguments"), block(_arguments(task))))
+    if task.__dict__["kwargs"] != "{}":
+        shown = block(readable(task.__dict__["kwargs"]))
+        facts.append(Fact(_("Keyword arguments"), shown))
     if task.__dict__["result"] is not None:
         facts.append(Fact(_("Result"), block(readable(task.__dict__["result"]))))
     if task.error is not None:
@@ -43,22 +43,25 @@ def outcome(detail: Detail) -> list[Fact]:
         facts.append(Fact(_("Exception"), visible(task.exception)))
     if task.traceback is not None:
         facts.append(Fact(_("Traceback"), block(task.traceback)))
+    if task.parent_id is not None:
+        facts.append(Fact(_("Parent"), detail.relative(task.parent_id)))
+        facts.append(Fact(_("Top-level task"), detail.relative(task.root_id)))
+    if task.previous_id is not None:
+        facts.append(Fact(_("Chained to"), detail.relative(task.previous_id)))
     return facts
 
 
-def place(detail: Detail) -> list[Fact]:
-    """Where it stands: the tasks above it, its queue, who runs it."""
+def runs(detail: Detail) -> list[Fact]:
+    """Where it runs, or will."""
     task = detail.task
     facts = [
-        Fact(_("Parent"), detail.relative(task.parent_id)),
-        Fact(_("Top-level task"), detail.relative(task.root_id)),
-        Fact(_("Chained to"), detail.relative(task.previous_id)),
         Fact(_("Queue"), visible(task.queue)),
         Fact(_("Priority"), task.priority),
-        Fact(_("Worker"), detail.worker),
         Fact(_("Attempts"), task.attempts),
         Fact(_("Workers lost"), task.losses),
     ]
+    if task.worker_id is not None:
+        facts.append(Fact(_("Worker"), detail.worker))
     if task.unique_key is not None:
         facts.append(Fact(_("Unique key"), visible(task.unique_key)))
     return facts
@@ -90,9 +93,5 @@ def _arguments(task: Task) -> str:
         names = list(registry.get(task.name).signature.parameters)
     except UnknownTask:
         names = []
-    return _stored(task, "args", "[]", names)
-
-
-def _stored(task: Task, column: str, empty: str, names: Sequence[str] = ()) -> str:
-    text = task.__dict__[column]
-    return "" if text == empty else readable(text, names)
+    text = task.__dict__["args"]
+    return "" if text == "[]" else readable(text, names)

@@ -27,13 +27,20 @@ class NameFilter(admin.SimpleListFilter):
 
     title = _("task")
     parameter_name = "name"
+    #: Whether cq's own, groups and chains, are among them.
+    builtin = True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Lookups:
-        return _choices(registry.names(builtin=True), self.value())
+        return _choices(registry.names(builtin=self.builtin), self.value())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-        name = self.value()
-        return queryset if name is None else queryset.filter(name=name)
+        return _matching(queryset, "name", self.value())
+
+
+class ScheduledNameFilter(NameFilter):
+    """What can be scheduled: groups and chains cannot."""
+
+    builtin = False
 
 
 class QueueFilter(admin.SimpleListFilter):
@@ -48,8 +55,7 @@ class QueueFilter(admin.SimpleListFilter):
         return _choices(sorted(queues), self.value())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-        queue = self.value()
-        return queryset if queue is None else queryset.filter(queue=queue)
+        return _matching(queryset, "queue", self.value())
 
 
 class LevelFilter(admin.SimpleListFilter):
@@ -114,6 +120,14 @@ class WorkerFilter(LinkFilter):
         if not 0 <= number < 2**63:
             raise ValueError(f"{number} is no id of a worker")
         return number
+
+
+def _matching(queryset: QuerySet[Any], column: str, value: str | None) -> Any:
+    if value is None:
+        return queryset
+    if "\x00" in value:  # PostgreSQL takes none
+        raise IncorrectLookupParameters(f"{column} has a NUL")
+    return queryset.filter(**{column: value})
 
 
 def _choices(known: list[str], chosen: str | None) -> list[tuple[str, str]]:

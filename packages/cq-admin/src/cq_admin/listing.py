@@ -15,6 +15,8 @@ from django.utils.functional import cached_property
 
 from cq.rows import tasks
 
+from .readable import visible
+
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
@@ -61,6 +63,13 @@ class TaskChangeList(ChangeList):
         self, request: HttpRequest, exclude_parameters: Any = None
     ) -> QuerySet[Any]:
         return super().get_queryset(request, exclude_parameters).defer(*HEAVY)
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        # Django writes these as they stand: into cells, and a label of each row.
+        for row in self.result_list:
+            row.name = visible(row.name)
+            row.queue = visible(row.queue)
 
     @property
     def counted(self) -> int | None:

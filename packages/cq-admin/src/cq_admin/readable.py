@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 from django.utils.formats import number_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
 from cq.status import FAILED, Status
@@ -35,6 +35,12 @@ def visible(text: object) -> str:
     """Return text with what can't be seen, or reorders what can, as escapes."""
     lines = str(text).replace("\r\n", "\n")
     return _UNSEEN.sub(lambda m: ascii(m[0])[1:-1], lines)
+
+
+def breakable(name: str) -> SafeString:
+    """Show a dotted name so that it breaks at its dots where there is little room."""
+    parts = re.split(r"(?<=[._])", visible(name))
+    return format_html_join("", "{}<wbr>", ((part,) for part in parts))
 
 
 def block(text: str | None) -> SafeString | str:
@@ -67,10 +73,26 @@ def moment(when: datetime | None, *, precise: bool = False) -> SafeString | str:
     """Show a moment in the current time zone, to the second or the millisecond."""
     if when is None:
         return EMPTY
-    local = timezone.localtime(when) if timezone.is_aware(when) else when
-    text = f"{local:%Y-%m-%d %H:%M:%S}"
-    if precise:
-        text += f".{local.microsecond // 1000:03}"
+    return _time(when, f"{_local(when):%Y-%m-%d} {_clock(when, precise)}")
+
+
+def recent(when: datetime, now: datetime, *, precise: bool = False) -> SafeString:
+    """Show a moment where there is little room: without the date if that is today's."""
+    if _local(when).date() == _local(now).date():
+        return _time(when, _clock(when, precise))
+    return _time(when, f"{_local(when):%Y-%m-%d} {_clock(when, precise)}")
+
+
+def _clock(when: datetime, precise: bool) -> str:
+    local = _local(when)
+    return f"{local:%H:%M:%S}" + f".{local.microsecond // 1000:03}" * precise
+
+
+def _local(when: datetime) -> datetime:
+    return timezone.localtime(when) if timezone.is_aware(when) else when
+
+
+def _time(when: datetime, text: str) -> SafeString:
     return format_html(
         '<time class="cq-time" datetime="{}" title="{}">{}</time>',
         when.isoformat(),
@@ -85,24 +107,26 @@ def span(length: timedelta | None) -> str:
         return EMPTY
     seconds = max(0.0, length.total_seconds())
     if seconds < 1:
-        return _("%(n)s ms") % {"n": round(seconds * 1000)}
+        return _("%(n)s\xa0ms") % {"n": round(seconds * 1000)}
     if seconds < 60:
-        return _("%(n)s s") % {"n": number_format(round(seconds, 1))}
+        return _("%(n)s\xa0s") % {"n": _number(round(seconds, 1))}
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return _("%(m)s min %(s)s s") % {"m": minutes, "s": rest}
+        return _("%(m)s\xa0min %(s)s\xa0s") % {"m": minutes, "s": rest}
     hours, minutes = divmod(minutes, 60)
     if hours < 24:
-        return _("%(h)s h %(m)s min") % {"h": hours, "m": minutes}
+        return _("%(h)s\xa0h %(m)s\xa0min") % {"h": hours, "m": minutes}
     days, hours = divmod(hours, 24)
-    return _("%(d)s d %(h)s h") % {"d": days, "h": hours}
+    return _("%(d)s\xa0d %(h)s\xa0h") % {"d": days, "h": hours}
 
 
 def duration(task: Task, now: datetime) -> str:
     """Show how long it ran, or has been running."""
-    if task.started is None:
+    open_ = task.status in (Status.RUNNING, Status.WAITING)
+    end = now if open_ else task.finished
+    if task.started is None or end is None:
         return EMPTY
-    return span((task.finished or now) - task.started)
+    return span(end - task.started)
 
 
 def bar(done: float, total: float | None, message: str = "") -> SafeString | str:

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 
 from cq.conf import conf
 
-from .filters import NameFilter
+from .filters import ScheduledNameFilter
 from .readable import EMPTY, block, moment, visible
 from .schedule_form import RepeatingTaskForm
 from .values import readable
@@ -49,9 +49,10 @@ class RepeatingTaskAdminMixin(ModelAdmin):
         "shown_next_run",
         "shown_error",
     )
-    list_filter = ("enabled", NameFilter)
+    list_filter = ("enabled", ScheduledNameFilter)
     search_fields = ("name", "crontab")
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     readonly_fields = (
         "shown_args",
         "shown_kwargs",

@@ -18,7 +18,7 @@ from cq.errors import CQError
 
 from . import facts, filters, listing
 from .detail import Detail
-from .readable import bar, duration, moment, state, visible
+from .readable import bar, breakable, duration, recent, state, visible
 from .verbs import RETRY, REVOKE, VERBS, Verb
 
 if TYPE_CHECKING:
@@ -113,9 +113,9 @@ class TaskAdminMixin(ModelAdmin):
             return False
         return super().lookup_allowed(lookup, value, request)
 
-    @admin.display(description=_("task"))
+    @admin.display(description=_("name"))
     def shown_name(self, task: Task) -> str:
-        return visible(task.name)
+        return breakable(task.name)
 
     @admin.display(description=_("status"))
     def shown_status(self, task: Task) -> str:
@@ -123,7 +123,7 @@ class TaskAdminMixin(ModelAdmin):
 
     @admin.display(description=_("submitted"))
     def shown_submitted(self, task: Task) -> str:
-        return moment(task.submitted)
+        return recent(task.submitted, timezone.now())
 
     @admin.display(description=_("duration"))
     def shown_duration(self, task: Task) -> str:
@@ -154,14 +154,16 @@ class TaskAdminMixin(ModelAdmin):
             context["cq_detail"] = detail
             context["cq_sections"] = [
                 (None, facts.outcome(detail)),
-                (_("Place"), facts.place(detail)),
-                (_("Times"), facts.times(detail)),
+                (_("Details"), facts.runs(detail) + facts.times(detail)),
             ]
             context["cq_verbs"] = [
                 (verb.label, reverse(self._url(verb.name), args=[obj.pk]))
                 for verb in VERBS
                 if verb.applies(obj) and self._may(request, verb, obj)
             ]
+            # Django writes it into the title as it stands, and nobody saves this.
+            obj.name = visible(obj.name)
+            context["subtitle"] = str(obj)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     # --- retry and revoke -------------------------------------------------------------

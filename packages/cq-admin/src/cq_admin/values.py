@@ -144,7 +144,7 @@ class _Reader:
                 inner = repr(list(self._items([*stored])))
                 return _Word(f"{tag}({inner})")
         except (LookupError, TypeError, ValueError):
-            pass  # shown as it stands
+            return self._word(f"<a {tag} that cannot be read>")
         return self._pairs(node.items())
 
     def _word(self, text: str) -> _Word:

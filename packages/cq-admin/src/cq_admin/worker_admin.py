@@ -34,7 +34,7 @@ class WorkerAdminMixin(ModelAdmin):
     list_display = (
         "shown_host",
         "pid",
-        "kind",
+        "shown_kind",
         "shown_queues",
         "slots",
         "shown_running",
@@ -42,6 +42,8 @@ class WorkerAdminMixin(ModelAdmin):
         "shown_last_seen",
     )
     list_display_links = None
+    #: The page that an address typed by hand leads to.
+    fields = readonly_fields = list_display
     ordering = ("host", "id")
     sortable_by = ()
     list_per_page = 200
@@ -66,6 +68,10 @@ class WorkerAdminMixin(ModelAdmin):
     @admin.display(description=gettext_lazy("host"))
     def shown_host(self, worker: Worker) -> str:
         return visible(worker.host)
+
+    @admin.display(description=gettext_lazy("kind"))
+    def shown_kind(self, worker: Worker) -> str:
+        return visible(worker.kind)
 
     @admin.display(description=gettext_lazy("queues"))
     def shown_queues(self, worker: Worker) -> str:
