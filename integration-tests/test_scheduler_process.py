@@ -1,0 +1,71 @@
+"""Real schedulers, alone and several, ended by real signals."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+from floor import tasks
+from processes import until
+
+from cq.models import Task, schedule_task
+from cq_scheduler.models import RepeatingTask, Slot
+
+if TYPE_CHECKING:
+    from processes import Process, Workers
+
+HOUR = timedelta(hours=1)
+
+
+def scheduler(workers: Workers) -> Process:
+    process = workers.command("cqscheduler")
+    process.wait_for_output("cqscheduler:")
+    return process
+
+
+def test_a_worker_runs_what_a_migration_scheduled(workers: Workers) -> None:
+    row = schedule_task(RepeatingTask, "* * * * *", tasks.send_email, ["a@b.org"])
+    soon = timezone.now() + timedelta(seconds=2)
+    RepeatingTask.objects.update(next_run=soon)  # not a whole minute of waiting
+    workers.start()
+    task = until(
+        Task.objects.filter(status=Task.STATUS_COMPLETE).first, "the task's end"
+    )
+    assert task.result == "OK"
+    assert task.submitted >= soon
+    row.refresh_from_db()
+    assert row.last_run == soon
+
+
+def test_killed_schedulers_lose_no_slot_and_make_none_twice(workers: Workers) -> None:
+    start = timezone.now().replace(minute=0, second=0, microsecond=0) - 40 * HOUR
+    for number in range(20):
+        RepeatingTask.objects.create(
+            name=tasks.send_email.name,
+            args=[f"{number}"],
+            crontab="0 * * * *",
+            timezone="UTC",
+            misfire="all",
+            coalesce=False,
+            next_run=start,
+        )
+    running = [scheduler(workers) for _ in range(2)]
+    for count in (100, 300, 500):
+        until(lambda count=count: Slot.objects.count() > count, f"{count} slots")
+        running.pop(0).kill()
+        running.append(scheduler(workers))
+    overdue = RepeatingTask.objects.filter(next_run__lte=timezone.now())
+    until(lambda: not overdue.exists(), "the last slot")
+    for process in running:
+        assert process.terminate() == 0
+    made = 0
+    for row in RepeatingTask.objects.all():
+        slots = list(row.slots.order_by("slot").values_list("slot", flat=True))
+        assert slots == [start + i * HOUR for i in range(len(slots))]
+        assert row.next_run == slots[-1] + HOUR
+        made += len(slots)
+    assert Task.objects.count() == made >= 800
+    assert set(Slot.objects.values_list("task_id", flat=True)) == set(
+        Task.objects.values_list("pk", flat=True)
+    )
