@@ -49,6 +49,7 @@ class Claimer:
         held: Held,
         queues: list[str] | None,
         exclude: list[str] | None,
+        left: int | None = None,
     ) -> None:
         self.lease = lease
         self.using = lease.using
@@ -57,6 +58,8 @@ class Claimer:
         self.held = held
         self.queues = queues
         self.exclude = exclude
+        #: How many tasks may still be claimed; None: no end.
+        self.left = left
         #: Whether the last look at the whole table found nothing.
         self.found_nothing = False
         self._stopping = threading.Event()
@@ -75,10 +78,14 @@ class Claimer:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Claim no more; returns when that is sure."""
+    def close(self) -> None:
+        """Claim no more, without waiting for the claim that is under way."""
         self._stopping.set()
         self._wake.set()
+
+    def stop(self) -> None:
+        """Claim no more; returns when that is sure."""
+        self.close()
         self._thread.join()
 
     def wake(self, ready: Sequence[tuple[UUID, str]] | None) -> None:
@@ -126,7 +133,7 @@ class Claimer:
             self._cursors.clear()
             self._cursors_ahead.clear()
             self._look = True
-        if not self.lease.healthy:
+        if not self.lease.healthy or self.left == 0:
             return False
         room = self.threads.free > 0 or self._ahead() > 0
         coroutines = coroutine_names()
@@ -147,7 +154,7 @@ class Claimer:
         return found > 0
 
     def _claim_hinted(self, hints: set[UUID]) -> int:
-        free = max(self.threads.free, 0)
+        free = self._allowed(max(self.threads.free, 0))
         wanted = sorted(hints)[:free]
         if len(wanted) < len(hints):
             self._look = True
@@ -176,6 +183,7 @@ class Claimer:
         return found
 
     def _claim_some(self, limit: int, **which: Any) -> int:
+        limit = self._allowed(limit)
         if limit <= 0:
             return 0
         which.setdefault("cursors", self._cursors)
@@ -190,6 +198,11 @@ class Claimer:
         self._put(found)
         return len(found)
 
+    def _allowed(self, limit: int) -> int:
+        if self._stopping.is_set():
+            return 0
+        return limit if self.left is None else min(limit, self.left)
+
     def _ahead(self) -> int:
         """How many to claim ahead: a batch when half of the last one is gone."""
         if self.threads.duration >= SHORT_RUN or self.threads.waiting > AHEAD // 2:
@@ -197,6 +210,8 @@ class Claimer:
         return AHEAD - self.threads.waiting
 
     def _put(self, found: list[Task]) -> None:
+        if self.left is not None:
+            self.left -= len(found)
         self.held.add(claim_of(task) for task in found)
         for task in found:
             slots = self.loop if async_runner.suits(task) else self.threads
@@ -211,6 +226,8 @@ class Claimer:
         """Hand tasks that were not started back to the queue, for whoever is free."""
         claims = [claim_of(task) for task in found]
         back = lifecycle.hand_back(self.using, claims)
+        if self.left:
+            self.left += len(back)
         for claim in claims:
             self.held.drop(claim)
         doorbell.ring(self.using, back)

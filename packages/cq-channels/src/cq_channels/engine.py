@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from cq.models import Task
 
+    from .board import Board
+
 logger = logging.getLogger("cq.worker")
 
 THREADS = 4
@@ -48,6 +50,9 @@ class Engine:
 
     threads: slots for sync tasks. coroutines: slots on the event loop.
     queues, exclude: names of queues to serve, or not to; None: all.
+    lease: the one to hold; None: one of its own, that it keeps by itself.
+    board: where to note what has begun to run, for a supervisor.
+    max_tasks: tasks to claim at most; None: no end.
     """
 
     def __init__(
@@ -59,15 +64,22 @@ class Engine:
         queues: list[str] | None = None,
         exclude: list[str] | None = None,
         scheduler: bool = True,
+        lease: Lease | None = None,
+        board: Board | None = None,
+        max_tasks: int | None = None,
     ) -> None:
         self.using = using
-        self.lease = Lease(using, "worker", queues=queues, slots=threads)
-        self.held = Held()
+        self.lease = lease or Lease(using, "worker", queues=queues, slots=threads)
+        self.held = Held(board)
         self.completer = BatchCompleter(using, self.held.drop)
-        self.threads = ThreadSlots(threads, self.completer, self._finished)
-        self.loop = LoopSlots(coroutines, threads, self.completer, self._finished)
+        self.threads = ThreadSlots(
+            threads, self.completer, self.held.begin, self._finished
+        )
+        self.loop = LoopSlots(
+            coroutines, threads, self.completer, self.held.begin, self._finished
+        )
         self.claimer = Claimer(
-            self.lease, self.threads, self.loop, self.held, queues, exclude
+            self.lease, self.threads, self.loop, self.held, queues, exclude, max_tasks
         )
         self.listening = Listening(using, self.claimer.wake)
         self.scheduler = _scheduler(using) if scheduler and conf.SCHEDULER else None
@@ -105,12 +117,34 @@ class Engine:
         """Whether the last look found nothing, and nothing runs."""
         return self.claimer.found_nothing and not len(self.held)
 
+    @property
+    def spent(self) -> bool:
+        """Whether it has claimed as many tasks as it may."""
+        return self.claimer.left == 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is claimed."""
+        return not len(self.held)
+
     def _finished(self, task: Task, handed_over: bool) -> None:
         if not handed_over:
             self.held.drop(claim_of(task))
         self.claimer.slot_came_free()
 
     # --- stopping ---------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Claim no more, for good; what has begun runs on."""
+        self.claimer.stop()
+        waiting = self.threads.take_back()
+        try:
+            self.claimer.give_back(waiting)
+        except DatabaseError:
+            for task in waiting:
+                self.threads.put(task)
+        finally:
+            connections[self.using].close()
 
     def stop(self, drain: float | None = None) -> None:
         """Claim no more, and give what runs `drain` seconds to end.
@@ -119,9 +153,9 @@ class Engine:
         """
         drain = conf.DRAIN if drain is None else drain
         end = time.monotonic() + drain
+        self.claimer.stop()
         if self.scheduler is not None:
             self.scheduler.stop()
-        self.claimer.stop()
         doorbell.unregister(self)
         waiting = self.threads.take_back()
         self.threads.close()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from cq.models import Task
 
+    from .board import Board
+
 
 def claim_of(task: Task) -> Claim:
     """Return the claim under which a task was given to this process."""
@@ -23,10 +25,13 @@ def claim_of(task: Task) -> Claim:
 class Held:
     """Claims from the moment they are made until their outcome is written."""
 
-    def __init__(self) -> None:
+    def __init__(self, board: Board | None = None) -> None:
         self._claims: dict[UUID, Claim] = {}
         self._lock = threading.Lock()
         self._suspects: set[UUID] = set()
+        self._board = board
+        #: By task: the place on the board of a run that has begun.
+        self._places: dict[UUID, int] = {}
         #: Claims whose outcome was written, or given up.
         self.ended = 0
 
@@ -37,12 +42,23 @@ class Held:
         with self._lock:
             self._claims.update((claim.id, claim) for claim in claims)
 
+    def begin(self, task: Task) -> None:
+        """Let the supervisor know that a task is about to run."""
+        if self._board is not None and task.pk not in self._places:
+            place = self._board.begin(task.pk)
+            if place is not None:
+                self._places[task.pk] = place
+
     def drop(self, claim: Claim) -> None:
         with self._lock:
             # The task may be back here already, under a later claim.
-            if self._claims.get(claim.id) == claim:
-                del self._claims[claim.id]
-                self.ended += 1
+            if self._claims.get(claim.id) != claim:
+                return
+            del self._claims[claim.id]
+            self.ended += 1
+            place = self._places.pop(claim.id, None)
+            if place is not None and self._board is not None:
+                self._board.end(place)
 
     def all(self) -> list[Claim]:
         with self._lock:

@@ -29,10 +29,12 @@ class LoopSlots:
         count: int,
         threads: int,
         completer: Completer,
+        begin: Callable[[Task], None],
         finished: Callable[[Task, bool], None],
     ) -> None:
         self.count = count
         self.completer = completer
+        self.begin = begin
         self.finished = finished
         # Each is written by one thread only: the claimer, and the loop.
         self._begun = 0
@@ -90,6 +92,7 @@ class LoopSlots:
 
     async def _run(self, task: Task) -> None:
         handed_over = False
+        self.begin(task)
         try:
             handed_over = await async_runner.execute(
                 task, self.completer, self._in_thread

@@ -30,10 +30,12 @@ class ThreadSlots:
         self,
         count: int,
         completer: Completer,
+        begin: Callable[[Task], None],
         finished: Callable[[Task, bool], None],
     ) -> None:
         self.count = count
         self.completer = completer
+        self.begin = begin
         self.finished = finished
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         #: By thread: when it started what it runs.
@@ -97,6 +99,7 @@ class ThreadSlots:
                 started = time.monotonic()
                 self._started[me] = started
                 handed_over = False
+                self.begin(task)
                 try:
                     handed_over = self._run(task)
                 finally:

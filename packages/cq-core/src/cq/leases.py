@@ -41,7 +41,11 @@ _mine: set[int] = set()
 
 
 class Lease:
-    """The row, and the lock file, of this process for one database."""
+    """The row, and the lock file, of a process for one database.
+
+    worker: the id that it has already; None: a new one. pid: of the process, where
+    another one keeps the lease for it; None: this one.
+    """
 
     def __init__(
         self,
@@ -50,12 +54,15 @@ class Lease:
         *,
         queues: list[str] | None = None,
         slots: int = 1,
+        worker: int | None = None,
+        pid: int | None = None,
     ) -> None:
         self.using = using
         self.kind = kind
         self.queues = queues
         self.slots = slots
-        self.worker = random.SystemRandom().getrandbits(62)
+        self.worker = worker or new_worker_id()
+        self.pid = pid
         self._lock_file: IO[bytes] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -78,7 +85,7 @@ class Lease:
                 id=self.worker,
                 kind=self.kind,
                 host=socket.gethostname()[:255],
-                pid=os.getpid(),
+                pid=self.pid or os.getpid(),
                 queues=self.queues,
                 slots=self.slots,
                 started=Moment(now),
@@ -164,6 +171,10 @@ class Lease:
         path.unlink(missing_ok=True)
         self._lock_file.close()
         self._lock_file = None
+
+
+def new_worker_id() -> int:
+    return random.SystemRandom().getrandbits(62)
 
 
 def lock_path(using: str, worker: int) -> Path | None:

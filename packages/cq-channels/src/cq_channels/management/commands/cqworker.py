@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+import sys
+from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from cq.conf import conf
-from cq_channels.engine import COROUTINES, THREADS, Engine
+from cq_channels import child, processes
+from cq_channels.engine import COROUTINES, THREADS
+from cq_channels.supervisor import Plan, Supervisor
 
 DESCRIPTION = """
 Runs tasks until SIGTERM or Ctrl-C. Then it claims no more, gives what runs --drain
 seconds to end, hands back what may run again elsewhere, and exits with 0. A second
-signal ends it at once, with 130; other workers rescue what it was running.
+signal ends it at once.
+
+One process supervises those that run the tasks, keeps their leases, and replaces one
+that dies; its tasks run again at once. With SIGHUP all of them are replaced, once what
+they run has ended, and so they are on every change of the code with --reload.
 
 examples:
   manage.py cqworker
-  manage.py cqworker --threads 8 --queues mail,default
+  manage.py cqworker --processes 4 --threads 8 --queues mail,default
   manage.py cqworker --exclude-queues reports --drain 60
+  manage.py cqworker --max-tasks 10000 --max-rss 512
   manage.py cqworker --burst        run what is there, then exit
+
+exit codes:
+  0    stopped by a signal, or done with --burst: nothing is left claimed
+  1    could not start; the message says why
+  2    the command line was not understood
+  130  ended by a second signal; what was running is handed back, or rescued by others
 """
 
 
@@ -38,13 +50,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--threads", type=int, default=THREADS, help="sync tasks at once"
+            "--processes", type=int, default=1, help="processes that run tasks"
+        )
+        parser.add_argument(
+            "--threads", type=int, default=THREADS, help="sync tasks at once, in each"
         )
         parser.add_argument(
             "--coroutines",
             type=int,
             default=COROUTINES,
-            help="non-atomic async tasks at once, on one event loop",
+            help="non-atomic async tasks at once, on one event loop in each",
         )
         parser.add_argument("--queues", help="serve these only, separated by commas")
         parser.add_argument("--exclude-queues", help="serve all queues but these")
@@ -52,43 +67,108 @@ class Command(BaseCommand):
             "--drain", type=float, help="seconds for what runs to end (CQ_DRAIN)"
         )
         parser.add_argument(
+            "--max-tasks",
+            type=int,
+            metavar="N",
+            help="replace a process that has run as many, when they have ended",
+        )
+        parser.add_argument(
+            "--max-rss",
+            type=float,
+            metavar="MIB",
+            help="replace a process that has more in memory, when its tasks have ended",
+        )
+        parser.add_argument(
             "--burst", action="store_true", help="exit when nothing is left to run"
         )
         parser.add_argument(
             "--no-scheduler", action="store_true", help="do not run repeating tasks"
         )
+        parser.add_argument(
+            "--health-file",
+            metavar="PATH",
+            help="touch this file every CQ_HEARTBEAT seconds while the database can "
+            "be reached and a process runs tasks",
+        )
+        # What a child is started with: numbers of open files.
+        parser.add_argument("--child", help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for name in ("threads", "coroutines"):
-            if options[name] < 1:
-                raise CommandError(
-                    f"--{name} is {options[name]}, but must be 1 or more"
-                )
-        if options["drain"] is not None and options["drain"] < 0:
-            raise CommandError(f"--drain is {options['drain']}, but must be 0 or more")
-        queues = _queues("--queues", options["queues"])
-        exclude = _queues("--exclude-queues", options["exclude_queues"])
-        if queues and exclude:
-            raise CommandError("--queues and --exclude-queues exclude each other")
-        engine = Engine(
-            conf.DATABASE,
-            threads=options["threads"],
-            coroutines=options["coroutines"],
-            queues=queues,
-            exclude=exclude,
-            scheduler=not options["no_scheduler"] and not options["burst"],
-        )
-        stop = threading.Event()
-        _stop_on_signals(stop)
-        engine.start()
+        if options["child"]:
+            sys.exit(child.run(options["child"]))
+        plan = _plan(options)
+        code = Supervisor(plan, self._say_ready).run()
+        if code:
+            sys.exit(code)
+
+    def _say_ready(self, supervisor: Supervisor) -> None:
+        plan = supervisor.plan
+        workers = " ".join(str(process.worker) for process in supervisor.processes)
         self.stderr.write(
-            f"cqworker {engine.lease.worker}: {options['threads']} threads, "
-            f"{', '.join(queues) if queues else 'all queues'}; Ctrl-C stops it"
+            f"cqworker {workers}: {plan.processes} x {plan.threads} threads, "
+            f"{', '.join(plan.queues) if plan.queues else 'all queues'}; "
+            "Ctrl-C stops it"
         )
-        while not stop.wait(0.1 if options["burst"] else None):
-            if engine.idle:
-                break
-        engine.stop(options["drain"])
+
+
+def _plan(options: dict[str, Any]) -> Plan:
+    _check_numbers(options)
+    queues = _queues("--queues", options["queues"])
+    exclude = _queues("--exclude-queues", options["exclude_queues"])
+    if queues and exclude:
+        raise CommandError("--queues and --exclude-queues exclude each other")
+    max_rss = options["max_rss"]
+    return Plan(
+        conf.DATABASE,
+        options["processes"],
+        options["threads"],
+        options["coroutines"],
+        queues=queues,
+        exclude=exclude,
+        drain=conf.DRAIN if options["drain"] is None else options["drain"],
+        burst=options["burst"],
+        scheduler=not options["no_scheduler"] and not options["burst"],
+        max_tasks=options["max_tasks"],
+        max_rss=None if max_rss is None else int(max_rss * 2**20),
+        health_file=_health_file(options["health_file"]),
+        pythonpath=options.get("pythonpath"),
+    )
+
+
+def _check_numbers(options: dict[str, Any]) -> None:
+    for flag in ("--processes", "--threads", "--coroutines", "--max-tasks"):
+        value = options[flag[2:].replace("-", "_")]
+        if value is not None and value < 1:
+            raise CommandError(f"{flag} is {value}, but must be 1 or more")
+    drain, max_rss = options["drain"], options["max_rss"]
+    if drain is not None and not 0 <= drain < float("inf"):
+        raise CommandError(f"--drain is {drain:g}, but must be 0 or more seconds")
+    if max_rss is None:
+        return
+    used = processes.resident_here()
+    if used is None:
+        raise CommandError(
+            "--max-rss needs /proc, which this system has not; use --max-tasks"
+        )
+    if not used < max_rss * 2**20 < float("inf"):
+        raise CommandError(
+            f"--max-rss is {max_rss:g} MiB, but this process alone has "
+            f"{used / 2**20:.0f} MiB in memory before it has run any task"
+        )
+
+
+def _health_file(value: str | None) -> Path | None:
+    if value is None:
+        return None
+    path = Path(value).absolute()
+    try:
+        path.touch()
+        path.unlink()
+    except OSError as error:
+        raise CommandError(
+            f"--health-file {value!r} cannot be written: {error}"
+        ) from error
+    return path
 
 
 def _queues(flag: str, value: str | None) -> list[str] | None:
@@ -104,13 +184,3 @@ def _queues(flag: str, value: str | None) -> list[str] | None:
             f"({', '.join(sorted(conf.QUEUES))})"
         )
     return names
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def handle(signum: int, frame: Any) -> None:
-        if stop.is_set():
-            os._exit(130)
-        stop.set()
-
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, handle)
