@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
+from . import transactions
+from .attempt import Attempt, Completer, is_handle
 from .errors import LeaseLost, Revoked
-from .runner import Attempt, Completer, begin, is_handle
 from .runs import entered
 
 if TYPE_CHECKING:
@@ -81,7 +82,10 @@ class AsyncAttempt(Attempt):
         return await self.definition.function(self.task, *args, **kwargs)
 
     def _succeed(self, value: Any) -> None:
-        with begin(self.connection, True), transaction.atomic(using=self.using):
+        with (
+            transactions.begin(self.connection, True),
+            transaction.atomic(using=self.using),
+        ):
             self.succeed(value)
 
     @staticmethod

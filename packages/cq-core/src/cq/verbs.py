@@ -13,8 +13,9 @@ from asgiref.sync import sync_to_async
 from . import log_writer, logs, retries, revocation, waiting
 from .calls import as_call, frozen
 from .codec import Handle
-from .enqueue import After, Place, record
+from .enqueue import record
 from .errors import Revoked, TaskFailed
+from .plan import After, Place
 from .progress import Progress, progress, tree_progress
 from .rows import EdgeRow
 from .status import FINAL, SUCCEEDED

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from cq import codec
 from cq.conf import conf
 from cq.errors import CodecError
-from cq.rows import EncodedField
+from cq.fields import EncodedField
 
 
 def site_timezone() -> str:
