@@ -5,6 +5,7 @@ Only the report is ever tried again, never the function.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,7 +22,7 @@ from . import (
     transactions,
 )
 from .conf import conf
-from .errors import LeaseLost
+from .errors import LeaseLost, OutOfTime, TaskTimeout
 from .failures import describe
 from .lifecycle import Claim
 from .log_writer import write_or_warn
@@ -87,7 +88,11 @@ class Attempt:
             limit=self.options.log_limit,
             beside=not inside and _can_write_beside(self.connection, self.atomic),
         )
-        self.run = Run(self.task, self.claim, self.using, self.atomic, log)
+        self.run = Run(
+            self.task, self.claim, self.using, self.atomic, log, visible=not inside
+        )
+        if self.options.timeout is not None:
+            self.run.deadline = self.run.began + self.options.timeout
         self.task.bind(self.run)
         return self.run
 
@@ -100,6 +105,22 @@ class Attempt:
         raw = self.task.__dict__
         results = upstream_results(self.using, self.task.pk)
         return codec.decode_call(raw["args"], raw["kwargs"], results)
+
+    async def awaited(self, *args: Any, **kwargs: Any) -> Any:
+        """Await the coroutine function, on whatever loop runs this."""
+        assert self.definition is not None
+        stopper = self.run.stopper
+        stopper.enter_coroutine()
+        try:
+            return await self.definition.function(*args, **kwargs)
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if stopper.fired and current is not None:
+                # It was not the loop that wanted it to end.
+                current.uncancel()
+            raise
+        finally:
+            stopper.close()
 
     # --- succeed ----------------------------------------------------------------------
 
@@ -186,6 +207,17 @@ class Attempt:
             exc_info=error,
             extra={"task_id": str(self.task.pk), "attempt": self.task.attempts},
         )
+
+    def interrupted(self, error: BaseException) -> BaseException:
+        """Return what the row is to say of an exception that ended the function."""
+        run = self.run
+        if not run.overdue or not (run.stopper.fired or isinstance(error, OutOfTime)):
+            return error
+        late = TaskTimeout(
+            f"It ran longer than its timeout of {self.options.timeout:g} s."
+        )
+        late.__cause__ = error
+        return late
 
     def stopped(self, error: BaseException) -> None:
         """End a run that Revoked or LeaseLost ended: its claim should be gone."""

@@ -14,6 +14,7 @@ from .errors import LeaseLost, Revoked
 from .rows import tasks
 from .runs import entered
 from .status import Status
+from .watching import watcher
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,13 +48,21 @@ class SyncAttempt(Attempt):
         self.definition.check_arguments(args, kwargs)
         function: Any = self.definition.function
         if self.definition.is_async:
-            function = async_to_sync(function)
+            function = async_to_sync(self.awaited)
         before = transactions.depths()
+        stopper = self.run.stopper
+        watcher.add(self.run)
         try:
+            if not self.definition.is_async:
+                stopper.enter_thread()
             value = function(self.task, *args, **kwargs)
+            stopper.close()
         except BaseException:
+            stopper.close()
             transactions.unwind(before)
             raise
+        finally:
+            watcher.discard(self.run)
         if left := transactions.unwind(before):
             raise transaction.TransactionManagementError(
                 f"The task left a transaction of {left[0]!r} open; what it wrote there "
@@ -82,7 +91,7 @@ class SyncAttempt(Attempt):
             self.report()
             raise
         except BaseException as error:
-            self.failed(error)
+            self.failed(self.interrupted(error))
         finally:
             self.task.bind(None)
         if not handed_over:

@@ -14,7 +14,7 @@ from . import log_writer, logs, retries, revocation, waiting
 from .calls import as_call, frozen
 from .codec import Handle
 from .enqueue import record
-from .errors import Revoked, TaskFailed
+from .errors import TaskFailed
 from .plan import After, Place
 from .progress import Progress, progress, tree_progress
 from .rows import EdgeRow
@@ -195,10 +195,12 @@ class TaskVerbs(Handle):
             self.set_progress(number, total, message)
 
     def check_claim(self: Task) -> None:
-        """Raise :class:`cq.Revoked` if this run is known to have been given away."""
-        run = self._run
-        if run is not None and (run.ended or run.log.stale):
-            raise Revoked(run.ended or f"{self.name} {self.pk} was revoked")
+        """Raise :class:`cq.Revoked` if this run is known to have been given away.
+
+        And :class:`cq.OutOfTime` if its `timeout` is over.
+        """
+        if self._run is not None:
+            self._run.check()
 
     @property
     def progress(self: Task) -> Progress:
