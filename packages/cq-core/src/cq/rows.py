@@ -15,7 +15,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from . import codec
-from .fields import EncodedField
+from .fields import EncodedField, EncodedRow
 from .ids import uuid7
 from .options import LONGEST_KEY, LONGEST_NAME, LONGEST_QUEUE
 from .status import FINAL, OPEN, Status
@@ -38,7 +38,7 @@ def _link(related_name: str, **kwargs: Any) -> Any:
     )
 
 
-class TaskRow(models.Model):
+class TaskRow(EncodedRow):
     """One task, from the call that was recorded to its outcome."""
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)

@@ -43,6 +43,10 @@ class TaskVerbs(Handle):
         """Make this object the `cqt` of a run, until that has ended."""
         self._run = run
 
+    def __getstate__(self: Task) -> dict[str, Any]:
+        # A copy is not the `cqt` of this run.
+        return {k: v for k, v in super().__getstate__().items() if k != "_run"}
+
     # --- workflows --------------------------------------------------------------------
 
     def subtask(self: Task, what: Any, /, *args: Any, **kwargs: Any) -> Task:
