@@ -282,7 +282,7 @@ def test_looking_for_an_open_sibling_uses_the_index_of_open_ones() -> None:
         cursor.execute("ANALYZE cq_tasks")
         cursor.execute(
             "EXPLAIN SELECT 1 FROM cq_tasks WHERE id = %s AND "
-            + lifecycle._NO_OPEN_CHILD,
+            + lifecycle.ending.NO_OPEN_CHILD,
             [parent.pk],
         )
         plan = "\n".join(line for (line,) in cursor.fetchall())

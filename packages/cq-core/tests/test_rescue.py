@@ -45,9 +45,10 @@ def _only_record(settings: Any) -> None:
     settings.CQ_LEASE = 15
 
 
-def rescue_dead() -> int:
+def rescue_dead(slots: int = 1) -> int:
     """With WORKER dead: silent for too long, and its lock file nobody's."""
     register(seen=BEFORE)
+    Worker.objects.filter(pk=WORKER).update(slots=slots)
     return rescue.rescue_dead(DB, NOW)
 
 
@@ -90,10 +91,41 @@ def test_a_task_that_may_not_run_twice_is_lost_with_all_that_hangs_on_it() -> No
 def test_the_third_worker_that_dies_under_a_task_is_the_last() -> None:
     poison, innocent = forced(Status.RUNNING, losses=2), forced(Status.RUNNING)
 
-    assert rescue_dead() == 2
+    assert rescue_dead(slots=2) == 2
 
     assert (status(poison), row(poison)["losses"]) == (Status.LOST, 3)
     assert (status(innocent), row(innocent)["losses"]) == (Status.QUEUED, 1)
+
+
+@pytest.mark.django_db
+def test_what_had_not_begun_does_not_pay_for_the_death_of_its_worker() -> None:
+    newest = forced(Status.RUNNING, started=NOW, attempts=1, losses=2)
+    first, second = (
+        forced(Status.RUNNING, started=BEFORE, attempts=1, losses=2, fence=5)
+        for _ in range(2)
+    )
+
+    assert rescue_dead(slots=1) == 3
+
+    assert status(first) == Status.LOST
+    for ahead in (second, newest):
+        found = row(ahead)
+        assert (found["status"], found["worker_id"]) == (Status.QUEUED, None)
+        assert (found["attempts"], found["losses"]) == (0, 2)
+    assert row(second)["fence"] == 6
+
+
+@pytest.mark.django_db
+def test_which_had_begun_may_be_known() -> None:
+    ahead, poison = (
+        forced(Status.RUNNING, attempts=1, losses=2, started=BEFORE) for _ in range(2)
+    )
+    register(seen=BEFORE)
+
+    assert rescue.rescue(DB, WORKER, "it was killed", NOW, begun=[poison.pk]) == 2
+
+    assert (status(ahead), row(ahead)["losses"]) == (Status.QUEUED, 2)
+    assert status(poison) == Status.LOST
 
 
 @pytest.mark.django_db

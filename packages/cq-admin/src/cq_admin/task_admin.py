@@ -19,6 +19,7 @@ from cq.errors import CQError
 from . import facts, filters, listing
 from .detail import Detail
 from .readable import bar, breakable, duration, recent, state, visible
+from .readonly import ReadOnlyAdmin
 from .verbs import RETRY, REVOKE, VERBS, Verb
 
 if TYPE_CHECKING:
@@ -27,17 +28,13 @@ if TYPE_CHECKING:
 
     from cq.models import Task
 
-    ModelAdmin = admin.ModelAdmin[Task]
-else:
-    ModelAdmin = admin.ModelAdmin
-
 
 #: Tasks that one action on the list reaches.
 AT_ONCE = 1_000
 ERRORS_SHOWN = 3
 
 
-class TaskAdminMixin(ModelAdmin):
+class TaskAdminMixin(ReadOnlyAdmin):
     """All that the pages do; put it before a `ModelAdmin` of another admin theme."""
 
     list_display = (
@@ -70,20 +67,7 @@ class TaskAdminMixin(ModelAdmin):
     show_facets = admin.ShowFacets.NEVER
     actions = ("retry_selected", "revoke_selected")
 
-    class Media:
-        css = {"all": ("cq_admin/cq.css",)}  # noqa: RUF012
-
     # --- what is allowed --------------------------------------------------------------
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Whole trees go, by their `result_ttl`; never a row that others wait for.
-        return False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("cq.view_task")

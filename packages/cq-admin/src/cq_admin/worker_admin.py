@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from cq.conf import conf
 
 from .readable import moment, span, visible
+from .readonly import ReadOnlyAdmin
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -23,12 +24,8 @@ if TYPE_CHECKING:
 
     from cq.models import Worker
 
-    ModelAdmin = admin.ModelAdmin[Worker]
-else:
-    ModelAdmin = admin.ModelAdmin
 
-
-class WorkerAdminMixin(ModelAdmin):
+class WorkerAdminMixin(ReadOnlyAdmin):
     """The list of workers; their rows are written by the workers alone."""
 
     list_display = (
@@ -49,20 +46,8 @@ class WorkerAdminMixin(ModelAdmin):
     list_per_page = 200
     show_full_result_count = False
 
-    class Media:
-        css = {"all": ("cq_admin/cq.css",)}  # noqa: RUF012
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
-        rows = super().get_queryset(request).using(conf.DATABASE)
+        rows: QuerySet[Worker] = super().get_queryset(request).using(conf.DATABASE)
         return rows.annotate(running=Count("tasks"))
 
     @admin.display(description=gettext_lazy("host"))

@@ -15,8 +15,8 @@ from cq import async_runner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cq.attempt import Completer
     from cq.models import Task
-    from cq.runner import Completer
 
 logger = logging.getLogger("cq.worker")
 

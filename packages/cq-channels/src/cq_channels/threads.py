@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    from cq.attempt import Completer
     from cq.models import Task
-    from cq.runner import Completer
 
 logger = logging.getLogger("cq.worker")
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
+from . import transactions
+from .attempt import Attempt, Completer, is_handle
 from .errors import LeaseLost, Revoked
-from .runner import Attempt, Completer, begin, is_handle
 from .runs import entered
+from .watching import watcher
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,7 +62,7 @@ class AsyncAttempt(Attempt):
         except (Revoked, LeaseLost) as error:
             await in_thread(self.stopped, error)
         except BaseException as error:
-            await in_thread(self.failed, error)
+            await in_thread(self.failed, self.interrupted(error))
             if not isinstance(error, Exception) and self._is_control(error):
                 raise
         finally:
@@ -78,10 +80,17 @@ class AsyncAttempt(Attempt):
         args, kwargs = self.call_args
         assert self.definition is not None
         self.definition.check_arguments(args, kwargs)
-        return await self.definition.function(self.task, *args, **kwargs)
+        watcher.add(self.run)
+        try:
+            return await self.awaited(self.task, *args, **kwargs)
+        finally:
+            watcher.discard(self.run)
 
     def _succeed(self, value: Any) -> None:
-        with begin(self.connection, True), transaction.atomic(using=self.using):
+        with (
+            transactions.begin(self.connection, True),
+            transaction.atomic(using=self.using),
+        ):
             self.succeed(value)
 
     @staticmethod

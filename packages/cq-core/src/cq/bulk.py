@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from .calls import Call
-from .enqueue import Plan
+from .enqueue import handle_of, write
+from .plan import Plan
 
 if TYPE_CHECKING:
     from .models import Task
@@ -30,7 +31,7 @@ class Handles(Sequence["Task"]):
     def __getitem__(self, index: int | slice) -> Task | Handles:
         if isinstance(index, slice):
             return Handles(self._plan, self._drafts[index])
-        return self._plan.handle(self._drafts[index])
+        return handle_of(self._plan, self._drafts[index])
 
     def __repr__(self) -> str:
         return f"<{len(self)} tasks>"
@@ -55,5 +56,5 @@ def record_many(
                 "a tuple of arguments"
             )
         drafts.append(plan.add(Call(definition, tuple(args), {}, changes)))
-    plan.record()
+    write(plan)
     return Handles(plan, drafts)

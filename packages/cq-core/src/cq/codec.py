@@ -106,7 +106,8 @@ def decode_call(
     """Return the args and kwargs of a call; raises CodecError as decode() does."""
     args = decode(args_text, results)
     kwargs = decode(kwargs_text, results)
-    if type(args) is not list:
+    # A tuple is what somebody has assigned to `task.args`.
+    if type(args) not in (list, tuple):
         raise CodecError(f"the stored args are a {type(args).__name__}, not a list")
     if type(kwargs) is not dict or not all(type(name) is str for name in kwargs):
         raise CodecError("the stored kwargs are not a dict of names and values")

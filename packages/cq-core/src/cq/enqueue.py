@@ -1,35 +1,18 @@
-"""Records tasks: rows and edges of a whole workflow in the caller's transaction.
-
-A :class:`Plan` gathers drafts first and writes them together, so a group of ten
-thousand costs ten INSERTs, and a refusal anywhere leaves nothing behind.
-"""
+"""Records tasks: rows and edges of a whole workflow in the caller's transaction."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
-from django.utils import timezone
 
-from . import advance, codec, cycles, doorbell, lifecycle, made
-from .calls import (
-    CHAIN,
-    GROUP,
-    AnyCall,
-    Call,
-    ChainCall,
-    GroupCall,
-    encoded,
-    row_options,
-)
+from . import advance, cycles, doorbell, lifecycle, made
 from .conf import conf
-from .errors import AlreadySettled, CodecError, DepthError, LeaseLost, UniqueBusy
-from .ids import uuid7
+from .errors import AlreadySettled, LeaseLost, UniqueBusy
 from .inserts import Draft, handle, insert, insert_unique
-from .options import check_queue
-from .rows import EdgeRow, edges, task_model, tasks
+from .plan import After, Place, Plan
+from .rows import EdgeRow, edges, tasks
 from .runs import current_run
 from .status import Status
 
@@ -37,376 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from .calls import AnyCall
     from .models import Edge, Task
-    from .runs import Run
+
 
 CHUNK = 1000
 _UNIQUE_TRIES = 5
-#: How wrong the clock of this host may be: within it, the database's is asked.
-LARGEST_SKEW = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in a tree a task is put: under `parent`, or at the top."""
-
-    parent: UUID | None = None
-    root: UUID | None = None
-    depth: int = 0
-
-    @classmethod
-    def under(cls, parent: Any) -> Place:
-        """Under a task, or a draft of one."""
-        return cls(parent.id, parent.root_id, parent.depth + 1)
-
-    @classmethod
-    def beside(cls, task: Task) -> Place:
-        """Under the parent of `task`."""
-        if task.parent_id is None:
-            return cls()
-        return cls(task.parent_id, task.root_id, task.depth)
-
-
-@dataclass(frozen=True, slots=True)
-class After:
-    """What a task follows: `task`, once it has settled as `when` says."""
-
-    task: Any
-    when: str = EdgeRow.WHEN_COMPLETE
-
-
-@dataclass(eq=False)
-class Plan:
-    """Tasks to be recorded together."""
-
-    using: str
-    place: Place = field(default_factory=Place)
-    drafts: list[Draft] = field(default_factory=list)
-    edges: list[tuple[UUID, UUID, int | None, str]] = field(default_factory=list)
-    #: Drafts that depend on what was recorded before, and may have settled.
-    looks: list[UUID] = field(default_factory=list)
-    #: Drafts whose time has come by this host's clock; the database's decides.
-    due: list[UUID] = field(default_factory=list)
-    #: Live tasks that unique calls stand for; by the id of the draft not written.
-    standing_for: dict[UUID, UUID] = field(default_factory=dict)
-    #: How many of the drafts are directly under `place.parent`.
-    children: int = 0
-    #: The run that they are subtasks of.
-    run: Run | None = None
-
-    # --- gathering --------------------------------------------------------------------
-
-    def add(
-        self,
-        call: AnyCall,
-        place: Place | None = None,
-        after: Sequence[After] = (),
-        previous: Any = None,
-    ) -> Draft:
-        """Add a call, and what it is made of; return the draft that stands for it."""
-        if place is None:
-            place = self.place
-            self.children += place.parent is not None
-        if isinstance(call, Call):
-            if previous is not None:
-                call = call.after(previous)
-            else:
-                call.definition.check_arguments(call.args, call.kwargs)
-        if isinstance(call, GroupCall):
-            return self._group(call, place, after, previous)
-        if isinstance(call, ChainCall):
-            return self._chain(call, place, after, previous)
-        return self._call(call, place, after, previous)
-
-    def _call(
-        self, call: Call, place: Place, after: Sequence[After], previous: Any
-    ) -> Draft:
-        options = call.options
-        check_queue(options.queue)
-        if place.depth > conf.MAX_TREE_DEPTH:
-            raise DepthError(
-                f"{call.definition.name} would be {place.depth} levels below the "
-                f"top-level task; CQ_MAX_TREE_DEPTH is {conf.MAX_TREE_DEPTH}"
-            )
-        args, kwargs, handles = encoded(call.args, call.kwargs)
-        task_id = uuid7()
-        ttl = conf.RESULT_TTL if options.result_ttl is None else options.result_ttl
-        draft = Draft(
-            id=task_id,
-            name=call.definition.name,
-            args=args,
-            kwargs=kwargs,
-            queue=options.queue,
-            priority=options.priority,
-            status=Status.QUEUED,
-            parent_id=place.parent,
-            root_id=place.root or task_id,
-            depth=place.depth,
-            rerun_lost=options.reruns_when_lost,
-            run_after=options.run_after,
-            expires=options.expires,
-            previous_id=previous.id if previous is not None else None,
-            unique_key=call.unique_key() if options.unique else None,
-            result_ttl=ttl,
-            options=row_options(call),
-        )
-        if draft.unique_key:
-            draft.options = {**(draft.options or {}), "unique": draft.unique_key}
-        self._link(draft, handles, after)
-        if _is_later(options.run_after):
-            draft.status = Status.PENDING
-            if _may_have_come(options.run_after):
-                self.due.append(task_id)
-        self.drafts.append(draft)
-        return draft
-
-    def _link(
-        self, draft: Draft, handles: list[codec.Handle], after: Sequence[After]
-    ) -> None:
-        """Add the edges of a draft; a handle among the arguments is one."""
-        when = {link.task.id: link.when for link in after}
-        injected = set()
-        upstream: list[Any] = []
-        for position, given in enumerate(handles):
-            if not isinstance(given, (Draft, task_model())):
-                raise CodecError(
-                    f"{draft.name}: {given!r} is the handle of a serial run and has "
-                    "no row to depend on; pass its .result"
-                )
-            injected.add(given.id)
-            upstream.append(given)
-            self._edge(
-                draft, given, position, when.get(given.id, EdgeRow.WHEN_COMPLETE)
-            )
-        for link in after:
-            if link.task.id not in injected:
-                upstream.append(link.task)
-                self._edge(draft, link.task, None, link.when)
-        if not upstream:
-            return
-        draft.status = Status.PENDING
-        outside = [u for u in upstream if not isinstance(u, Draft)]
-        if outside:
-            self.looks.append(draft.id)
-            # What a group or a chain of the plan itself waits for is what its parent
-            # waits for: the plan's place is the lowest that anybody can wait for yet.
-            above = self.place.parent
-            foreign = {u.id for u in outside if u.parent_id != above}
-            if above is not None and foreign:
-                cycles.check(self.using, above, foreign, draft.name)
-
-    def _edge(
-        self, draft: Draft, upstream: Any, position: int | None, when: str
-    ) -> None:
-        draft.open_edges += 1
-        self.edges.append((draft.id, upstream.id, position, when))
-
-    def _container(
-        self, name: str, place: Place, previous: Any, ttl: float | None = None
-    ) -> Draft:
-        task_id = uuid7()
-        container = Draft(
-            id=task_id,
-            name=name,
-            args="[]",
-            kwargs="{}",
-            queue="default",
-            priority=0,
-            status=Status.WAITING,
-            parent_id=place.parent,
-            root_id=place.root or task_id,
-            depth=place.depth,
-            previous_id=previous.id if previous is not None else None,
-            result_ttl=conf.RESULT_TTL if ttl is None else ttl,
-        )
-        self.drafts.append(container)
-        return container
-
-    def _group(
-        self, call: GroupCall, place: Place, after: Sequence[After], previous: Any
-    ) -> Draft:
-        group = self._container(GROUP, place, previous)
-        group.result = codec.group_marker(group.id)
-        group.open_children = len(call.members)
-        under = Place.under(group)
-        for member in call.members:
-            self.add(member, under, after, previous)
-        if not call.members:
-            # Nothing will settle it, so it runs: cq.group returns the empty list.
-            group.status = Status.QUEUED
-            group.result = None
-            self._link(group, [], after)
-        return group
-
-    def _chain(
-        self, call: ChainCall, place: Place, after: Sequence[After], previous: Any
-    ) -> Draft:
-        chain = self._container(CHAIN, place, previous)
-        chain.open_children = len(call.steps)
-        under = Place.under(chain)
-        last: Any = previous
-        for number, step in enumerate(call.steps):
-            links = after if number == 0 else [After(last)]
-            last = self.add(step, under, links, last)
-        chain.result_from = last.id
-        return chain
-
-    # --- writing ----------------------------------------------------------------------
-
-    def record(self) -> None:
-        """Write everything, and ring once it is committed.
-
-        Raises AlreadySettled when the parent has settled, LeaseLost when it is the
-        running task itself and its claim was given away, UniqueBusy when a unique key
-        is held by a transaction that doesn't end.
-        """
-        using = self.using
-        if using != DEFAULT_DB_ALIAS and not connections[using].in_atomic_block:
-            site = connections[DEFAULT_DB_ALIAS]
-            if site.in_atomic_block and not conf.SERIAL:
-                # The two databases cannot commit together; not before is the best.
-                transaction.on_commit(self._write_all)
-                return
-        self._write_all()
-
-    def _write_all(self) -> None:
-        if len(self.drafts) == 1 and not self.edges and self.place.parent is None:
-            self._write_tasks()
-        else:
-            with transaction.atomic(using=self.using):
-                self._write_tasks()
-                self._write_edges()
-                self._claim_parent()
-        self._announce()
-
-    def _write_tasks(self) -> None:
-        plain = [d for d in self.drafts if d.unique_key is None]
-        for start in range(0, len(plain), CHUNK):
-            insert(self.using, plain[start : start + CHUNK])
-        for draft in [d for d in self.drafts if d.unique_key is not None]:
-            self._write_unique(draft)
-
-    def _write_unique(self, draft: Draft) -> None:
-        for _ in range(_UNIQUE_TRIES):
-            if insert_unique(self.using, draft):
-                return
-            live = tasks(self.using).filter(unique_key=draft.unique_key)
-            found = live.values_list("pk", flat=True).first()
-            if found is None:
-                continue  # it settled in between
-            if draft.parent_id is None:
-                self.standing_for[draft.id] = found
-                self.drafts.remove(draft)
-                self.edges = [e for e in self.edges if e[0] != draft.id]
-            else:
-                self._take_result_of(draft, found)
-            return
-        raise UniqueBusy(
-            f"{draft.name}: unique key {draft.unique_key!r} changed hands "
-            f"{_UNIQUE_TRIES} times while it was asked for; try again"
-        )
-
-    def _take_result_of(self, draft: Draft, live: UUID) -> None:
-        """Make a draft one that waits for the live task and takes over its result."""
-        assert draft.parent_id is not None
-        cycles.check(self.using, draft.parent_id, {live}, draft.name)
-        self.edges = [e for e in self.edges if e[0] != draft.id]
-        draft.unique_key = None
-        draft.args, draft.kwargs = '[{"$":"task","v":0}]', "{}"
-        draft.options = {**(draft.options or {}), "takes_result": True}
-        draft.open_edges, draft.status = 1, Status.PENDING
-        self.edges.append((draft.id, live, 0, EdgeRow.WHEN_COMPLETE))
-        self.looks.append(draft.id)
-        insert(self.using, [draft])
-
-    def _write_edges(self) -> None:
-        if not self.edges:
-            return
-        model: type[Edge] = edges(self.using).model
-        edges(self.using).bulk_create(
-            [
-                model(task_id=t, depends_on_id=u, position=p, when=w)
-                for t, u, p, w in self.edges
-            ],
-            batch_size=CHUNK,
-        )
-
-    def _claim_parent(self) -> None:
-        """Count the new subtasks of the parent, which must still be open."""
-        parent = self.place.parent
-        if parent is None or not self.children:
-            return
-        run = current_run()
-        if run is not None and run.task.pk == parent:
-            # Its own row is left alone while it runs: a lock on it would make a
-            # revocation wait for the end of an atomic task.
-            if not run.atomic:
-                held = tasks(self.using).filter(
-                    pk=parent, fence=run.claim.fence, worker=run.claim.worker
-                )
-                if not list(
-                    held.select_for_update(no_key=_no_key(self.using)).values_list("pk")
-                ):
-                    raise LeaseLost(
-                        f"{run.task.name} {parent} was taken away from this run; "
-                        "nothing can be added under it"
-                    )
-            self.run = run
-        elif not lifecycle.add_children(self.using, parent, self.children):
-            raise AlreadySettled(
-                f"task {parent} has settled; nothing can be added under it any more"
-            )
-
-    def _announce(self) -> None:
-        ready = [(d.id, d.queue) for d in self.drafts if d.status == Status.QUEUED]
-        ids = {draft.id for draft in self.drafts}
-
-        def count() -> None:
-            if self.run is not None:
-                self.run.children += self.children
-
-        def announce() -> None:
-            doorbell.ring(self.using, ready)
-            if self.due:
-                doorbell.ring(self.using, lifecycle.queue(self.using, self.due))
-            if self.looks:
-                advance.look(self.using, self.looks)
-
-        def count_and_announce() -> None:
-            count()
-            announce()
-
-        note = made.Note(ids, self.run, self.children)
-        if not conf.SERIAL:
-            made.after_commit(self.using, note, count_and_announce)
-            return
-        made.after_commit(self.using, note, count)
-        announce()
-
-    # --- handles ----------------------------------------------------------------------
-
-    def handle(self, draft: Draft) -> Task:
-        """Return the task that a draft became, or the live one it stands for."""
-        live = self.standing_for.get(draft.id)
-        if live is not None:
-            task = tasks(self.using).get(pk=live)
-            task.created = False
-            return task
-        return handle(self.using, draft)
-
-
-def _no_key(using: str) -> bool:
-    return connections[using].features.has_select_for_no_key_update
-
-
-def _is_later(run_after: datetime | timedelta | None) -> bool:
-    if isinstance(run_after, timedelta):
-        return run_after > timedelta()
-    return run_after is not None and run_after > timezone.now() - LARGEST_SKEW
-
-
-def _may_have_come(run_after: datetime | timedelta | None) -> bool:
-    return isinstance(run_after, datetime) and run_after <= timezone.now()
 
 
 def record(
@@ -415,5 +34,157 @@ def record(
     """Record one call, with what it is made of; return its handle."""
     plan = Plan(using, place or Place())
     draft = plan.add(call, after=after, previous=after[0].task if after else None)
-    plan.record()
-    return plan.handle(draft)
+    write(plan)
+    return handle_of(plan, draft)
+
+
+def write(plan: Plan) -> None:
+    """Write everything, and ring once it is committed.
+
+    Raises AlreadySettled when the parent has settled, LeaseLost when it is the
+    running task itself and its claim was given away, UniqueBusy when a unique key
+    is held by a transaction that doesn't end.
+    """
+    using = plan.using
+    if using != DEFAULT_DB_ALIAS and not connections[using].in_atomic_block:
+        site = connections[DEFAULT_DB_ALIAS]
+        if site.in_atomic_block and not conf.SERIAL:
+            # The two databases cannot commit together; not before is the best.
+            transaction.on_commit(partial(_write_all, plan))
+            return
+    _write_all(plan)
+
+
+def _write_all(plan: Plan) -> None:
+    if len(plan.drafts) == 1 and not plan.edges and plan.place.parent is None:
+        _write_tasks(plan)
+    else:
+        with transaction.atomic(using=plan.using):
+            _write_tasks(plan)
+            _write_edges(plan)
+            _claim_parent(plan)
+    _announce(plan)
+
+
+def _write_tasks(plan: Plan) -> None:
+    plain = [d for d in plan.drafts if d.unique_key is None]
+    for start in range(0, len(plain), CHUNK):
+        insert(plan.using, plain[start : start + CHUNK])
+    for draft in [d for d in plan.drafts if d.unique_key is not None]:
+        _write_unique(plan, draft)
+
+
+def _write_unique(plan: Plan, draft: Draft) -> None:
+    for _ in range(_UNIQUE_TRIES):
+        if insert_unique(plan.using, draft):
+            return
+        live = tasks(plan.using).filter(unique_key=draft.unique_key)
+        found = live.values_list("pk", flat=True).first()
+        if found is None:
+            continue  # it settled in between
+        if draft.parent_id is None:
+            plan.standing_for[draft.id] = found
+            plan.drafts.remove(draft)
+            plan.edges = [e for e in plan.edges if e[0] != draft.id]
+        else:
+            _take_result_of(plan, draft, found)
+        return
+    raise UniqueBusy(
+        f"{draft.name}: unique key {draft.unique_key!r} changed hands "
+        f"{_UNIQUE_TRIES} times while it was asked for; try again"
+    )
+
+
+def _take_result_of(plan: Plan, draft: Draft, live: UUID) -> None:
+    """Make a draft one that waits for the live task and takes over its result."""
+    assert draft.parent_id is not None
+    cycles.check(plan.using, draft.parent_id, {live}, draft.name)
+    plan.edges = [e for e in plan.edges if e[0] != draft.id]
+    draft.unique_key = None
+    draft.args, draft.kwargs = '[{"$":"task","v":0}]', "{}"
+    draft.options = {**(draft.options or {}), "takes_result": True}
+    draft.open_edges, draft.status = 1, Status.PENDING
+    plan.edges.append((draft.id, live, 0, EdgeRow.WHEN_COMPLETE))
+    plan.looks.append(draft.id)
+    insert(plan.using, [draft])
+
+
+def _write_edges(plan: Plan) -> None:
+    if not plan.edges:
+        return
+    model: type[Edge] = edges(plan.using).model
+    edges(plan.using).bulk_create(
+        [
+            model(task_id=t, depends_on_id=u, position=p, when=w)
+            for t, u, p, w in plan.edges
+        ],
+        batch_size=CHUNK,
+    )
+
+
+def _claim_parent(plan: Plan) -> None:
+    """Count the new subtasks of the parent, which must still be open."""
+    parent = plan.place.parent
+    if parent is None or not plan.children:
+        return
+    run = current_run()
+    if run is not None and run.task.pk == parent:
+        # Its own row is left alone while it runs: a lock on it would make a
+        # revocation wait for the end of an atomic task.
+        if not run.atomic:
+            held = tasks(plan.using).filter(
+                pk=parent, fence=run.claim.fence, worker=run.claim.worker
+            )
+            if not list(
+                held.select_for_update(no_key=_no_key(plan.using)).values_list("pk")
+            ):
+                raise LeaseLost(
+                    f"{run.task.name} {parent} was taken away from this run; "
+                    "nothing can be added under it"
+                )
+        plan.run = run
+    elif not lifecycle.add_children(plan.using, parent, plan.children):
+        raise AlreadySettled(
+            f"task {parent} has settled; nothing can be added under it any more"
+        )
+
+
+def _announce(plan: Plan) -> None:
+    ready = [(d.id, d.queue) for d in plan.drafts if d.status == Status.QUEUED]
+    ids = {draft.id for draft in plan.drafts}
+
+    def count() -> None:
+        if plan.run is not None:
+            plan.run.children += plan.children
+
+    def announce() -> None:
+        doorbell.ring(plan.using, ready)
+        if plan.due:
+            doorbell.ring(plan.using, lifecycle.queue(plan.using, plan.due))
+        if plan.looks:
+            advance.look(plan.using, plan.looks)
+
+    def count_and_announce() -> None:
+        count()
+        announce()
+
+    note = made.Note(ids, plan.run, plan.children)
+    if not conf.SERIAL:
+        made.after_commit(plan.using, note, count_and_announce)
+        return
+    made.after_commit(plan.using, note, count)
+    announce()
+
+
+def handle_of(plan: Plan, draft: Draft) -> Task:
+    """Return the task that a draft became, or the live one it stands for."""
+    live = plan.standing_for.get(draft.id)
+    if live is not None:
+        task = tasks(plan.using).get(pk=live)
+        task.created = False
+        return task
+    return handle(plan.using, draft)
+
+
+def _no_key(using: str) -> bool:
+    return connections[using].features.has_select_for_no_key_update

@@ -14,7 +14,9 @@
   x WaitTimeout           (also TimeoutError)
   x TaskFailed
   x LeaseLost
+  x TaskTimeout           (also TimeoutError)
 * Revoked                 (a BaseException)
+* OutOfTime               (a BaseException)
 """
 
 from __future__ import annotations
@@ -83,5 +85,13 @@ class LeaseLost(CQError):
     """This run's claim was given away; what it does now changes nothing."""
 
 
+class TaskTimeout(CQError, TimeoutError):
+    """A run took longer than its `timeout`; what its row says, and `retry_on` sees."""
+
+
 class Revoked(BaseException):
     """This run was revoked. Not an Exception, so that handlers let it pass."""
+
+
+class OutOfTime(BaseException):
+    """This run's `timeout` is over. Not an Exception, so that handlers let it pass."""

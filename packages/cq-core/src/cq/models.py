@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import codec
+from .conf import conf
 from .rows import EdgeRow, TaskLogRow, TaskRow, WorkerRow, logs
 from .status import Status
 from .values import decode_result, upstream_tasks
@@ -68,9 +69,10 @@ class Task(TaskVerbs, TaskRow):  # type: ignore[misc]
 
     def decode_field(self, name: str, text: str) -> Any:
         """Decode one of the encoded columns."""
+        using = self._state.db or conf.DATABASE
         if name == "result":
-            return decode_result(self._using, text)
-        value = codec.decode(text, upstream_tasks(self._using, self.pk))
+            return decode_result(using, text)
+        value = codec.decode(text, upstream_tasks(using, self.pk))
         return tuple(value) if name == "args" else value
 
 

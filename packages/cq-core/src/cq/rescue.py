@@ -15,7 +15,7 @@ from .rows import tasks, workers
 from .status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
     from uuid import UUID
 
@@ -63,16 +63,35 @@ def rescue(
     reason: str,
     now: datetime | None = None,
     only: Iterable[UUID] | None = None,
+    begun: Collection[UUID] | None = None,
 ) -> int:
-    """Rescue the tasks of one worker (or `only` some of them); how many."""
+    """Rescue the tasks of one worker (or `only` some of them); how many.
+
+    The death of a worker is held against the tasks that it had begun, for one of them
+    may be the cause. Those it had merely claimed ahead are handed back.
+
+    begun: the ids of them, where that is known. None: all of `only`, or as many as the
+    worker has slots, the oldest claims.
+    """
     held = tasks(using).filter(worker=worker)
     if only is not None:
         held = held.filter(pk__in=list(only))
+    claims = list(
+        held.order_by("started", "pk").values_list("pk", "fence", "name", "queue")
+    )
+    if begun is None:
+        most = None if only is not None else _slots(using, worker)
+        begun = [claim[0] for claim in claims[:most]]
     count = 0
-    for task_id, fence, name, queue in list(
-        held.order_by("pk").values_list("pk", "fence", "name", "queue")
-    ):
-        status, ended = _rescue_one(using, Claim(task_id, fence, worker), reason, now)
+    for task_id, fence, name, queue in claims:
+        claim = Claim(task_id, fence, worker)
+        if task_id not in begun:
+            if back := hand_back(using, claim):
+                count += 1
+                logger.info("%s %s had not begun: %s.", name, task_id, reason)
+                doorbell.ring(using, back)
+            continue
+        status, ended = _rescue_one(using, claim, reason, now)
         if status is None:
             continue
         count += 1
@@ -83,6 +102,12 @@ def rescue(
             ended.append(task_id)
         advance.settled(using, ended, now)
     return count
+
+
+def _slots(using: str, worker: int) -> int | None:
+    """How many tasks a worker can have begun; None: nobody knows, so all."""
+    row = workers(using).filter(pk=worker)
+    return row.values_list("slots", flat=True).first()
 
 
 def hand_back(using: str, claim: Claim) -> list[tuple[UUID, str]]:

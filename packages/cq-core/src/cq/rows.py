@@ -15,6 +15,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from . import codec
+from .fields import EncodedField, EncodedRow
 from .ids import uuid7
 from .options import LONGEST_KEY, LONGEST_NAME, LONGEST_QUEUE
 from .status import FINAL, OPEN, Status
@@ -24,52 +25,6 @@ if TYPE_CHECKING:
 
 _FINAL = sorted(FINAL)
 _OPEN = sorted(OPEN)
-
-
-class _EncodedAttribute:
-    """Decodes on first use, so that a list of tasks costs no decoding."""
-
-    def __init__(self, field: models.Field[Any, Any]) -> None:
-        self.field = field
-
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        if instance is None:
-            return self
-        name = self.field.attname
-        if name not in instance.__dict__:
-            instance.refresh_from_db(fields=[name])
-        value = instance.__dict__[name]
-        if isinstance(value, codec.Encoded):
-            # The text stays where it is: what a caller changes in the decoded value
-            # is his own copy.
-            value = instance.decode_field(name, value)
-        return value
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        instance.__dict__[self.field.attname] = value
-
-
-class EncodedField(models.TextField):  # type: ignore[type-arg]
-    """A value as the codec writes it. ``values()`` gives the stored text."""
-
-    descriptor_class = _EncodedAttribute
-
-    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        return None if value is None else codec.Encoded(value)
-
-    def get_prep_value(self, value: Any) -> Any:
-        if value is None or isinstance(value, codec.Encoded):
-            return None if value is None else str(value)
-        if hasattr(value, "resolve_expression"):
-            return value
-        return str(codec.encode(value, size_limit=2**31, depth_limit=1000))
-
-    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
-        # As it is stored: decoding would put tasks in the places of their results.
-        return model_instance.__dict__.get(self.attname)
-
-    def value_from_object(self, obj: models.Model) -> Any:
-        return obj.__dict__.get(self.attname)
 
 
 def _link(related_name: str, **kwargs: Any) -> Any:
@@ -83,7 +38,7 @@ def _link(related_name: str, **kwargs: Any) -> Any:
     )
 
 
-class TaskRow(models.Model):
+class TaskRow(EncodedRow):
     """One task, from the call that was recorded to its outcome."""
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)

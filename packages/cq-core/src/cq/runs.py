@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from .errors import OutOfTime, Revoked
+from .interrupting import Stopper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +32,29 @@ class Run:
     log: LogBuffer
     #: Subtasks that this run has made and committed; a hint, see `open_children`.
     children: int = 0
+    #: Whether others see the claim: it is not in a transaction that is still open.
+    visible: bool = True
+    #: By the monotonic clock: when it began, and when its time is over.
+    began: float = field(default_factory=time.monotonic)
+    deadline: float = math.inf
+    stopper: Stopper = field(default_factory=Stopper)
     #: Set, with the reason, once the claim is known to be given away.
     ended: str | None = None
+    #: Whether its time is over.
+    overdue: bool = False
+    #: By the monotonic clock: when either became known.
+    told: float | None = None
+
+    def check(self) -> None:
+        """Raise Revoked or OutOfTime in the function, which has called in."""
+        if self.ended or self.log.stale:
+            raise Revoked(
+                self.ended
+                or f"{self.task.name} {self.task.pk} was revoked while it ran"
+            )
+        if self.overdue or time.monotonic() >= self.deadline:
+            self.overdue = True
+            raise OutOfTime(f"{self.task.name} {self.task.pk} is out of time")
 
 
 #: A :class:`Run`, or a serial run (:mod:`cq.serial`), or None outside any task.

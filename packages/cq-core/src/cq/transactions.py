@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,31 @@ def together(using: str) -> Iterator[None]:
         for alias in aliases(using):
             stack.enter_context(transaction.atomic(using=alias))
         yield
+
+
+@contextlib.contextmanager
+def begin(connection: Any, immediate: bool) -> Iterator[None]:
+    """Let SQLite take its write lock when the transaction begins, if asked to."""
+    if not immediate or connection.vendor != "sqlite":
+        yield
+        return
+    before = connection.transaction_mode
+    connection.transaction_mode = "IMMEDIATE"
+    try:
+        yield
+    finally:
+        connection.transaction_mode = before
+
+
+_SQLITE_BUSY_SNAPSHOT = 517
+
+
+def is_snapshot_conflict(error: OperationalError) -> bool:
+    cause = error.__cause__
+    return (
+        isinstance(cause, sqlite3.Error)
+        and getattr(cause, "sqlite_errorcode", None) == _SQLITE_BUSY_SNAPSHOT
+    )
 
 
 def check_sound(using: str) -> None:

@@ -13,8 +13,9 @@ from asgiref.sync import sync_to_async
 from . import log_writer, logs, retries, revocation, waiting
 from .calls import as_call, frozen
 from .codec import Handle
-from .enqueue import After, Place, record
-from .errors import Revoked, TaskFailed
+from .enqueue import record
+from .errors import TaskFailed
+from .plan import After, Place
 from .progress import Progress, progress, tree_progress
 from .rows import EdgeRow
 from .status import FINAL, SUCCEEDED
@@ -41,6 +42,10 @@ class TaskVerbs(Handle):
     def bind(self, run: Run | None) -> None:
         """Make this object the `cqt` of a run, until that has ended."""
         self._run = run
+
+    def __getstate__(self: Task) -> dict[str, Any]:
+        # A copy is not the `cqt` of this run.
+        return {k: v for k, v in super().__getstate__().items() if k != "_run"}
 
     # --- workflows --------------------------------------------------------------------
 
@@ -194,10 +199,12 @@ class TaskVerbs(Handle):
             self.set_progress(number, total, message)
 
     def check_claim(self: Task) -> None:
-        """Raise :class:`cq.Revoked` if this run is known to have been given away."""
-        run = self._run
-        if run is not None and (run.ended or run.log.stale):
-            raise Revoked(run.ended or f"{self.name} {self.pk} was revoked")
+        """Raise :class:`cq.Revoked` if this run is known to have been given away.
+
+        And :class:`cq.OutOfTime` if its `timeout` is over.
+        """
+        if self._run is not None:
+            self._run.check()
 
     @property
     def progress(self: Task) -> Progress:

@@ -6,11 +6,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import models
 
 from cq import codec
 from cq.conf import conf
 from cq.errors import CodecError
-from cq.rows import EncodedField
+from cq.fields import EncodedField
 
 
 def site_timezone() -> str:
@@ -82,6 +83,13 @@ class ArgumentsField(EncodedField):
             return self.encoded(value or self.default())
         except CodecError as error:
             raise ValidationError(str(error), code="invalid") from error
+
+    def clean(self, value: Any, model_instance: models.Model | None) -> Any:
+        # What people have written is checked, other than what a call has.
+        return models.TextField.clean(self, value, model_instance)
+
+    def get_default(self) -> Any:
+        return models.TextField.get_default(self)
 
     def get_prep_value(self, value: Any) -> Any:
         if value is None or hasattr(value, "resolve_expression"):

@@ -1,7 +1,7 @@
 """The tables of cq. An old ``cq_task`` of the first django-cq is left alone."""
 
 import cq.ids
-import cq.rows
+import cq.fields
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -49,8 +49,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=cq.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name='id')),
                 ('name', models.CharField(max_length=200, verbose_name='name')),
-                ('args', cq.rows.EncodedField(default='[]', verbose_name='arguments')),
-                ('kwargs', cq.rows.EncodedField(default='{}', verbose_name='keyword arguments')),
+                ('args', cq.fields.EncodedField(default='[]', verbose_name='arguments')),
+                ('kwargs', cq.fields.EncodedField(default='{}', verbose_name='keyword arguments')),
                 ('queue', models.CharField(default='default', max_length=100, verbose_name='queue')),
                 ('priority', models.SmallIntegerField(db_default=0, default=0, verbose_name='priority')),
                 ('status', models.CharField(choices=[('PENDING', 'pending'), ('QUEUED', 'queued'), ('RUNNING', 'running'), ('RETRY', 'waiting to retry'), ('WAITING', 'waiting for subtasks'), ('COMPLETE', 'complete'), ('FAILURE', 'failed'), ('INCOMPLETE', 'incomplete'), ('LOST', 'lost'), ('REVOKED', 'revoked'), ('EXPIRED', 'expired'), ('SKIPPED', 'skipped')], default='PENDING', max_length=10, verbose_name='status')),
@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                 ('open_children', models.IntegerField(db_default=0, default=0)),
                 ('open_edges', models.IntegerField(db_default=0, default=0)),
                 ('outcome', models.CharField(blank=True, max_length=10, null=True)),
-                ('result', cq.rows.EncodedField(blank=True, null=True, verbose_name='result')),
+                ('result', cq.fields.EncodedField(blank=True, null=True, verbose_name='result')),
                 ('result_from', models.UUIDField(blank=True, null=True)),
                 ('error', models.TextField(blank=True, null=True, verbose_name='error')),
                 ('exception', models.CharField(blank=True, max_length=255, null=True, verbose_name='exception')),

@@ -1,0 +1,281 @@
+"""One run of one claimed task: what it sees, and how its end is recorded.
+
+Only the report is ever tried again, never the function.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from django.db import connections, transaction
+
+from . import (
+    adoption,
+    advance,
+    codec,
+    lifecycle,
+    made,
+    registry,
+    revocation,
+    transactions,
+)
+from .conf import conf
+from .errors import LeaseLost, OutOfTime, TaskTimeout
+from .failures import describe
+from .lifecycle import Claim
+from .log_writer import write_or_warn
+from .logs import LogBuffer
+from .options import Options
+from .retrying import delay_before, wants_retry
+from .rows import task_model
+from .runs import Run
+from .status import Status
+from .values import upstream_results
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .models import Task
+
+logger = logging.getLogger("cq.runner")
+
+
+class Completer(Protocol):
+    """Takes finished runs that need no transaction of their own, to settle together."""
+
+    def add(self, claim: Claim, result: codec.Encoded) -> None: ...
+
+
+class Attempt:
+    """One run of one claimed task."""
+
+    def __init__(self, task: Task, now: datetime | None = None) -> None:
+        self.task = task
+        self.now = now
+        self.using = task._state.db or conf.DATABASE
+        assert task.worker_id is not None
+        self.claim = Claim(task.pk, task.fence, task.worker_id)
+        self.definition: registry.Definition | None = None
+        self.options = Options()
+        self.status: Status | None = None
+
+    @property
+    def connection(self) -> Any:
+        # Looked up each time: a coroutine's database work moves between threads.
+        return connections[self.using]
+
+    # --- prepare ----------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Look up the function and its options; raises UnknownTask."""
+        self.definition = registry.get(self.task.name)
+        kept = dict(self.task.options or {})
+        changes = {k: v for k, v in kept.items() if k not in ("unique", "takes_result")}
+        self.options = self.definition.options
+        if changes:
+            self.options = self.options.merged(changes)
+
+    def enter(self) -> Run:
+        """Make the run that the function sees as `cqt`."""
+        inside = self.connection.in_atomic_block
+        log = LogBuffer(
+            self.using,
+            self.task.pk,
+            self.task.fence,
+            self.task.attempts,
+            limit=self.options.log_limit,
+            beside=not inside and _can_write_beside(self.connection, self.atomic),
+        )
+        self.run = Run(
+            self.task, self.claim, self.using, self.atomic, log, visible=not inside
+        )
+        if self.options.timeout is not None:
+            self.run.deadline = self.run.began + self.options.timeout
+        self.task.bind(self.run)
+        return self.run
+
+    @property
+    def atomic(self) -> bool:
+        return self.options.atomic
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Decode the arguments, with the results of other tasks in their places."""
+        raw = self.task.__dict__
+        results = upstream_results(self.using, self.task.pk)
+        return codec.decode_call(raw["args"], raw["kwargs"], results)
+
+    async def awaited(self, *args: Any, **kwargs: Any) -> Any:
+        """Await the coroutine function, on whatever loop runs this."""
+        assert self.definition is not None
+        stopper = self.run.stopper
+        stopper.enter_coroutine()
+        try:
+            return await self.definition.function(*args, **kwargs)
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if stopper.fired and current is not None:
+                # It was not the loop that wanted it to end.
+                current.uncancel()
+            raise
+        finally:
+            stopper.close()
+
+    # --- succeed ----------------------------------------------------------------------
+
+    def encode(self, value: Any) -> codec.Encoded:
+        return codec.encode(
+            value, size_limit=conf.SIZE_LIMIT, depth_limit=conf.DEPTH_LIMIT
+        )
+
+    def succeed(self, value: Any) -> None:
+        """Record the result as the last statement of the open transaction.
+
+        Raises LeaseLost, so that all of it rolls back, when the claim was given away.
+        """
+        transactions.check_sound(self.using)
+        result: codec.Encoded | None = None
+        source = None
+        # First: the thread that writes logs may be at it, and what follows locks rows
+        # that it needs.
+        self._flush_log()
+        if is_handle(value):
+            source = adoption.adopt(self.run, value)
+        else:
+            result = self.encode(value)
+        self.status = lifecycle.complete(
+            self.using,
+            self.claim,
+            result,
+            result_from=source,
+            # An adopted one that has settled already still gives its result on the way
+            # through WAITING.
+            children=max(self._children(), int(source is not None)),
+            now=self.now,
+        )
+        if self.status is None:
+            raise LeaseLost(
+                f"{self.task.name} {self.task.pk}: the claim was given away while it "
+                "ran; what it wrote in its transaction is undone"
+            )
+
+    def _children(self) -> int:
+        """Subtasks of this run; those made in a block that was undone are none."""
+        return self.run.children + made.open_children(self.using, self.run)
+
+    # --- fail -------------------------------------------------------------------------
+
+    def failed(self, error: BaseException) -> None:
+        """Record that the function raised: a retry, or the end."""
+        self._release_transaction()
+        # First: who waits for the task reads its log as soon as it has settled.
+        self.run.log.restore()
+        self._flush_log()
+        self.run.log.confirm()
+        failure = describe(error)
+        delay = self._delay(error)
+        # What an atomic run made is undone with it.
+        children = 0 if self.atomic else self._children()
+        abandoned: list[Any] = []
+        with transaction.atomic(using=self.using):
+            if delay is None:
+                self.status = lifecycle.fail(
+                    self.using, self.claim, failure, children=children, now=self.now
+                )
+            elif lifecycle.postpone(self.using, self.claim, failure, delay, self.now):
+                self.status = Status.RETRY
+                if not self.atomic:
+                    abandoned = revocation.abandon_children(
+                        self.using,
+                        self.task.pk,
+                        "The attempt that made it failed and is tried again.",
+                        self.now,
+                    )
+        advance.settled(self.using, abandoned, self.now)
+        if self.status is None:
+            self._gone(error)
+            return
+        level = logging.WARNING if self.status == Status.RETRY else logging.ERROR
+        logger.log(
+            level,
+            "%s %s raised %s: %s",
+            self.task.name,
+            self.task.pk,
+            failure.exception,
+            failure.error,
+            exc_info=error,
+            extra={"task_id": str(self.task.pk), "attempt": self.task.attempts},
+        )
+
+    def interrupted(self, error: BaseException) -> BaseException:
+        """Return what the row is to say of an exception that ended the function."""
+        run = self.run
+        if not run.overdue or not (run.stopper.fired or isinstance(error, OutOfTime)):
+            return error
+        late = TaskTimeout(
+            f"It ran longer than its timeout of {self.options.timeout:g} s."
+        )
+        late.__cause__ = error
+        return late
+
+    def stopped(self, error: BaseException) -> None:
+        """End a run that Revoked or LeaseLost ended: its claim should be gone."""
+        if self.run.ended:
+            self._gone(error)
+        else:
+            # The row decides, or a task that raises one of them itself stays RUNNING.
+            self.failed(error)
+
+    def _delay(self, error: BaseException) -> float | None:
+        """Seconds until the next attempt; None when there is none."""
+        if self.definition is None or self.task.failures >= self.options.retries:
+            return None
+        if not isinstance(error, Exception):
+            return None
+        try:
+            if not wants_retry(error, self.options.retry_on):
+                return None
+            return delay_before(self.task.failures + 1, self.options.backoff)
+        except Exception:
+            logger.exception("retry_on or backoff of %s raised", self.task.name)
+            return None
+
+    def _release_transaction(self) -> None:
+        # A broken connection inside an outer block can't be replaced by another.
+        if not self.connection.in_atomic_block:
+            self.connection.close_if_unusable_or_obsolete()
+
+    def _gone(self, error: BaseException) -> None:
+        logger.info(
+            "%s %s: this run's claim was given away (revoked, or taken for dead); its "
+            "outcome is dropped: %s",
+            self.task.name,
+            self.task.pk,
+            error,
+        )
+
+    # --- report -----------------------------------------------------------------------
+
+    def report(self) -> None:
+        """Write the log, and bring forward what waits for this task."""
+        self.run.log.restore()
+        self._flush_log()
+        if self.status == Status.WAITING:
+            advance.waiting(self.using, self.task.pk, self.now)
+        elif self.status not in (None, Status.RETRY):
+            advance.settled(self.using, [self.task.pk], self.now)
+
+    def _flush_log(self) -> None:
+        self.run.log.release()
+        write_or_warn(self.run.log)
+
+
+def is_handle(value: Any) -> bool:
+    return isinstance(value, task_model())
+
+
+def _can_write_beside(connection: Any, atomic: bool) -> bool:
+    if connection.vendor != "sqlite":
+        return True
+    return not atomic and not connection.is_in_memory_db()

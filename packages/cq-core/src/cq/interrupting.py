@@ -1,0 +1,129 @@
+"""Ends one call of a task's function from outside: in its thread, or on its loop."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger("cq.runner")
+
+#: Seconds to wait until a database has taken note that a query is to be cancelled.
+CANCEL = 1.0
+_ACTIVE = 1  # in libpq's words
+
+
+class Stopper:
+    """Interrupts one call, once at most, and never what comes after the call.
+
+    Whoever makes the call opens it before and closes it behind, also after an
+    exception: the interruption may come as late as inside `close`, and then only once.
+    """
+
+    def __init__(self) -> None:
+        #: Whether the call was interrupted.
+        self.fired = False
+        self._open = False
+        self._lock = threading.Lock()
+        self._thread = 0
+        self._outer: Stopper | None = None
+        self._wrappers: list[Any] = []
+        self._cancel: Callable[[], object] | None = None
+
+    def enter_thread(self) -> None:
+        """The call is made on this thread, from now on."""
+        self._thread = threading.get_ident()
+        self._wrappers = list(connections.all(initialized_only=True))
+        self._outer = _innermost.get(self._thread)
+        _innermost[self._thread] = self
+        self._open = True
+
+    def enter_coroutine(self) -> None:
+        """The call is awaited by the present task of this event loop, from now on."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+
+        def cancel() -> None:
+            # On the loop: the call has not ended, or it would be closed.
+            if self._open:
+                task.cancel()
+
+        self._cancel = lambda: loop.call_soon_threadsafe(cancel)
+        self._open = True
+
+    def close(self) -> None:
+        """The call has ended: once this has returned nothing interrupts any more."""
+        self._open = False
+        if self._cancel is not None:
+            return
+        # Whoever fires holds it. Not for ever: an interruption may have come between
+        # these two lines, and then it is this very thread that holds it.
+        if self._lock.acquire(timeout=5 * CANCEL):
+            self._lock.release()
+        _set_async_exception(self._thread, None)
+        if _innermost.get(self._thread) is self:
+            if self._outer is None:
+                del _innermost[self._thread]
+            else:
+                _innermost[self._thread] = self._outer
+
+    def fire(self, error: type[BaseException]) -> None:
+        """Cancel its queries and raise `error` in it; on a loop, CancelledError.
+
+        Inside a call of C code it is raised when that returns. Nothing happens while
+        another task runs within this one: ask again later.
+        """
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if not self._open or self.fired:
+                return
+            if self._cancel is not None:
+                self.fired = True
+                self._cancel()
+            elif _innermost.get(self._thread) is self:
+                self.fired = True
+                for wrapper in self._wrappers:
+                    _cancel_query(wrapper)
+                _set_async_exception(self._thread, error)
+        except RuntimeError:
+            logger.debug("the event loop has ended", exc_info=True)
+        finally:
+            self._lock.release()
+
+
+#: By thread: the call that is on top of its stack; a task may run others while it waits.
+_innermost: dict[int, Stopper] = {}
+
+
+def _set_async_exception(thread: int, error: type[BaseException] | None) -> None:
+    # The one way into a running thread that CPython has; None takes a pending one back.
+    target = ctypes.c_ulong(thread)
+    value = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(target, value)
+
+
+def _cancel_query(wrapper: Any) -> None:
+    connection = wrapper.connection
+    if connection is None:
+        return
+    try:
+        if wrapper.vendor == "sqlite":
+            connection.interrupt()
+        elif wrapper.vendor == "postgresql":
+            if connection.info.transaction_status != _ACTIVE:
+                return
+            if hasattr(connection, "cancel_safe"):
+                connection.cancel_safe(timeout=CANCEL)
+            else:
+                connection.cancel()
+    except Exception:
+        logger.warning("a query could not be cancelled", exc_info=True)

@@ -1,0 +1,193 @@
+"""The end of a run: it returned, it raised, or its last subtask has settled."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, transaction
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce
+
+from cq.clock import Moment, moment
+from cq.statements import update_returning, uuid_param
+from cq.status import OPEN, Status
+
+from .guards import Claim, Failure, held_by, movable, open_children, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+
+def complete(
+    using: str,
+    held: Claim,
+    result: str | None,
+    *,
+    result_from: UUID | None = None,
+    children: int = 0,
+    now: datetime | None = None,
+) -> Status | None:
+    """RUNNING to COMPLETE or INCOMPLETE, or to WAITING while a subtask is open.
+
+    `children` counts the subtasks that this run has made. Returns WAITING, COMPLETE
+    (which stands for INCOMPLETE here too), or None when the claim was given away. It is
+    the hottest statement of all, so it is written out: building it by the ORM costs as
+    much as running it.
+    """
+    if not children and _finish(using, held, result, now):
+        return Status.COMPLETE
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE cq_tasks SET status = 'WAITING', worker_id = NULL, result = %s, "
+            "result_from = %s, open_children = open_children + %s "
+            "WHERE id = %s AND fence = %s AND worker_id = %s",
+            [
+                result,
+                uuid_param(connection, result_from),
+                children,
+                uuid_param(connection, held.id),
+                held.fence,
+                held.worker,
+            ],
+        )
+        return Status.WAITING if cursor.rowcount == 1 else None
+
+
+def _finish(using: str, held: Claim, result: str | None, now: datetime | None) -> bool:
+    connection = connections[using]
+    now_sql, now_params = moment(connection, now)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE cq_tasks SET status = COALESCE(outcome, 'COMPLETE'), result = %s, "
+            f"finished = {now_sql}, worker_id = NULL, unique_key = NULL "
+            f"WHERE id = %s AND fence = %s AND worker_id = %s AND {NO_OPEN_CHILD}",
+            [
+                result,
+                *now_params,
+                uuid_param(connection, held.id),
+                held.fence,
+                held.worker,
+            ],
+        )
+        return bool(cursor.rowcount == 1)
+
+
+# The counter as well: an UPDATE that waited for the lock of somebody who adds a subtask
+# looks at the row anew (PostgreSQL's EvalPlanQual), but not at the subtasks. Where the
+# hint is wrong, the task is WAITING for a moment.
+NO_OPEN_CHILD = (
+    "open_children <= 0 AND NOT EXISTS"
+    " (SELECT 1 FROM cq_tasks c WHERE c.parent_id = cq_tasks.id"
+    f" AND c.counted AND c.status IN ({', '.join(repr(str(s)) for s in sorted(OPEN))}))"
+)
+
+
+def complete_many(
+    using: str, done: Sequence[tuple[Claim, str | None]], now: datetime | None = None
+) -> set[UUID]:
+    """RUNNING to COMPLETE, for runs that made no subtasks; the ids of those that won.
+
+    One statement on PostgreSQL. What it leaves out is for `complete` to look at: the
+    claim may be lost, or somebody has added a subtask from outside.
+    """
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        return {held.id for held, result in done if _finish(using, held, result, now)}
+    now_sql, now_params = moment(connection, now)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE cq_tasks SET status = COALESCE(outcome, 'COMPLETE'), "
+            f"result = d.result, finished = {now_sql}, worker_id = NULL, "
+            "unique_key = NULL "
+            "FROM unnest(%s::uuid[], %s::int[], %s::bigint[], %s::text[]) "
+            "AS d(id, fence, worker, result) "
+            "WHERE cq_tasks.id = d.id AND cq_tasks.fence = d.fence "
+            f"AND cq_tasks.worker_id = d.worker AND {NO_OPEN_CHILD} "
+            "RETURNING cq_tasks.id",
+            [
+                *now_params,
+                [held.id for held, _ in done],
+                [held.fence for held, _ in done],
+                [held.worker for held, _ in done],
+                [None if result is None else str(result) for _, result in done],
+            ],
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def fail(
+    using: str,
+    held: Claim,
+    failure: Failure,
+    *,
+    children: int = 0,
+    now: datetime | None = None,
+) -> Status | None:
+    """RUNNING to FAILURE, or to WAITING while a subtask is open.
+
+    Returns the new status, or None when the claim was given away.
+    """
+    mine: dict[str, Any] = {
+        **failure._asdict(),
+        "outcome": Status.FAILURE,
+        "failures": F("failures") + 1,
+        "result": None,
+    }
+    # The counter as well, see NO_OPEN_CHILD.
+    finished = held_by(using, held).filter(~open_children(), open_children__lte=0)
+    if not children and finished.update(**mine, **settled(Status.FAILURE, now)):
+        return Status.FAILURE
+    waiting = held_by(using, held).update(
+        **mine,
+        status=Status.WAITING,
+        worker=None,
+        open_children=F("open_children") + children,
+    )
+    return Status.WAITING if waiting else None
+
+
+def postpone(
+    using: str,
+    held: Claim,
+    failure: Failure,
+    delay: float,
+    now: datetime | None = None,
+) -> bool:
+    """RUNNING to RETRY: the next attempt starts `delay` seconds from now."""
+    return bool(
+        held_by(using, held).update(
+            **failure._asdict(),
+            status=Status.RETRY,
+            worker=None,
+            outcome=None,
+            open_children=0,
+            failures=F("failures") + 1,
+            run_after=Moment(now, timedelta(seconds=delay)),
+        )
+    )
+
+
+def settle(
+    using: str, task_id: UUID, result: Any = None, now: datetime | None = None
+) -> Status | None:
+    """WAITING to its outcome, once no counted subtask is open.
+
+    `result` takes the place of the function's own where another task's was returned.
+    """
+    values = settled(Coalesce(F("outcome"), Value(Status.COMPLETE.value)), now)
+    if result is not None:
+        values["result"] = result
+    waits = movable("settle", using).filter(pk=task_id)
+    features = connections[using].features
+    with transaction.atomic(using=using):
+        if features.has_select_for_update:
+            # By a statement of its own, so that the next one sees the subtasks of all
+            # who had the lock before. SQLite has one writer at a time.
+            no_key = features.has_select_for_no_key_update
+            list(waits.select_for_update(no_key=no_key).values_list("pk"))
+        ready = waits.filter(~open_children())
+        won = update_returning(ready, ("status",), **values)
+    return Status(won[0][1]) if won else None

@@ -1,0 +1,111 @@
+"""On to the queue, into a run, and back to the queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+from django.db.models import Exists, F, OuterRef, Q
+
+from cq.clock import Moment, moment
+from cq.rows import edges, task_model
+from cq.statements import update_returning
+from cq.status import Status
+
+from .guards import Claim, held_by, movable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from cq.models import Task
+
+
+def queue(
+    using: str, ids: Iterable[UUID], now: datetime | None = None
+) -> list[tuple[UUID, str]]:
+    """PENDING to QUEUED, for those that wait for nothing; (id, queue) of each."""
+    open_edges = edges(using).filter(task=OuterRef("pk"), met__isnull=True)
+    ready = movable("queue", using).filter(
+        ~Exists(open_edges),
+        Q(run_after__isnull=True) | Q(run_after__lte=Moment(now)),
+        pk__in=list(ids),
+    )
+    return update_returning(ready, ("queue",), status=Status.QUEUED)
+
+
+def queue_due(
+    using: str, limit: int, now: datetime | None = None
+) -> list[tuple[UUID, str]]:
+    """PENDING and RETRY to QUEUED, for at most `limit` whose time has come."""
+    due = {"run_after__isnull": False, "run_after__lte": Moment(now)}
+    moved: list[tuple[UUID, str]] = []
+    open_edges = edges(using).filter(task=OuterRef("pk"), met__isnull=True)
+    for verb, waits in (("queue", ~Exists(open_edges)), ("requeue", Q())):
+        ids = (
+            movable(verb, using)
+            .filter(waits, **due)
+            .order_by("run_after")
+            .values_list("pk", flat=True)[:limit]
+        )
+        # The time again: it may have run, failed and been put off since.
+        found = movable(verb, using).filter(waits, **due, pk__in=list(ids))
+        moved += update_returning(found, ("queue",), status=Status.QUEUED)
+    return moved
+
+
+def claim(
+    using: str,
+    worker: int,
+    where: str,
+    params: Sequence[Any],
+    limit: int,
+    now: datetime | None = None,
+) -> list[Task]:
+    """QUEUED to RUNNING, for at most `limit` rows that match the SQL `where`.
+
+    Raises the fence, counts the attempt and clears the error of the one before. Rows
+    that another claim has locked are passed over where the database can; elsewhere
+    there is one writer at a time.
+    """
+    if limit <= 0:
+        return []
+    connection = connections[using]
+    now_sql, now_params = moment(connection, now)
+    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    chosen = (
+        f"SELECT id FROM cq_tasks WHERE status = 'QUEUED' AND {where} "
+        f"AND (expires IS NULL OR expires > {now_sql}) "
+        f"ORDER BY id LIMIT {int(limit)} {skip}"
+    )
+    # Materialized, or the planner may run the inner query again for each outer row
+    # and claim more than `limit`.
+    sql = (
+        f"WITH chosen AS {'MATERIALIZED ' if skip else ''}({chosen}) "
+        "UPDATE cq_tasks SET status = 'RUNNING', worker_id = %s, "
+        f"fence = fence + 1, attempts = attempts + 1, started = {now_sql}, "
+        "exception = NULL, traceback = NULL, "
+        # Of a subtask that somebody has added, and that has failed already, it stays.
+        "error = CASE WHEN outcome IS NULL THEN NULL ELSE error END "
+        "WHERE id IN (SELECT id FROM chosen) AND status = 'QUEUED' RETURNING *"
+    )
+    query = task_model()._base_manager.using(using)
+    found = query.raw(sql, [*params, *now_params, worker, *now_params])
+    return sorted(found, key=lambda task: task.pk)
+
+
+def hand_back(using: str, claims: Iterable[Claim]) -> list[tuple[UUID, str]]:
+    """RUNNING to QUEUED, for a worker that stops; no attempt is counted."""
+    back: list[tuple[UUID, str]] = []
+    for held in claims:
+        back += update_returning(
+            held_by(using, held),
+            ("queue",),
+            status=Status.QUEUED,
+            worker=None,
+            started=None,
+            fence=F("fence") + 1,
+            attempts=F("attempts") - 1,
+        )
+    return back

@@ -1,0 +1,258 @@
+"""Plans a workflow: the rows and edges of a call and of all that it is made of.
+
+Drafts are gathered first and written together (:mod:`cq.enqueue`), so a group of ten
+thousand costs ten INSERTs, and a refusal anywhere leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+
+from . import codec, cycles
+from .calls import (
+    CHAIN,
+    GROUP,
+    AnyCall,
+    Call,
+    ChainCall,
+    GroupCall,
+    encoded,
+    row_options,
+)
+from .conf import conf
+from .errors import CodecError, DepthError
+from .ids import uuid7
+from .inserts import Draft
+from .options import check_queue
+from .rows import EdgeRow, task_model
+from .status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from .models import Task
+    from .runs import Run
+
+#: How wrong the clock of this host may be: within it, the database's is asked.
+LARGEST_SKEW = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a tree a task is put: under `parent`, or at the top."""
+
+    parent: UUID | None = None
+    root: UUID | None = None
+    depth: int = 0
+
+    @classmethod
+    def under(cls, parent: Any) -> Place:
+        """Under a task, or a draft of one."""
+        return cls(parent.id, parent.root_id, parent.depth + 1)
+
+    @classmethod
+    def beside(cls, task: Task) -> Place:
+        """Under the parent of `task`."""
+        if task.parent_id is None:
+            return cls()
+        return cls(task.parent_id, task.root_id, task.depth)
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """What a task follows: `task`, once it has settled as `when` says."""
+
+    task: Any
+    when: str = EdgeRow.WHEN_COMPLETE
+
+
+@dataclass(eq=False)
+class Plan:
+    """Tasks to be recorded together."""
+
+    using: str
+    place: Place = field(default_factory=Place)
+    drafts: list[Draft] = field(default_factory=list)
+    edges: list[tuple[UUID, UUID, int | None, str]] = field(default_factory=list)
+    #: Drafts that depend on what was recorded before, and may have settled.
+    looks: list[UUID] = field(default_factory=list)
+    #: Drafts whose time has come by this host's clock; the database's decides.
+    due: list[UUID] = field(default_factory=list)
+    #: Live tasks that unique calls stand for; by the id of the draft not written.
+    standing_for: dict[UUID, UUID] = field(default_factory=dict)
+    #: How many of the drafts are directly under `place.parent`.
+    children: int = 0
+    #: The run that they are subtasks of.
+    run: Run | None = None
+
+    # --- gathering --------------------------------------------------------------------
+
+    def add(
+        self,
+        call: AnyCall,
+        place: Place | None = None,
+        after: Sequence[After] = (),
+        previous: Any = None,
+    ) -> Draft:
+        """Add a call, and what it is made of; return the draft that stands for it."""
+        if place is None:
+            place = self.place
+            self.children += place.parent is not None
+        if isinstance(call, Call):
+            if previous is not None:
+                call = call.after(previous)
+            else:
+                call.definition.check_arguments(call.args, call.kwargs)
+        if isinstance(call, GroupCall):
+            return self._group(call, place, after, previous)
+        if isinstance(call, ChainCall):
+            return self._chain(call, place, after, previous)
+        return self._call(call, place, after, previous)
+
+    def _call(
+        self, call: Call, place: Place, after: Sequence[After], previous: Any
+    ) -> Draft:
+        options = call.options
+        check_queue(options.queue)
+        if place.depth > conf.MAX_TREE_DEPTH:
+            raise DepthError(
+                f"{call.definition.name} would be {place.depth} levels below the "
+                f"top-level task; CQ_MAX_TREE_DEPTH is {conf.MAX_TREE_DEPTH}"
+            )
+        args, kwargs, handles = encoded(call.args, call.kwargs)
+        task_id = uuid7()
+        ttl = conf.RESULT_TTL if options.result_ttl is None else options.result_ttl
+        draft = Draft(
+            id=task_id,
+            name=call.definition.name,
+            args=args,
+            kwargs=kwargs,
+            queue=options.queue,
+            priority=options.priority,
+            status=Status.QUEUED,
+            parent_id=place.parent,
+            root_id=place.root or task_id,
+            depth=place.depth,
+            rerun_lost=options.reruns_when_lost,
+            run_after=options.run_after,
+            expires=options.expires,
+            previous_id=previous.id if previous is not None else None,
+            unique_key=call.unique_key() if options.unique else None,
+            result_ttl=ttl,
+            options=row_options(call),
+        )
+        if draft.unique_key:
+            draft.options = {**(draft.options or {}), "unique": draft.unique_key}
+        self._link(draft, handles, after)
+        if _is_later(options.run_after):
+            draft.status = Status.PENDING
+            if _may_have_come(options.run_after):
+                self.due.append(task_id)
+        self.drafts.append(draft)
+        return draft
+
+    def _link(
+        self, draft: Draft, handles: list[codec.Handle], after: Sequence[After]
+    ) -> None:
+        """Add the edges of a draft; a handle among the arguments is one."""
+        when = {link.task.id: link.when for link in after}
+        injected = set()
+        upstream: list[Any] = []
+        for position, given in enumerate(handles):
+            if not isinstance(given, (Draft, task_model())):
+                raise CodecError(
+                    f"{draft.name}: {given!r} is the handle of a serial run and has "
+                    "no row to depend on; pass its .result"
+                )
+            injected.add(given.id)
+            upstream.append(given)
+            self._edge(
+                draft, given, position, when.get(given.id, EdgeRow.WHEN_COMPLETE)
+            )
+        for link in after:
+            if link.task.id not in injected:
+                upstream.append(link.task)
+                self._edge(draft, link.task, None, link.when)
+        if not upstream:
+            return
+        draft.status = Status.PENDING
+        outside = [u for u in upstream if not isinstance(u, Draft)]
+        if outside:
+            self.looks.append(draft.id)
+            # What a group or a chain of the plan itself waits for is what its parent
+            # waits for: the plan's place is the lowest that anybody can wait for yet.
+            above = self.place.parent
+            foreign = {u.id for u in outside if u.parent_id != above}
+            if above is not None and foreign:
+                cycles.check(self.using, above, foreign, draft.name)
+
+    def _edge(
+        self, draft: Draft, upstream: Any, position: int | None, when: str
+    ) -> None:
+        draft.open_edges += 1
+        self.edges.append((draft.id, upstream.id, position, when))
+
+    def _container(
+        self, name: str, place: Place, previous: Any, ttl: float | None = None
+    ) -> Draft:
+        task_id = uuid7()
+        container = Draft(
+            id=task_id,
+            name=name,
+            args="[]",
+            kwargs="{}",
+            queue="default",
+            priority=0,
+            status=Status.WAITING,
+            parent_id=place.parent,
+            root_id=place.root or task_id,
+            depth=place.depth,
+            previous_id=previous.id if previous is not None else None,
+            result_ttl=conf.RESULT_TTL if ttl is None else ttl,
+        )
+        self.drafts.append(container)
+        return container
+
+    def _group(
+        self, call: GroupCall, place: Place, after: Sequence[After], previous: Any
+    ) -> Draft:
+        group = self._container(GROUP, place, previous)
+        group.result = codec.group_marker(group.id)
+        group.open_children = len(call.members)
+        under = Place.under(group)
+        for member in call.members:
+            self.add(member, under, after, previous)
+        if not call.members:
+            # Nothing will settle it, so it runs: cq.group returns the empty list.
+            group.status = Status.QUEUED
+            group.result = None
+            self._link(group, [], after)
+        return group
+
+    def _chain(
+        self, call: ChainCall, place: Place, after: Sequence[After], previous: Any
+    ) -> Draft:
+        chain = self._container(CHAIN, place, previous)
+        chain.open_children = len(call.steps)
+        under = Place.under(chain)
+        last: Any = previous
+        for number, step in enumerate(call.steps):
+            links = after if number == 0 else [After(last)]
+            last = self.add(step, under, links, last)
+        chain.result_from = last.id
+        return chain
+
+
+def _is_later(run_after: datetime | timedelta | None) -> bool:
+    if isinstance(run_after, timedelta):
+        return run_after > timedelta()
+    return run_after is not None and run_after > timezone.now() - LARGEST_SKEW
+
+
+def _may_have_come(run_after: datetime | timedelta | None) -> bool:
+    return isinstance(run_after, datetime) and run_after <= timezone.now()
