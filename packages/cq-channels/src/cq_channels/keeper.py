@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connections
 
-from cq import doorbell, leases, lifecycle, rescue
+from cq import doorbell, leases, rescue
 from cq.clock import Moment
 from cq.conf import conf
 from cq.leases import Lease
@@ -198,15 +198,13 @@ class Keeper:
 
 def settle(using: str, death: Death) -> None:
     """Give back what a process that is gone had claimed, and count its losses."""
+    if not death.meant:
+        rescue.rescue(using, death.worker, death.reason, begun=death.begun)
+        return
     held = tasks(using).filter(worker=death.worker).order_by("pk")
-    lost = []
     for pk, fence, again in list(held.values_list("pk", "fence", "rerun_lost")):
-        claim = Claim(pk, fence, death.worker)
-        if death.begun is not None and pk not in death.begun:
-            doorbell.ring(using, lifecycle.hand_back(using, [claim]))
-        elif death.meant and again:
+        if again or (death.begun is not None and pk not in death.begun):
+            claim = Claim(pk, fence, death.worker)
             doorbell.ring(using, rescue.hand_back(using, claim))
         else:
-            lost.append(pk)
-    if lost:
-        rescue.rescue(using, death.worker, death.reason, only=lost)
+            rescue.rescue(using, death.worker, death.reason, only=[pk])
