@@ -55,8 +55,12 @@ class Process:
 
         until(said, f"{text!r} in the output:\n{self.output}")
 
+    def signal_group(self, number: int) -> None:
+        """Send a signal to it and to its children, as Ctrl-C and systemd do."""
+        os.killpg(self.popen.pid, number)
+
     def kill(self) -> None:
-        os.killpg(self.popen.pid, signal.SIGKILL)
+        self.signal_group(signal.SIGKILL)
         self.popen.wait()
 
     def terminate(self) -> int:
@@ -88,6 +92,15 @@ class Workers:
         for process in self.started:
             if process.popen.poll() is None:
                 process.kill()
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process runs; one that nobody has reaped does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def until(happened: Callable[[], Any], what: str) -> Any:

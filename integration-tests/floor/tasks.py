@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
+import signal
+import subprocess
 import time
 from typing import Any
 
@@ -85,3 +89,43 @@ async def asquare(cqt: Any, n: int) -> int:
 def logs_then_waits(cqt: Any, seconds: float) -> None:
     cqt.log("seen while it runs")
     time.sleep(seconds)
+
+
+@task(atomic=False, on_lost="retry")
+def waits_for(cqt: Any, key: int) -> int:
+    """Runs until somebody makes the effect with this key; its process's id."""
+    while not Effect.objects.filter(key=key).exists():
+        time.sleep(0.02)
+    return os.getpid()
+
+
+@task
+def process_id(cqt: Any) -> int:
+    return os.getpid()
+
+
+@task
+def kills_its_process(cqt: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(on_lost="retry")
+def holds_the_gil(cqt: Any, seconds: int) -> None:
+    # Functions of a PyDLL are called without letting other threads run.
+    ctypes.PyDLL(None).sleep(seconds)
+
+
+@task
+def ends_a_program(cqt: Any) -> int:
+    program = subprocess.Popen(["sleep", "3600"])
+    program.terminate()
+    return program.wait()
+
+
+_kept: list[bytearray] = []
+
+
+@task
+def grows(cqt: Any, mebibytes: int) -> int:
+    _kept.append(bytearray(b"x") * (mebibytes * 2**20))
+    return os.getpid()

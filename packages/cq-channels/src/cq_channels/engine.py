@@ -128,7 +128,9 @@ class Engine:
         return not len(self.held)
 
     def _finished(self, task: Task, handed_over: bool) -> None:
-        if not handed_over:
+        if handed_over:
+            self.held.finish(task)
+        else:
             self.held.drop(claim_of(task))
         self.claimer.slot_came_free()
 

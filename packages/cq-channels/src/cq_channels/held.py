@@ -49,6 +49,20 @@ class Held:
             if place is not None:
                 self._places[task.pk] = place
 
+    def finish(self, task: Task) -> None:
+        """Its function has returned, the outcome is yet to be written.
+
+        It is not the cause any more if this process dies. Where it may run again, it
+        is as if it had not begun.
+        """
+        if task.rerun_lost:
+            self._leave_board(task.pk)
+
+    def _leave_board(self, task_id: UUID) -> None:
+        place = self._places.pop(task_id, None)
+        if place is not None and self._board is not None:
+            self._board.end(place)
+
     def drop(self, claim: Claim) -> None:
         with self._lock:
             # The task may be back here already, under a later claim.
@@ -56,9 +70,7 @@ class Held:
                 return
             del self._claims[claim.id]
             self.ended += 1
-            place = self._places.pop(claim.id, None)
-            if place is not None and self._board is not None:
-                self._board.end(place)
+            self._leave_board(claim.id)
 
     def all(self) -> list[Claim]:
         with self._lock:

@@ -76,7 +76,9 @@ class Keeper:
         self.unsettled: set[int] = set()
         self._living: list[Process] = []
         self._deaths: list[Death] = []
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        # No SimpleQueue: where a process was frozen beyond the timeout of its `get`,
+        # CPython 3.11's waits for ever.
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._closing = False
         self._warn_at = 0.0
         self._thread = threading.Thread(

@@ -21,11 +21,11 @@ class Signals:
 
     def __init__(self) -> None:
         self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Signals:
         self._reading, self._writing = socket.socketpair()
         self._reading.setblocking(False)
         self._writing.setblocking(False)
+
+    def __enter__(self) -> Signals:
         self._fd = signal.set_wakeup_fd(
             self._writing.fileno(), warn_on_full_buffer=False
         )

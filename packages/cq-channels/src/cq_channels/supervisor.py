@@ -78,11 +78,12 @@ class Slot:
 
 
 class Supervisor:
-    """Runs a worker in `plan.processes` processes. say: told when all are ready."""
+    """Runs a worker in `plan.processes` processes. say: writes a line for people."""
 
-    def __init__(self, plan: Plan, say: Callable[[Supervisor], None]) -> None:
+    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
         self.plan = plan
         self.say = say
+        self._introduced = False
         self.slots = [Slot(index) for index in range(plan.processes)]
         self.processes: list[Process] = []
         self.keeper = Keeper(plan.using, plan.queues, plan.threads, plan.health_file)
@@ -201,9 +202,19 @@ class Supervisor:
         self.keeper.keep(process)
         process.ready = True
         logger.info("%s is ready as worker %d", process, process.worker)
-        if all(slot.process and slot.process.ready for slot in self.slots):
-            say, self.say = self.say, _say_nothing
-            say(self)
+        filled = [slot.process for slot in self.slots if slot.process]
+        if not self._introduced and all(p.ready for p in filled):
+            self._introduced = True
+            self._introduce(filled)
+
+    def _introduce(self, processes: list[Process]) -> None:
+        plan = self.plan
+        workers = ", ".join(str(process.worker) for process in processes)
+        self.say(
+            f"cqworker {workers}: {plan.processes} x {plan.threads} threads, "
+            f"{', '.join(plan.queues) if plan.queues else 'all queues'}; "
+            "Ctrl-C stops it"
+        )
 
     def _leaves(self, process: Process) -> None:
         """Have it replaced at once, for what it still runs may take long."""
@@ -261,6 +272,10 @@ class Supervisor:
     def _stop(self) -> None:
         if self._end is None:
             self._end = time.monotonic() + self.plan.drain + GOODBYE
+            self.say(
+                f"stopping: what runs has {self.plan.drain:g} s to end; another signal "
+                "ends it now"
+            )
             for process in self.processes:
                 process.stop(self.plan.drain)
         else:
@@ -292,7 +307,3 @@ class Supervisor:
             self.plan.health_file.unlink(missing_ok=True)
         doorbell.unregister(self)
         doorbell.register(sender)
-
-
-def _say_nothing(supervisor: Supervisor) -> None:
-    pass

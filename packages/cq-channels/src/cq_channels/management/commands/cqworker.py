@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
-from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+from argparse import (
+    SUPPRESS,
+    ArgumentParser,
+    BooleanOptionalAction,
+    RawDescriptionHelpFormatter,
+)
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from cq.conf import conf
 from cq_channels import child, processes
 from cq_channels.engine import COROUTINES, THREADS
+from cq_channels.reload import CodeWatch
 from cq_channels.supervisor import Plan, Supervisor
 
 DESCRIPTION = """
@@ -82,6 +89,11 @@ class Command(BaseCommand):
             "--burst", action="store_true", help="exit when nothing is left to run"
         )
         parser.add_argument(
+            "--reload",
+            action=BooleanOptionalAction,
+            help="replace all processes when the code changes (default: with DEBUG)",
+        )
+        parser.add_argument(
             "--no-scheduler", action="store_true", help="do not run repeating tasks"
         )
         parser.add_argument(
@@ -97,24 +109,19 @@ class Command(BaseCommand):
         if options["child"]:
             sys.exit(child.run(options["child"]))
         plan = _plan(options)
-        code = Supervisor(plan, self._say_ready).run()
-        if code:
+        supervisor = Supervisor(plan, self.stderr.write)
+        if _reloads(options):
+            CodeWatch(supervisor.reload).start()
+        if code := supervisor.run():
             sys.exit(code)
-
-    def _say_ready(self, supervisor: Supervisor) -> None:
-        plan = supervisor.plan
-        workers = " ".join(str(process.worker) for process in supervisor.processes)
-        self.stderr.write(
-            f"cqworker {workers}: {plan.processes} x {plan.threads} threads, "
-            f"{', '.join(plan.queues) if plan.queues else 'all queues'}; "
-            "Ctrl-C stops it"
-        )
 
 
 def _plan(options: dict[str, Any]) -> Plan:
     _check_numbers(options)
     queues = _queues("--queues", options["queues"])
     exclude = _queues("--exclude-queues", options["exclude_queues"])
+    if options["burst"] and options["reload"]:
+        raise CommandError("--burst and --reload exclude each other")
     if queues and exclude:
         raise CommandError("--queues and --exclude-queues exclude each other")
     max_rss = options["max_rss"]
@@ -133,6 +140,12 @@ def _plan(options: dict[str, Any]) -> Plan:
         health_file=_health_file(options["health_file"]),
         pythonpath=options.get("pythonpath"),
     )
+
+
+def _reloads(options: dict[str, Any]) -> bool:
+    if options["reload"] is None:
+        return bool(settings.DEBUG) and not options["burst"]
+    return bool(options["reload"])
 
 
 def _check_numbers(options: dict[str, Any]) -> None:

@@ -1,0 +1,399 @@
+"""The supervisor of a worker's processes: real ones, ended by real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+from floor import tasks
+from floor.models import Effect
+from processes import PATIENCE, lives, until
+
+from cq.models import Task, Worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from processes import Process, Workers
+
+
+def children() -> list[int]:
+    """Process ids of those that run tasks."""
+    return list(Worker.objects.filter(kind="worker").values_list("pid", flat=True))
+
+
+def running(*handles: Task) -> bool:
+    found = Task.objects.filter(pk__in=[h.pk for h in handles])
+    return found.filter(status=Task.STATUS_RUNNING).count() == len(handles)
+
+
+def until_running(*handles: Task) -> None:
+    until(lambda: running(*handles), "the start of the tasks")
+
+
+def release(key: int) -> None:
+    """Let those end that wait for this effect."""
+    Effect.objects.create(key=key)
+
+
+# --- a child dies ---------------------------------------------------------------------
+
+
+def test_the_tasks_of_a_child_that_was_killed_run_again_and_the_others_go_on(
+    workers: Workers,
+) -> None:
+    worker = workers.start("--processes", "2", "--threads", "2")
+    handles = [tasks.waits_for.delay(1) for _ in range(4)]
+    until_running(*handles)
+    victim = children()[0]
+    (lost,) = Worker.objects.filter(pid=victim)
+    hit = set(Task.objects.filter(worker=lost.pk).values_list("pk", flat=True))
+    assert 0 < len(hit) < 4
+
+    began = time.monotonic()
+    os.kill(victim, signal.SIGKILL)
+    again = Task.objects.filter(pk__in=hit, losses=1, attempts=2)
+    until(lambda: again.count() == len(hit), "the second attempts")
+    assert time.monotonic() - began < 3 + 5  # for a start where the machine is busy
+
+    release(1)
+    for handle in handles:
+        assert handle.wait(PATIENCE).status == Task.STATUS_COMPLETE
+        assert handle.losses == handle.attempts - 1 == (handle.pk in hit)
+    assert f"process {victim} was killed by SIGKILL (by hand, or for want" in (
+        worker.output
+    )
+    until(lambda: len(children()) == 2, "another child")
+    assert victim not in children()
+
+
+def test_a_poison_task_is_lost_and_what_was_claimed_beside_it_does_not_pay(
+    workers: Workers,
+) -> None:
+    worker = workers.start("--threads", "1")
+    innocent = tasks.noop.delay_many([()] * 200)
+    poison = [tasks.kills_its_process.delay() for _ in range(2)]
+    for handle in poison:
+        assert handle.wait(PATIENCE).status == Task.STATUS_LOST
+        assert (handle.losses, handle.attempts) == (3, 3)
+        assert "was killed by SIGKILL" in handle.error
+    for task in innocent:
+        assert task.wait(PATIENCE).status == Task.STATUS_COMPLETE
+        assert (task.losses, task.attempts) == (0, 1)
+    for delay in ("0.1", "0.2", "0.4", "0.8", "1.6"):
+        assert f"another process starts in {delay} s" in worker.output
+
+
+def test_a_burst_ends_only_when_the_tasks_of_dead_children_are_settled(
+    workers: Workers,
+) -> None:
+    poison = tasks.kills_its_process.delay()
+    others = [tasks.effect.delay(n) for n in range(10)]
+    worker = workers.command(
+        "cqworker", "--burst", "--processes", "2", "--threads", "1"
+    )
+    assert worker.popen.wait(PATIENCE) == 0, worker.output
+    assert poison.wait(0).status == Task.STATUS_LOST
+    assert {handle.wait(0).status for handle in others} == {Task.STATUS_COMPLETE}
+    assert sorted(Effect.objects.values_list("key", flat=True)) == list(range(10))
+
+
+# --- the supervisor dies --------------------------------------------------------------
+
+
+def test_children_do_not_outlive_their_supervisor(workers: Workers) -> None:
+    worker = workers.start("--processes", "2", "--threads", "1")
+    # One of them would get to run no code of its own.
+    handles = [tasks.holds_the_gil.delay(3600), tasks.waits_for.delay(1)]
+    until_running(*handles)
+    pids = children()
+    assert len(pids) == 2
+
+    worker.popen.kill()
+    began = time.monotonic()
+    until(lambda: not any(map(lives, pids)), "the end of the children")
+    assert time.monotonic() - began < 1
+
+    assert Task.objects.filter(status=Task.STATUS_RUNNING).count() == 2
+
+
+# --- the end of a worker --------------------------------------------------------------
+
+
+def test_a_signal_to_the_whole_group_lets_what_runs_end(workers: Workers) -> None:
+    worker = workers.start("--processes", "2", "--threads", "1")
+    handles = [tasks.waits_for.delay(1) for _ in range(2)]
+    until_running(*handles)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        for pid in children():
+            os.kill(pid, number)
+    worker.signal_group(signal.SIGTERM)
+    worker.wait_for_output("stopping")
+    release(1)
+    assert worker.popen.wait(PATIENCE) == 0, worker.output
+    for handle in handles:
+        assert handle.wait(0).status == Task.STATUS_COMPLETE
+        assert (handle.attempts, handle.losses) == (1, 0)
+    assert children() == []
+
+
+def test_nothing_is_claimed_once_it_stops(workers: Workers) -> None:
+    worker = workers.start("--threads", "2")
+    tasks.waits_for.delay(1)
+    until(lambda: Task.objects.filter(status=Task.STATUS_RUNNING).exists(), "its start")
+    worker.popen.terminate()
+    worker.wait_for_output("stopping")
+    began = time.monotonic()
+    late = []
+    while time.monotonic() - began < 1:
+        late.append((time.monotonic() - began, tasks.noop.delay()))
+    release(1)
+    assert worker.popen.wait(PATIENCE) == 0, worker.output
+    for seconds, handle in late:
+        handle.refresh_from_db()
+        # A tenth of a second is promised; the machine may be busy.
+        assert seconds < 0.5 or handle.status == Task.STATUS_QUEUED
+
+
+def test_what_outlasts_the_drain_is_handed_back_by_each_child(workers: Workers) -> None:
+    worker = workers.start("--processes", "2", "--threads", "2", "--drain", "0")
+    handles = [tasks.waits_for.delay(1) for _ in range(4)]
+    until_running(*handles)
+    worker.signal_group(signal.SIGTERM)
+    assert worker.popen.wait(PATIENCE) == 0, worker.output
+    for handle in handles:
+        handle.refresh_from_db()
+        assert handle.status == Task.STATUS_QUEUED
+        assert (handle.attempts, handle.losses) == (0, 0)
+
+
+def test_what_cannot_hear_that_the_drain_is_over_is_killed_and_handed_back(
+    workers: Workers,
+) -> None:
+    worker = workers.start("--drain", "0")
+    handle = tasks.holds_the_gil.delay(3600)
+    until_running(handle)
+    worker.popen.terminate()
+    assert worker.popen.wait(PATIENCE) == 0, worker.output
+    handle.refresh_from_db()
+    assert handle.status == Task.STATUS_QUEUED
+    assert (handle.attempts, handle.losses) == (0, 0)
+
+
+def test_a_second_signal_ends_it_at_once(workers: Workers) -> None:
+    worker = workers.start("--processes", "2", "--threads", "1", "--drain", "3600")
+    handles = [tasks.holds_the_gil.delay(3600), tasks.waits_for.delay(1)]
+    until_running(*handles)
+    pids = children()
+    worker.signal_group(signal.SIGTERM)
+    worker.wait_for_output("stopping")
+    began = time.monotonic()
+    worker.signal_group(signal.SIGTERM)
+    assert worker.popen.wait(PATIENCE) == 130, worker.output
+    # A second is promised; the machine may be busy.
+    assert time.monotonic() - began < 3
+    assert not any(map(lives, pids))
+
+
+def test_programs_that_a_task_starts_heed_signals(workers: Workers) -> None:
+    workers.start()
+    assert tasks.ends_a_program.delay().get(PATIENCE) == -signal.SIGTERM
+
+
+# --- leases ---------------------------------------------------------------------------
+
+
+def test_a_task_that_holds_the_gil_keeps_its_lease(workers: Workers) -> None:
+    workers.start("--threads", "1")
+    handle = tasks.holds_the_gil.delay(6)  # CQ_LEASE is 2
+    until_running(handle)
+    workers.start()
+    assert handle.wait(PATIENCE).status == Task.STATUS_COMPLETE
+    assert (handle.attempts, handle.losses, handle.fence) == (1, 0, 1)
+
+
+# On SQLite its lock says that a frozen process lives, and nobody takes its tasks.
+@pytest.mark.backend("postgres", "valkey")
+def test_a_frozen_worker_that_comes_back_changes_nothing(workers: Workers) -> None:
+    frozen = workers.start("--threads", "1")
+    handle = tasks.effect.delay(1, 2)
+    until_running(handle)
+    (row,) = Worker.objects.filter(kind="worker")
+    frozen.signal_group(signal.SIGSTOP)
+    other = workers.start("--threads", "1")
+    assert handle.wait(PATIENCE).status == Task.STATUS_COMPLETE
+    until(lambda: not Worker.objects.filter(pk=row.pk).exists(), "the end of its lease")
+
+    frozen.signal_group(signal.SIGCONT)
+    until(lambda: Worker.objects.filter(pk=row.pk).exists(), "another lease")
+    assert other.terminate() == 0, other.output
+    after = tasks.effect.delay(2)
+    assert after.wait(PATIENCE).status == Task.STATUS_COMPLETE
+    assert frozen.terminate() == 0, frozen.output
+    handle.refresh_from_db()
+    assert (handle.status, handle.attempts) == (Task.STATUS_COMPLETE, 2)
+    assert sorted(Effect.objects.values_list("key", flat=True)) == [1, 2]
+
+
+@pytest.mark.backend("sqlite")
+def test_a_frozen_worker_keeps_its_tasks_on_sqlite(workers: Workers) -> None:
+    frozen = workers.start("--threads", "1")
+    handle = tasks.waits_for.delay(1)
+    until_running(handle)
+    frozen.signal_group(signal.SIGSTOP)
+    workers.start("--threads", "1")
+    # Others have looked after dead workers by then, more than once.
+    assert tasks.effect.using(run_after=_seconds(3)).delay(2).get(PATIENCE) == 2
+    frozen.signal_group(signal.SIGCONT)
+    release(1)
+    assert handle.wait(PATIENCE).status == Task.STATUS_COMPLETE
+    assert (handle.attempts, handle.losses, handle.fence) == (1, 0, 1)
+
+
+def _seconds(seconds: float) -> object:
+    from datetime import timedelta
+
+    return timedelta(seconds=seconds)
+
+
+# --- children are replaced ------------------------------------------------------------
+
+
+def test_a_child_is_replaced_after_so_many_tasks(workers: Workers) -> None:
+    worker = workers.start("--max-tasks", "5")
+    handles = [tasks.process_id.delay() for _ in range(20)]
+    pids = [handle.get(PATIENCE) for handle in handles]
+    assert all(handle.attempts == 1 for handle in handles)
+    assert max(map(pids.count, pids)) <= 5
+    assert worker.terminate() == 0, worker.output
+
+
+def test_a_child_that_is_replaced_finishes_what_it_runs(workers: Workers) -> None:
+    worker = workers.start("--threads", "2")
+    (first,) = children()
+    handle = tasks.waits_for.delay(1)
+    until_running(handle)
+    worker.popen.send_signal(signal.SIGHUP)
+    # The next one runs beside it meanwhile.
+    until(lambda: tasks.process_id.delay().get(PATIENCE) != first, "another process")
+    assert running(handle)
+    release(1)
+    assert handle.get(PATIENCE) == first
+    assert (handle.attempts, handle.losses) == (1, 0)
+    until(lambda: not lives(first), "the end of the first")
+    assert len(children()) == 1
+
+
+def test_a_child_is_replaced_that_has_grown_too_large(workers: Workers) -> None:
+    workers.start("--max-rss", "300")
+    small = tasks.process_id.delay().get(PATIENCE)
+    large = tasks.grows.delay(400).get(PATIENCE)
+    assert small == large
+    until(lambda: tasks.process_id.delay().get(PATIENCE) != large, "another process")
+    until(lambda: not lives(large), "the end of the large one")
+
+
+FICKLE = """
+from cq import task
+
+@task
+def answer(cqt):
+    return {answer!r}
+"""
+
+
+def test_children_run_the_code_as_it_is_on_disk_when_it_changes(
+    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = tmp_path / "fickle"
+    app.mkdir()
+    (app / "__init__.py").touch()
+    (app / "tasks.py").write_text(FICKLE.format(answer="old"))
+    (tmp_path / "fickle_settings.py").write_text(
+        "from settings import *\nDEBUG = True\nINSTALLED_APPS += ['fickle']\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    from fickle.tasks import answer
+
+    workers.start("--settings", "fickle_settings", "--pythonpath", str(tmp_path))
+    assert answer.delay().get(PATIENCE) == "old"
+    waits = tasks.waits_for.delay(1)
+    until_running(waits)
+    # While it is broken, nothing new is started, and what runs is let alone.
+    (app / "tasks.py").write_text("this is no code")
+    (app / "tasks.py").write_text(FICKLE.format(answer="another"))
+    until(lambda: answer.delay().get(PATIENCE) == "another", "the new code")
+    assert running(waits)
+    release(1)
+    assert waits.wait(PATIENCE).status == Task.STATUS_COMPLETE
+    assert not Task.objects.exclude(status=Task.STATUS_COMPLETE).exists()
+
+
+# --- what can be seen from outside ----------------------------------------------------
+
+
+def test_the_health_file_is_touched_while_all_is_well(
+    workers: Workers, tmp_path: Path
+) -> None:
+    path = tmp_path / "healthy"
+    worker = workers.start("--health-file", str(path))
+    for _ in range(3):
+        until(path.exists, "the file")
+        path.unlink()
+    assert worker.terminate() == 0, worker.output
+    assert not path.exists()
+
+
+@pytest.mark.backend("postgres", "valkey")
+def test_few_connections_are_used(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("PGAPPNAME", "cq counted")
+        workers.start("--processes", "2", "--threads", "3")
+    handles = [tasks.waits_for.delay(1) for _ in range(6)]
+    until_running(*handles)
+    most = 0
+    for _ in range(50):
+        tasks.noop.delay()
+        most = max(most, _connections())
+    release(1)
+    for handle in handles:
+        handle.wait(PATIENCE)
+        most = max(most, _connections())
+    # Of each child one for each slot, and of its claimer, completer, maintenance,
+    # listener and watcher; of the supervisor one, and of one child's scheduler.
+    assert most <= 2 * (3 + 5) + 1 + 1
+
+
+def _connections() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name IN "
+            "('cq counted', 'cq doorbell')"
+        )
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--processes", "0"], "--processes is 0"),
+        (["--max-tasks", "0"], "--max-tasks is 0"),
+        (["--max-rss", "1"], "--max-rss is 1 MiB"),
+        (["--max-rss", "nan"], "--max-rss is nan"),
+        (["--drain", "nan"], "--drain is nan"),
+        (["--health-file", "/no/such/directory/file"], "--health-file"),
+        (["--burst", "--reload"], "--burst and --reload"),
+    ],
+)
+def test_wrong_flags_are_named(workers: Workers, flags: list[str], said: str) -> None:
+    process: Process = workers.command("cqworker", *flags)
+    assert process.popen.wait(PATIENCE) == 1
+    assert said in process.output
