@@ -241,19 +241,11 @@ class Supervisor:
             if slot.process is process:
                 slot.process = None
                 slot.done = process.done and meant
-                if not meant:
-                    self._put_off(slot, time.monotonic() - process.started)
-
-    def _put_off(self, slot: Slot, lived: float) -> None:
-        """Start the next one later, the more of them in a row have died at once."""
-        if self._end is not None:
-            return
-        delay = 0.0
-        slot.failures = slot.failures + 1 if lived < STEADY else 0
-        if slot.failures:
-            delay = min(FIRST_DELAY * 2 ** (slot.failures - 1), LONGEST_DELAY)
-        slot.start_at = time.monotonic() + delay
-        logger.warning("another process starts in %.1f s", delay)
+                if not meant and self._end is None:
+                    lived = time.monotonic() - process.started
+                    slot.failures, delay = put_off(slot.failures, lived)
+                    slot.start_at = time.monotonic() + delay
+                    logger.warning("another process starts in %.1f s", delay)
 
     def _kill(self, processes: list[Process]) -> None:
         for process in processes:
@@ -307,3 +299,14 @@ class Supervisor:
             self.plan.health_file.unlink(missing_ok=True)
         doorbell.unregister(self)
         doorbell.register(sender)
+
+
+def put_off(failures: int, lived: float) -> tuple[int, float]:
+    """Say when the next one starts: the later, the more in a row have died at once.
+
+    failures: deaths in a row before this one. lived: seconds that the dead one has
+    lived. Returns the deaths in a row by now, and the seconds until the start.
+    """
+    if lived >= STEADY:
+        return 0, 0.0
+    return failures + 1, min(FIRST_DELAY * 2 ** min(failures, 30), LONGEST_DELAY)

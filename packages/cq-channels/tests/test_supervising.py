@@ -1,0 +1,244 @@
+"""The parts of a supervisor, without processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import uuid
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cq.lifecycle import Claim
+from cq_channels import board as boards
+from cq_channels import processes
+from cq_channels.board import Board
+from cq_channels.held import Held
+from cq_channels.pipe import Pipe
+from cq_channels.processes import Process
+from cq_channels.signals import RELOAD, Signals
+from cq_channels.supervisor import put_off
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    made = Board.create()
+    yield made
+    made.close()
+
+
+def other_end(board: Board) -> Board:
+    return Board(os.dup(board.fd))
+
+
+# --- the board ------------------------------------------------------------------------
+
+
+def test_the_other_side_reads_what_has_begun_and_not_ended(board: Board) -> None:
+    other = other_end(board)
+    first, second = uuid.uuid4(), uuid.uuid4()
+    place = other.begin(first)
+    other.begin(second)
+    assert board.begun() == {first, second}
+    assert place is not None
+    other.end(place)
+    assert board.begun() == {second}
+    other.close()
+
+
+def test_the_other_side_reads_the_moment_of_the_heartbeat(board: Board) -> None:
+    other = other_end(board)
+    assert other.beaten == 0.0
+    board.beaten = 1234.5
+    assert other.beaten == 1234.5
+    other.close()
+
+
+def test_more_tasks_than_there_are_places_are_not_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(boards, "_SIZE", boards._FIRST + 2 * boards._ID)
+    small = Board.create()
+    places = [small.begin(uuid.uuid4()) for _ in range(3)]
+    assert places[2] is None
+    assert small.begun() is None
+    small.close()
+
+
+# --- what is held ---------------------------------------------------------------------
+
+
+def held_task(held: Held, *, rerun_lost: bool = True) -> tuple[Any, Claim]:
+    task = SimpleNamespace(pk=uuid.uuid4(), rerun_lost=rerun_lost)
+    claim = Claim(task.pk, 1, 1)
+    held.add([claim])
+    return task, claim
+
+
+def test_a_task_stands_on_the_board_from_its_begin_to_its_outcome(board: Board) -> None:
+    held = Held(board)
+    task, claim = held_task(held, rerun_lost=False)
+    assert board.begun() == set()
+    held.begin(task)
+    assert board.begun() == {task.pk}
+    held.finish(task)  # for it may not run again
+    assert board.begun() == {task.pk}
+    held.drop(claim)
+    assert board.begun() == set()
+
+
+def test_a_finished_task_that_may_run_again_is_not_held_to_account(
+    board: Board,
+) -> None:
+    held = Held(board)
+    task, claim = held_task(held)
+    held.begin(task)
+    held.finish(task)
+    assert board.begun() == set()
+    held.drop(claim)
+    assert len(held) == 0
+
+
+def test_a_task_that_is_back_under_a_later_claim_has_one_place(board: Board) -> None:
+    held = Held(board)
+    task, claim = held_task(held)
+    held.begin(task)
+    later = claim._replace(fence=3)
+    held.add([later])
+    held.begin(task)
+    held.drop(claim)
+    assert board.begun() == {task.pk}
+    held.drop(later)
+    assert board.begun() == set()
+
+
+# --- the pipe -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pipes() -> Iterator[tuple[Pipe, Pipe]]:
+    one, two = socket.socketpair()
+    yield Pipe(one), Pipe(two)
+    one.close()
+    two.close()
+
+
+def test_messages_arrive_whole_however_they_are_cut(pipes: tuple[Pipe, Pipe]) -> None:
+    one, two = pipes
+    one.end.sendall(b'{"a": 1}\n{"b"')
+    assert two.receive() == [{"a": 1}]
+    two.end.setblocking(False)
+    assert two.receive() == []
+    one.end.sendall(b": 2}\n")
+    assert two.receive() == [{"b": 2}]
+
+
+def test_a_closed_end_reads_as_none_and_cannot_be_sent_to(
+    pipes: tuple[Pipe, Pipe],
+) -> None:
+    one, two = pipes
+    two.close()
+    assert one.receive() is None
+    assert not one.send(stop=1.0)
+
+
+def test_an_end_that_nobody_reads_is_given_up_without_waiting(
+    pipes: tuple[Pipe, Pipe],
+) -> None:
+    one, two = pipes
+    sent = 0
+    while one.send(text="x" * 1000):
+        sent += 1
+    assert not one.send(text="y")
+    # What had been sent whole can be read.
+    read = 0
+    while read < sent:
+        found = two.receive()
+        assert found is not None
+        read += len(found)
+    assert read == sent
+
+
+# --- signals --------------------------------------------------------------------------
+
+
+def test_signals_are_read_in_their_order_and_the_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Signals() as signals:
+        signal.raise_signal(signal.SIGTERM)
+        signals.send(RELOAD)
+        signal.raise_signal(signal.SIGHUP)
+        assert signals.read() == [signal.SIGTERM, RELOAD, signal.SIGHUP]
+        assert signals.read() == []
+    assert signal.getsignal(signal.SIGTERM) is before
+    signals.send(RELOAD)  # from a thread that comes late
+
+
+# --- replacing ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failures", "lived", "after", "delay"),
+    [
+        (0, 100.0, 0, 0.0),  # after a good while: at once
+        (0, 0.5, 1, 0.1),
+        (1, 0.5, 2, 0.2),
+        (4, 0.5, 5, 1.6),
+        (40, 0.5, 41, 30.0),  # never longer
+        (40, 100.0, 0, 0.0),
+    ],
+)
+def test_who_dies_at_once_is_replaced_later_each_time(
+    failures: int, lived: float, after: int, delay: float
+) -> None:
+    assert put_off(failures, lived) == (after, pytest.approx(delay))
+
+
+@pytest.mark.parametrize(
+    ("code", "killed", "memory", "said"),
+    [
+        (0, False, None, "exited with code 0"),
+        (1, False, 3 * 2**20, "exited with code 1, memory last seen: 3 MiB"),
+        (-11, False, None, "was killed by SIGSEGV"),
+        (-9, True, None, "was killed by SIGKILL"),
+        (-9, False, None, "was killed by SIGKILL (by hand, or for want of memory)"),
+        (-99, False, None, "was killed by signal 99"),
+    ],
+)
+def test_how_a_process_ended_is_said(
+    code: int, killed: bool, memory: int | None, said: str
+) -> None:
+    process: Any = Process.__new__(Process)
+    process.popen = SimpleNamespace(returncode=code)
+    process.killed, process.memory = killed, memory
+    assert process.how_it_ended() == said
+
+
+def test_memory_is_read_where_the_system_tells() -> None:
+    assert (processes.resident_here() or 0) > 2**20
+    assert processes.resident(2**22 + 1) is None
+
+
+def test_a_child_is_started_as_its_supervisor_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", [__file__, "cqworker", "--threads", "2"])
+    command = processes._command(None)
+    assert command[-3:] == [__file__, "cqworker", "--skip-checks"]
+    assert processes._environment() == dict(os.environ)
+    monkeypatch.setattr("sys.argv", ["some-program"])
+    command = processes._command("/srv")
+    assert command[-6:] == [
+        "-m",
+        "django",
+        "cqworker",
+        "--skip-checks",
+        "--pythonpath",
+        "/srv",
+    ]
+    assert "PYTHONPATH" in processes._environment()
