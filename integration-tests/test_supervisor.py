@@ -286,7 +286,7 @@ def test_a_child_that_is_replaced_finishes_what_it_runs(workers: Workers) -> Non
     assert handle.get(PATIENCE) == first
     assert (handle.attempts, handle.losses) == (1, 0)
     until(lambda: not lives(first), "the end of the first")
-    assert len(children()) == 1
+    until(lambda: len(children()) == 1, "the end of its lease")
 
 
 def test_a_child_is_replaced_that_has_grown_too_large(workers: Workers) -> None:
