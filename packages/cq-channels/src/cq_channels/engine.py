@@ -20,6 +20,7 @@ from django.db import DatabaseError, connections
 from cq import doorbell, log_writer, rescue, sweep
 from cq.conf import conf
 from cq.leases import Lease
+from cq.locks import LockLooks
 from cq.rows import tasks
 
 from .claimer import Claimer
@@ -61,7 +62,7 @@ class Engine:
         scheduler: bool = True,
     ) -> None:
         self.using = using
-        self.lease = Lease(using, "worker", queues=queues, slots=threads)
+        self.lease = Lease(using, "worker", queues=queues, slots=threads, locks=True)
         self.held = Held()
         self.completer = BatchCompleter(using, self.held.drop)
         self.threads = ThreadSlots(threads, self.completer, self._finished)
@@ -172,10 +173,12 @@ class Engine:
 
     def _maintain(self) -> None:
         next_sweep = time.monotonic()
+        looks = LockLooks()
         try:
             while not self._stopping.wait(conf.POLL):
                 try:
                     sweep.due(self.using)
+                    rescue.rescue_unlocked(self.using, looks)
                     if time.monotonic() >= next_sweep:
                         # Jitter, so that a hundred workers don't sweep at one moment.
                         pause = conf.SWEEP * random.uniform(0.8, 1.2)

@@ -280,6 +280,8 @@ class WorkerRow(models.Model):
     slots = models.IntegerField(_("slots"), default=1)
     started = models.DateTimeField(_("started"))
     last_seen = models.DateTimeField(_("last seen"))
+    #: Whether the session that beats for it holds its lock, see :mod:`cq.locks`.
+    locked = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         abstract = True

@@ -1,7 +1,7 @@
 """The tables of cq. An old ``cq_task`` of the first django-cq is left alone."""
 
-import cq.ids
 import cq.fields
+import cq.ids
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -35,6 +35,7 @@ class Migration(migrations.Migration):
                 ('slots', models.IntegerField(default=1, verbose_name='slots')),
                 ('started', models.DateTimeField(verbose_name='started')),
                 ('last_seen', models.DateTimeField(verbose_name='last seen')),
+                ('locked', models.BooleanField(db_default=False, default=False)),
             ],
             options={
                 'verbose_name': 'worker',
