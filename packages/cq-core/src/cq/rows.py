@@ -18,13 +18,14 @@ from . import codec
 from .fields import EncodedField, EncodedRow
 from .ids import uuid7
 from .options import LONGEST_KEY, LONGEST_NAME, LONGEST_QUEUE
-from .status import FINAL, OPEN, Status
+from .status import FAILED, FINAL, OPEN, Status
 
 if TYPE_CHECKING:
     from .models import Edge, Task, TaskLog, Worker
 
 _FINAL = sorted(FINAL)
 _OPEN = sorted(OPEN)
+_FAILED = sorted(FAILED)
 
 
 def _link(related_name: str, **kwargs: Any) -> Any:
@@ -191,6 +192,11 @@ class TaskRow(EncodedRow):
                 fields=["parent"],
                 name="cq_open_children",
                 condition=Q(parent__isnull=False, counted=True, status__in=_OPEN),
+            ),
+            models.Index(
+                fields=["parent"],
+                name="cq_failed_children",
+                condition=Q(parent__isnull=False, counted=True, status__in=_FAILED),
             ),
             models.Index(
                 fields=["root", "id"],

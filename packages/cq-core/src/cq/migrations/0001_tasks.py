@@ -163,6 +163,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='task',
+            index=models.Index(condition=models.Q(('counted', True), ('parent__isnull', False), ('status__in', ['EXPIRED', 'FAILURE', 'INCOMPLETE', 'LOST', 'REVOKED'])), fields=['parent'], name='cq_failed_children'),
+        ),
+        migrations.AddIndex(
+            model_name='task',
             index=models.Index(condition=models.Q(('parent__isnull', False)), fields=['root', 'id'], name='cq_tree'),
         ),
         migrations.AddIndex(
