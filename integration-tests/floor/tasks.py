@@ -8,6 +8,7 @@ from typing import Any
 
 from cq import task
 
+from . import endless, mistakes  # noqa: F401
 from .models import Effect
 
 
@@ -85,3 +86,15 @@ async def asquare(cqt: Any, n: int) -> int:
 def logs_then_waits(cqt: Any, seconds: float) -> None:
     cqt.log("seen while it runs")
     time.sleep(seconds)
+
+
+@task
+def notes(cqt: Any, key: int) -> None:
+    """A row for each run: how often something was settled, when chained to it."""
+    Effect.objects.create(key=key)
+
+
+@task
+def has_one_that_fails(cqt: Any) -> None:
+    cqt.log("one is started")
+    cqt.subtask(fails.using(queue="slow"))
