@@ -6,8 +6,10 @@ With ``--serve`` the site stays up afterwards, with the admin to look at.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -38,11 +40,19 @@ def main() -> int:
     prepare()
     from show import show
 
-    ok = show()
+    # Whoever has started a process ends it on the way out. SIGINT too: a shell that
+    # starts this in the background has it ignored.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.default_int_handler)
+    try:
+        ok = show()
+    except KeyboardInterrupt:
+        return 130
     if ok and options.serve:
         from serve import serve
 
-        serve()
+        with contextlib.suppress(KeyboardInterrupt):
+            serve()
     return 0 if ok else 1
 
 

@@ -12,7 +12,7 @@ from workers import MANAGE, Worker
 
 
 def serve() -> None:
-    """Serve the admin, and run tasks."""
+    """Serve the admin, and run tasks, until KeyboardInterrupt."""
     port = _free_port(8000)
     worker = Worker(settings.DATA / "worker.log")
     Console().print(
@@ -24,9 +24,10 @@ def serve() -> None:
     )
     try:
         site.wait()
-    except KeyboardInterrupt:
-        site.wait()
     finally:
+        # A terminal's Ctrl-C has told it already, a signal to this process alone not.
+        site.terminate()
+        site.wait()
         worker.stop()
 
 

@@ -1,5 +1,7 @@
 """Everything installed, on the backend that CQ_TEST_BACKEND names."""
 
+import os
+
 import cq_backends
 
 SECRET_KEY = "only for tests"
@@ -51,5 +53,5 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # A worker that was killed is to be noticed within a test's patience.
 CQ_HEARTBEAT = 0.3
-CQ_LEASE = 2.0
+CQ_LEASE = float(os.environ.get("CQ_TEST_LEASE", "2"))
 CQ_SWEEP = 1.0

@@ -81,6 +81,23 @@ def test_a_row_that_was_rolled_back_never_runs(workers: Workers) -> None:
     assert keys() == [2]
 
 
+@pytest.mark.backend("postgres", "valkey")
+def test_a_dead_session_tells_at_once_that_its_worker_is_gone(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # By heartbeats alone it would take longer than anybody waits here.
+    monkeypatch.setenv("CQ_TEST_LEASE", "600")
+    first = workers.start()
+    until(lambda: Worker.objects.get().locked, "its lock")
+    handle = tasks.effect.delay(1, seconds=2)
+    until(lambda: Task.objects.get(pk=handle.pk).status == "RUNNING", "its start")
+    first.kill()
+    workers.start()
+    assert handle.wait(PATIENCE).status == Task.STATUS_COMPLETE
+    assert (handle.attempts, handle.losses) == (2, 1)
+    assert keys() == [1]
+
+
 def test_a_killed_worker_loses_and_doubles_nothing(workers: Workers) -> None:
     first = workers.start()
     handles = tasks.effect.delay_many([(n, 0.02) for n in range(200)])

@@ -12,6 +12,7 @@ from typing import Any
 
 from cq import task
 
+from . import endless, mistakes  # noqa: F401
 from .models import Effect
 
 
@@ -129,3 +130,15 @@ _kept: list[bytearray] = []
 def grows(cqt: Any, mebibytes: int) -> int:
     _kept.append(bytearray(b"x") * (mebibytes * 2**20))
     return os.getpid()
+
+
+@task
+def notes(cqt: Any, key: int) -> None:
+    """A row for each run: how often something was settled, when chained to it."""
+    Effect.objects.create(key=key)
+
+
+@task
+def has_one_that_fails(cqt: Any) -> None:
+    cqt.log("one is started")
+    cqt.subtask(fails.using(queue="slow"))

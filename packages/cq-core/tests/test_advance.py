@@ -600,3 +600,29 @@ def test_failures_with_the_same_dependants_at_once_do_not_lock_crosswise() -> No
     )
 
     assert not Task.objects.filter(status=Status.PENDING).exists()
+
+
+# --- told late, or twice --------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_failure_that_was_not_told_yet_is_seen_by_who_begins_to_wait() -> None:
+    parent = forced(Status.WAITING, open_children=1)
+    child = forced(Status.FAILURE, parent, error="no")
+    advance.waiting(DB, parent.pk, NOW)
+    assert status(parent) == Status.INCOMPLETE
+    assert str(child.pk) in row(parent)["error"]
+    advance.settled(DB, [child.pk], NOW)  # told late
+    assert status(parent) == Status.INCOMPLETE
+
+
+@pytest.mark.django_db
+def test_a_failure_that_was_not_told_yet_is_seen_where_another_was_told_twice() -> None:
+    parent = forced(Status.WAITING, open_children=2)
+    good = forced(Status.COMPLETE, parent)
+    bad = forced(Status.FAILURE, parent, error="no")
+    advance.settled(DB, [good.pk], NOW)
+    advance.settled(DB, [good.pk], NOW)
+    advance.settled(DB, [bad.pk], NOW)
+    assert status(parent) == Status.INCOMPLETE
+    assert str(bad.pk) in row(parent)["error"]

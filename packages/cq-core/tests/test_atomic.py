@@ -542,3 +542,35 @@ def test_failures_are_logged_with_task_and_attempt(
     assert record.task_id == str(handle.pk)
     assert record.attempt == 1
     assert record.exc_info is not None
+
+
+@pytest.mark.backend("sqlite")
+@pytest.mark.django_db(transaction=True)
+def test_a_write_while_somebody_else_writes_runs_the_task_once_more_with_the_lock(
+    settings: Any,
+) -> None:
+    """SQLite waits for a lock only before a transaction has read; later it refuses."""
+    settings.CQ_RUN_INLINE = False
+    runs: list[str] = []
+    name = connection.settings_dict["NAME"]
+    other = sqlite3.connect(name, isolation_level=None)
+
+    @task(name="reads, then writes beside a writer")
+    def conflicts(cqt: Any) -> int:
+        runs.append("run")
+        seen = Group.objects.count()
+        if len(runs) == 1:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("INSERT INTO auth_group (name) VALUES ('site')")
+        try:
+            Group.objects.create(name=f"task after {seen}")
+        finally:
+            if len(runs) == 1:
+                other.execute("COMMIT")
+        return seen
+
+    handle = run(conflicts.delay())
+    other.close()
+    assert (handle.error, handle.status) == (None, Status.COMPLETE)
+    assert (handle.result, handle.attempts, runs) == (1, 1, ["run", "run"])
+    assert sorted(g.name for g in Group.objects.all()) == ["site", "task after 1"]

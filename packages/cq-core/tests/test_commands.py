@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 from datetime import timedelta
 from importlib.util import find_spec
@@ -531,3 +532,27 @@ def test_django_options_may_stand_behind_the_verb() -> None:
 def test_a_command_line_that_is_not_understood_is_refused(args: list[str]) -> None:
     with pytest.raises(CommandError):
         cq(*args)
+
+
+def test_who_has_read_enough_gets_no_traceback() -> None:
+    # Into a pipe that nobody reads any more, as behind `| head`.
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "django", "cq", "settings"]
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "settings"),
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+    }
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr

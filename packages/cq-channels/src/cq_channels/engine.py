@@ -20,6 +20,7 @@ from django.db import DatabaseError, connections
 from cq import doorbell, log_writer, rescue, sweep
 from cq.conf import conf
 from cq.leases import Lease
+from cq.locks import LockLooks
 from cq.rows import tasks
 
 from .claimer import Claimer
@@ -69,7 +70,9 @@ class Engine:
         max_tasks: int | None = None,
     ) -> None:
         self.using = using
-        self.lease = lease or Lease(using, "worker", queues=queues, slots=threads)
+        self.lease = lease or Lease(
+            using, "worker", queues=queues, slots=threads, locks=True
+        )
         self.held = Held(board)
         self.completer = BatchCompleter(using, self.held.drop)
         self.threads = ThreadSlots(
@@ -208,10 +211,12 @@ class Engine:
 
     def _maintain(self) -> None:
         next_sweep = time.monotonic()
+        looks = LockLooks()
         try:
             while not self._stopping.wait(conf.POLL):
                 try:
                     sweep.due(self.using)
+                    rescue.rescue_unlocked(self.using, looks)
                     if time.monotonic() >= next_sweep:
                         # Jitter, so that a hundred workers don't sweep at one moment.
                         pause = conf.SWEEP * random.uniform(0.8, 1.2)

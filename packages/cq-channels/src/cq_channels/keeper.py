@@ -20,6 +20,7 @@ from cq.clock import Moment
 from cq.conf import conf
 from cq.leases import Lease
 from cq.lifecycle import Claim
+from cq.locks import SessionLocks
 from cq.rows import tasks, workers
 from cq.serving import left_to_the_table
 
@@ -79,7 +80,9 @@ class Keeper:
         # No SimpleQueue: where a process was frozen beyond the timeout of its `get`,
         # CPython 3.11's waits for ever.
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._locks = SessionLocks(using)
         self._closing = False
+        self._next_beat = 0.0
         self._warn_at = 0.0
         self._thread = threading.Thread(
             target=self._work, name="cq-heartbeat", daemon=True
@@ -119,16 +122,15 @@ class Keeper:
             connections[self.using].close()
 
     def _keep(self) -> None:
-        next_beat = 0.0
         while not (self._closing and not self._deaths):
             due = [death.due for death in self._deaths]
             if not self._closing:
-                due.append(next_beat)
+                due.append(self._next_beat)
             self._take_jobs(max(0.0, min(due) - time.monotonic()))
             try:
                 self._settle_deaths()
-                if time.monotonic() >= next_beat and not self._closing:
-                    next_beat = time.monotonic() + conf.HEARTBEAT
+                if time.monotonic() >= self._next_beat and not self._closing:
+                    self._next_beat = time.monotonic() + conf.HEARTBEAT
                     self._beat()
             except Exception as error:
                 self._failed(error)
@@ -149,8 +151,11 @@ class Keeper:
 
     def _failed(self, error: Exception) -> None:
         connections[self.using].close()
+        # Soon, for without their locks the living are taken for dead.
+        again = time.monotonic() + min(conf.HEARTBEAT, leases.AGAIN)
+        self._next_beat = min(self._next_beat, again)
         for death in self._deaths:
-            death.due = max(death.due, time.monotonic() + conf.HEARTBEAT)
+            death.due = max(death.due, again)
         if time.monotonic() >= self._warn_at:
             self._warn_at = time.monotonic() + QUIET
             logger.warning("no heartbeat could be written: %s", error)
@@ -160,12 +165,15 @@ class Keeper:
     def _beat(self) -> None:
         before = time.monotonic()
         living = list(self._living)
-        rows = workers(self.using).filter(pk__in=[p.worker for p in living])
+        ids = {process.worker for process in living}
+        rows = workers(self.using).filter(pk__in=ids)
         if leases.lock_path(self.using, 0) is not None:
             # Their lock files tell that they live; only look whether it can be read.
             rows.exists()
-        elif rows.update(last_seen=Moment()) < len(living):
-            self._register_again(living)
+        else:
+            locked = self._locks.hold(ids) == ids
+            if rows.update(last_seen=Moment(), locked=locked) < len(living):
+                self._register_again(living)
         for process in living:
             process.board.beaten = before
         if self.health_file is not None and living:

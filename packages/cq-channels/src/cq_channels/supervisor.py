@@ -26,8 +26,9 @@ from .signals import RELOAD, Signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from uuid import UUID
+
+    from .plan import Plan
 
 logger = logging.getLogger("cq.worker")
 
@@ -42,27 +43,6 @@ GOODBYE = 5.0
 LAST_WORDS, LAST_GASP = 5.0, 0.5
 #: Seconds between two looks at who is about to end, where no signal told of it.
 LOOK = 0.05
-
-
-@dataclass
-class Plan:
-    """What a worker is to be."""
-
-    using: str
-    processes: int
-    threads: int
-    coroutines: int
-    queues: list[str] | None = None
-    exclude: list[str] | None = None
-    #: Seconds for what runs to end, when it is stopped.
-    drain: float = 25.0
-    burst: bool = False
-    scheduler: bool = True
-    #: After how many tasks, or above how many bytes, a process is replaced.
-    max_tasks: int | None = None
-    max_rss: int | None = None
-    health_file: Path | None = None
-    pythonpath: str | None = None
 
 
 @dataclass

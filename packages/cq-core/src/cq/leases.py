@@ -16,12 +16,13 @@ import threading
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from django.db import connections
 
 from .clock import Moment
 from .conf import conf
+from .locks import SessionLocks
 from .rows import workers
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ except ImportError:  # Windows has no such locks: heartbeats decide there too
 
 logger = logging.getLogger("cq.lease")
 
+#: Seconds from a heartbeat that failed to the next.
+AGAIN = 0.5
 #: Ids of the leases of this very process.
 _mine: set[int] = set()
 
@@ -44,7 +47,8 @@ class Lease:
     """The row, and the lock file, of a process for one database.
 
     worker: the id that it has already; None: a new one. pid: of the process, where
-    another one keeps the lease for it; None: this one.
+    another one keeps the lease for it; None: this one. locks: whether the thread that
+    beats holds a lock for it as well, see :mod:`cq.locks`.
     """
 
     def __init__(
@@ -56,11 +60,13 @@ class Lease:
         slots: int = 1,
         worker: int | None = None,
         pid: int | None = None,
+        locks: bool = False,
     ) -> None:
         self.using = using
         self.kind = kind
         self.queues = queues
         self.slots = slots
+        self._locks = SessionLocks(using) if locks else None
         self.worker = worker or new_worker_id()
         self.pid = pid
         self._lock_file: IO[bytes] | None = None
@@ -97,7 +103,10 @@ class Lease:
         """Say that the process is alive; False when the row is gone."""
         before = time.monotonic()
         row = workers(self.using).filter(pk=self.worker)
-        alive = bool(row.update(last_seen=Moment(now)))
+        values: dict[str, Any] = {"last_seen": Moment(now)}
+        if self._locks is not None and threading.current_thread() is self._thread:
+            values["locked"] = bool(self._locks.hold([self.worker]))
+        alive = bool(row.update(**values))
         # The moment before it was sent: the answer may have taken its time.
         self._beaten = before
         return alive
@@ -143,13 +152,17 @@ class Lease:
 
     def _beat_until_stopped(self) -> None:
         try:
-            while not self._stop.wait(conf.HEARTBEAT):
+            wait = 0.0
+            while not self._stop.wait(wait):
+                wait = conf.HEARTBEAT
                 try:
                     if not self.beat():
                         self.register()
                 except Exception as error:
                     logger.warning("No heartbeat could be written: %s", error)
                     connections[self.using].close()
+                    # Soon, for without its lock it is taken for dead.
+                    wait = min(wait, AGAIN)
         finally:
             connections[self.using].close()
 

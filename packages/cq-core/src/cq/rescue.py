@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from .locks import LockLooks
+    from .models import Worker
+
 logger = logging.getLogger("cq.rescue")
 
 BATCH = 500
@@ -26,8 +29,19 @@ BATCH = 500
 
 def rescue_dead(using: str, now: datetime | None = None) -> int:
     """Rescue what dead workers were running; how many tasks."""
+    dead = leases.dead_workers(using, now)
+    return _rescue_all(using, dead, now) + _rescue_unknown(using, now)
+
+
+def rescue_unlocked(using: str, looks: LockLooks) -> int:
+    """Rescue what those were running whose lock is free; how many tasks."""
+    dead = [pk for pk in looks.dead(using) if not leases.is_mine(pk)]
+    return _rescue_all(using, list(workers(using).filter(pk__in=dead)), None)
+
+
+def _rescue_all(using: str, dead: list[Worker], now: datetime | None) -> int:
     count = 0
-    for worker in leases.dead_workers(using, now):
+    for worker in dead:
         rescued = rescue(
             using,
             worker.pk,
@@ -39,7 +53,7 @@ def rescue_dead(using: str, now: datetime | None = None) -> int:
         if not tasks(using).filter(worker=worker.pk).exists():
             leases.forget(using, worker.pk)
             logger.warning("Worker %s is gone; %d tasks rescued.", worker, rescued)
-    return count + _rescue_unknown(using, now)
+    return count
 
 
 def _rescue_unknown(using: str, now: datetime | None) -> int:

@@ -18,13 +18,14 @@ from . import codec
 from .fields import EncodedField, EncodedRow
 from .ids import uuid7
 from .options import LONGEST_KEY, LONGEST_NAME, LONGEST_QUEUE
-from .status import FINAL, OPEN, Status
+from .status import FAILED, FINAL, OPEN, Status
 
 if TYPE_CHECKING:
     from .models import Edge, Task, TaskLog, Worker
 
 _FINAL = sorted(FINAL)
 _OPEN = sorted(OPEN)
+_FAILED = sorted(FAILED)
 
 
 def _link(related_name: str, **kwargs: Any) -> Any:
@@ -193,6 +194,11 @@ class TaskRow(EncodedRow):
                 condition=Q(parent__isnull=False, counted=True, status__in=_OPEN),
             ),
             models.Index(
+                fields=["parent"],
+                name="cq_failed_children",
+                condition=Q(parent__isnull=False, counted=True, status__in=_FAILED),
+            ),
+            models.Index(
                 fields=["root", "id"],
                 name="cq_tree",
                 condition=Q(parent__isnull=False),
@@ -280,6 +286,8 @@ class WorkerRow(models.Model):
     slots = models.IntegerField(_("slots"), default=1)
     started = models.DateTimeField(_("started"))
     last_seen = models.DateTimeField(_("last seen"))
+    #: Whether the session that beats for it holds its lock, see :mod:`cq.locks`.
+    locked = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         abstract = True

@@ -19,6 +19,7 @@ from . import rescue, runner
 from .conf import conf
 from .leases import Lease
 from .local import local_runner
+from .locks import LockLooks
 from .picking import claim_next
 from .sweep import due, sweep
 
@@ -48,7 +49,7 @@ def serve(
     queues: names of the queues to serve; None: all. A stop is heeded between two
     tasks. With `once` a DatabaseError ends it; without, it is logged and tried again.
     """
-    lease = Lease(using, "run", queues=queues)
+    lease = Lease(using, "run", queues=queues, locks=not once)
     server = _Server(lease, stop, queues)
     with left_to_the_table():
         try:
@@ -85,6 +86,7 @@ class _Server:
     def run_until_stopped(self) -> None:
         pause = FIRST_PAUSE
         next_sweep = 0.0
+        looks = LockLooks()
         while not self.stop.is_set():
             try:
                 if time.monotonic() >= next_sweep:
@@ -98,6 +100,7 @@ class _Server:
                     between = conf.SWEEP * random.uniform(0.8, 1.2)
                     next_sweep = time.monotonic() + between
                 due(self.using)
+                rescue.rescue_unlocked(self.using, looks)
                 self._run_queued(until=next_sweep)
                 pause = FIRST_PAUSE
                 self.stop.wait(min(conf.POLL, max(0.0, next_sweep - time.monotonic())))

@@ -12,7 +12,7 @@ from . import advance, doorbell, lifecycle, rescue
 from .clock import Moment
 from .options import LONGEST_SPAN
 from .rows import edges, logs, tasks
-from .status import FINAL, OPEN, Status
+from .status import OPEN, Status
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -51,25 +51,9 @@ def settle_forgotten(
         .filter(~Exists(open_child), status=Status.WAITING)
         .values_list("pk", flat=True)[:limit]
     )
-    moved = [pk for pk in list(stuck) if _settle(using, pk, now)]
+    moved = [pk for pk in list(stuck) if advance.settle_parent(using, pk, now)]
     advance.settled(using, moved, now)
     return len(moved)
-
-
-def _settle(using: str, task_id: UUID, now: datetime | None) -> bool:
-    failed = (
-        tasks(using)
-        .filter(parent=task_id, counted=True, status__in=sorted(FINAL))
-        .exclude(status__in=[Status.COMPLETE, Status.SKIPPED])
-        .values_list("name", "pk", "status", "error")
-        .first()
-    )
-    if failed:
-        # The child that was not heard of may be the one that failed.
-        name, pk, status, error = failed
-        reason = f"subtask {name} {pk} is {status}: {error}"
-        lifecycle.child_settled(using, task_id, 0, reason)
-    return advance.settle_parent(using, task_id, now)
 
 
 def resolve_forgotten(

@@ -47,14 +47,16 @@ def begin(connection: Any, immediate: bool) -> Iterator[None]:
         connection.transaction_mode = before
 
 
-_SQLITE_BUSY_SNAPSHOT = 517
+#: Somebody has written since the transaction's first look, or is at it: once it has
+#: looked, SQLite does not wait for the lock.
+_CONFLICTS = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_SNAPSHOT}
 
 
 def is_snapshot_conflict(error: OperationalError) -> bool:
     cause = error.__cause__
     return (
         isinstance(cause, sqlite3.Error)
-        and getattr(cause, "sqlite_errorcode", None) == _SQLITE_BUSY_SNAPSHOT
+        and getattr(cause, "sqlite_errorcode", None) in _CONFLICTS
     )
 
 

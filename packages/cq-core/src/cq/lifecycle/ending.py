@@ -6,14 +6,23 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
-from django.db.models import F, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Case, F, Value, When
 
 from cq.clock import Moment, moment
+from cq.rows import tasks
 from cq.statements import update_returning, uuid_param
-from cq.status import OPEN, Status
+from cq.status import FAILED, OPEN, Status
+from cq.text import LONGEST_ERROR, storable
 
-from .guards import Claim, Failure, held_by, movable, open_children, settled
+from .guards import (
+    Claim,
+    Failure,
+    failed_children,
+    held_by,
+    movable,
+    open_children,
+    settled,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,7 +186,13 @@ def settle(
 
     `result` takes the place of the function's own where another task's was returned.
     """
-    values = settled(Coalesce(F("outcome"), Value(Status.COMPLETE.value)), now)
+    # Who failed may not have told yet, and would find it settled.
+    status = Case(
+        When(outcome__isnull=False, then=F("outcome")),
+        When(failed_children(), then=Value(Status.INCOMPLETE.value)),
+        default=Value(Status.COMPLETE.value),
+    )
+    values = settled(status, now)
     if result is not None:
         values["result"] = result
     waits = movable("settle", using).filter(pk=task_id)
@@ -189,5 +204,18 @@ def settle(
             no_key = features.has_select_for_no_key_update
             list(waits.select_for_update(no_key=no_key).values_list("pk"))
         ready = waits.filter(~open_children())
-        won = update_returning(ready, ("status",), **values)
+        won = update_returning(ready, ("status", "outcome"), **values)
+        if won and won[0][1] == Status.INCOMPLETE and won[0][2] is None:
+            _say_who_failed(using, task_id)
     return Status(won[0][1]) if won else None
+
+
+def _say_who_failed(using: str, task_id: UUID) -> None:
+    failed = tasks(using).filter(
+        parent=task_id, counted=True, status__in=sorted(FAILED)
+    )
+    child = failed.values_list("name", "pk", "status", "error").first()
+    if child is not None:
+        name, pk, status, error = child
+        reason = storable(f"subtask {name} {pk} is {status}: {error}", LONGEST_ERROR)
+        tasks(using).filter(pk=task_id, error=None).update(error=reason)

@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from cq.clock import Moment
 from cq.rows import task_model, tasks
-from cq.status import OPEN, TRANSITIONS, Status
+from cq.status import FAILED, OPEN, TRANSITIONS, Status
 from cq.text import LONGEST_ERROR, LONGEST_TRACEBACK, storable
 
 if TYPE_CHECKING:
@@ -52,10 +52,18 @@ def held_by(using: str, claim: Claim) -> QuerySet[Task]:
 
 
 def open_children() -> Exists:
+    return _counted_children(OPEN)
+
+
+def failed_children() -> Exists:
+    return _counted_children(FAILED)
+
+
+def _counted_children(statuses: frozenset[Status]) -> Exists:
     return Exists(
         task_model()
         ._base_manager.filter(
-            parent=OuterRef("pk"), counted=True, status__in=sorted(OPEN)
+            parent=OuterRef("pk"), counted=True, status__in=sorted(statuses)
         )
         .order_by()
     )

@@ -1,7 +1,7 @@
 """The tables of cq. An old ``cq_task`` of the first django-cq is left alone."""
 
-import cq.ids
 import cq.fields
+import cq.ids
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -35,6 +35,7 @@ class Migration(migrations.Migration):
                 ('slots', models.IntegerField(default=1, verbose_name='slots')),
                 ('started', models.DateTimeField(verbose_name='started')),
                 ('last_seen', models.DateTimeField(verbose_name='last seen')),
+                ('locked', models.BooleanField(db_default=False, default=False)),
             ],
             options={
                 'verbose_name': 'worker',
@@ -159,6 +160,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='task',
             index=models.Index(condition=models.Q(('counted', True), ('parent__isnull', False), ('status__in', ['PENDING', 'QUEUED', 'RETRY', 'RUNNING', 'WAITING'])), fields=['parent'], name='cq_open_children'),
+        ),
+        migrations.AddIndex(
+            model_name='task',
+            index=models.Index(condition=models.Q(('counted', True), ('parent__isnull', False), ('status__in', ['EXPIRED', 'FAILURE', 'INCOMPLETE', 'LOST', 'REVOKED'])), fields=['parent'], name='cq_failed_children'),
         ),
         migrations.AddIndex(
             model_name='task',

@@ -18,8 +18,9 @@ from django.core.management.base import BaseCommand, CommandError
 from cq.conf import conf
 from cq_channels import child, processes
 from cq_channels.engine import COROUTINES, THREADS
+from cq_channels.plan import Plan
 from cq_channels.reload import CodeWatch
-from cq_channels.supervisor import Plan, Supervisor
+from cq_channels.supervisor import Supervisor
 
 DESCRIPTION = """
 Runs tasks until SIGTERM or Ctrl-C. Then it claims no more, gives what runs --drain

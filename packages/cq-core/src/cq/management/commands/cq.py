@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +63,13 @@ class Command(BaseCommand):
             as_json=options.get("format") == "json",
             color=not options["no_color"],
         )
-        VERBS[options["verb"]].run(output, options)
+        try:
+            VERBS[options["verb"]].run(output, options)
+            self.stdout.flush()
+        except BrokenPipeError:
+            # As in `| head`: whoever reads has seen enough. The interpreter flushes
+            # once more at its end, which would say it again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _accept_common_options(parser: ArgumentParser) -> None:

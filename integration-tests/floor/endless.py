@@ -1,0 +1,47 @@
+"""Tasks that never end by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from django.db import connection
+
+from cq import OutOfTime, Revoked, task
+
+from .models import Effect
+
+
+def spin() -> None:
+    while True:
+        time.sleep(0.001)
+
+
+@task
+def spins(cqt: Any, key: int) -> None:
+    if connection.vendor != "sqlite":
+        # There it would hold the one write lock, and nobody could revoke it.
+        Effect.objects.create(key=key)
+    cqt.log("spinning")
+    spin()
+
+
+@task(atomic=False)
+def spins_openly(cqt: Any, key: int) -> None:
+    cqt.log("spinning")
+    try:
+        spin()
+    except (Revoked, OutOfTime):
+        Effect.objects.create(key=key)
+        raise
+
+
+@task(atomic=False)
+async def awaits(cqt: Any, key: int) -> None:
+    await cqt.alog("spinning")
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        await Effect.objects.acreate(key=key)
+        raise

@@ -1,0 +1,107 @@
+"""Valkey goes and comes back; nobody who enqueues notices, and no task is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from floor import tasks
+from processes import PATIENCE, until
+
+from cq.models import Task
+from cq_channels import layers
+
+if TYPE_CHECKING:
+    from processes import Workers
+
+pytestmark = pytest.mark.backend("valkey")
+
+DEAF = "the doorbell is out of order"
+
+
+def seconds_to_start(handle: Task) -> float:
+    handle.wait(PATIENCE)
+    assert handle.started is not None
+    return (handle.started - handle.submitted).total_seconds()
+
+
+def rung() -> bool:
+    """Whether five tasks in a row were started before the next look at the table.
+
+    A look a second would find one of them soon, by chance, but not all.
+    """
+    return all(seconds_to_start(tasks.noop.delay()) < 0.3 for _ in range(5))
+
+
+def seconds_to_enqueue(count: int = 100) -> float:
+    """Median of one `.delay()`."""
+    taken = []
+    for _ in range(count):
+        began = time.perf_counter()
+        tasks.noop.delay()
+        taken.append(time.perf_counter() - began)
+    return median(taken)
+
+
+def test_the_table_is_enough_and_the_bell_rings_again(
+    workers: Workers, valkey_server: Any
+) -> None:
+    worker = workers.start()
+    until(rung, "a bell that rings")
+    valkey_server.stop()
+    worker.wait_for_output(DEAF)
+    waited = [seconds_to_start(tasks.noop.delay()) for _ in range(5)]
+    assert median(waited) <= 2.0, waited
+    assert not rung()
+    valkey_server.start()
+    until(rung, "the bell again")
+    assert worker.popen.poll() is None
+    assert set(Task.objects.values_list("status", "attempts")) == {("COMPLETE", 1)}
+
+
+def test_what_was_enqueued_without_valkey_starts_without_it(
+    workers: Workers, valkey_server: Any
+) -> None:
+    valkey_server.stop()
+    handles = tasks.effect.delay_many([(n,) for n in range(20)])
+    workers.start()
+    assert [h.wait(PATIENCE).status for h in handles] == ["COMPLETE"] * 20
+
+
+@pytest.mark.django_db(transaction=True)
+def test_enqueueing_costs_the_same_without_valkey(valkey_server: Any) -> None:
+    seconds_to_enqueue(10)
+    before = seconds_to_enqueue()
+    valkey_server.stop()
+    without = seconds_to_enqueue()
+    valkey_server.start()
+    after = seconds_to_enqueue()
+    # A refused connection is quick, a time-out takes seconds; neither may be in it.
+    assert without <= 3 * max(before, after)
+    assert Task.objects.filter(status="QUEUED").count() == 310
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("running", [True, False])
+def test_the_one_who_enqueues_never_touches_the_layer(
+    running: bool, valkey_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = layers.layer("default")
+    by: list[int] = []
+    sent = threading.Event()
+    send = type(layer).send
+
+    async def noted(self: Any, channel: str, message: dict[str, Any]) -> None:
+        by.append(threading.get_ident())
+        sent.set()
+        await send(self, channel, message)
+
+    monkeypatch.setattr(type(layer), "send", noted)
+    if not running:
+        valkey_server.stop()
+    tasks.noop.delay()
+    assert sent.wait(PATIENCE)
+    assert threading.get_ident() not in by
