@@ -63,11 +63,11 @@ class KeptLease(Lease):
     def __init__(self, board: Board, using: str, **values: Any) -> None:
         super().__init__(using, "worker", **values)
         self.board = board
-        self._locks = lock_path(using, self.worker) is not None
+        self._has_file = lock_path(using, self.worker) is not None
 
     @property
     def healthy(self) -> bool:
-        if self._locks:
+        if self._has_file:
             return True
         beaten = max(self._beaten, self.board.beaten)
         return bool(time.monotonic() - beaten < conf.LEASE / 2)

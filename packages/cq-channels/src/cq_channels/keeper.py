@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cq.worker")
 
-#: Seconds between two warnings that the database is out of reach.
+#: Seconds between two warnings that a heartbeat came to nothing.
 QUIET = 60.0
 #: Seconds until a dead process's tasks are looked for once more: the database may have
 #: been at a statement of it when it died.
@@ -156,9 +156,12 @@ class Keeper:
         self._next_beat = min(self._next_beat, again)
         for death in self._deaths:
             death.due = max(death.due, again)
+        self._warn("no heartbeat could be written", error)
+
+    def _warn(self, what: str, error: Exception) -> None:
         if time.monotonic() >= self._warn_at:
             self._warn_at = time.monotonic() + QUIET
-            logger.warning("no heartbeat could be written: %s", error)
+            logger.warning("%s: %s", what, error)
 
     # --- the living -------------------------------------------------------------------
 
@@ -177,7 +180,10 @@ class Keeper:
         for process in living:
             process.board.beaten = before
         if self.health_file is not None and living:
-            self.health_file.touch()
+            try:
+                self.health_file.touch()
+            except OSError as error:
+                self._warn("the health file could not be touched", error)
 
     def _register_again(self, living: list[Process]) -> None:
         """Register those who were taken for dead: no one but us beats for them."""
