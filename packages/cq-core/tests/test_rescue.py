@@ -116,6 +116,22 @@ def test_what_had_not_begun_does_not_pay_for_the_death_of_its_worker() -> None:
 
 
 @pytest.mark.django_db
+def test_what_may_not_run_twice_is_never_claimed_ahead_so_it_had_begun() -> None:
+    # Older ones may be done, with only their outcome not written; and a worker runs
+    # more coroutines than it has threads.
+    older = [forced(Status.RUNNING, attempts=1, started=BEFORE) for _ in range(2)]
+    begun = [
+        forced(Status.RUNNING, rerun_lost=False, attempts=1, started=NOW)
+        for _ in range(3)
+    ]
+
+    assert rescue_dead(slots=1) == 5
+
+    assert [status(task) for task in begun] == [Status.LOST] * 3
+    assert [row(task)["losses"] for task in older] == [1, 0]
+
+
+@pytest.mark.django_db
 def test_which_had_begun_may_be_known() -> None:
     ahead, poison = (
         forced(Status.RUNNING, attempts=1, losses=2, started=BEFORE) for _ in range(2)

@@ -24,6 +24,7 @@ from forced import (
 
 from cq import sweep
 from cq.models import Edge, Task, TaskLog
+from cq.picking import claim_next
 from cq.status import FINAL, OPEN, Status
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +76,35 @@ def test_what_did_not_start_in_time_expires_and_tells_who_waits() -> None:
     assert row(late)["error"] == "It was not started before it expired."
     assert (status(parent), status(follower)) == (Status.INCOMPLETE, Status.INCOMPLETE)
     assert (status(good), status(running)) == (Status.QUEUED, Status.RUNNING)
+
+
+def test_what_had_started_in_time_is_tried_again_whenever() -> None:
+    rescued = forced(Status.QUEUED, expires=BEFORE, attempts=1)
+
+    assert sweep.due(DB, NOW) == 0
+    (claimed,) = claim_next(DB, 77, 10, now=NOW)
+
+    assert claimed.pk == rescued.pk
+
+
+@pytest.mark.parametrize("ended", [Status.EXPIRED, Status.REVOKED, Status.SKIPPED])
+def test_what_a_settled_parent_has_left_behind_is_revoked(ended: Status) -> None:
+    gone = forced(ended)
+    left = [forced(status, gone) for status in (Status.QUEUED, Status.WAITING)]
+    forced(Status.QUEUED, left[1])
+    history = forced(Status.QUEUED, gone, counted=False)
+    waiting = forced(Status.WAITING, open_children=1)
+    kept = forced(Status.QUEUED, waiting)
+
+    assert sweep.sweep(DB, NOW, thorough=False) == 0
+    assert sweep.sweep(DB, NOW) == 2
+    # Level by level.
+    assert sweep.sweep(DB, NOW) == 1
+
+    assert {status(task) for task in left} == {Status.REVOKED}
+    assert row(left[0])["error"] == "Its parent has settled without it."
+    assert (status(history), status(kept)) == (Status.QUEUED, Status.QUEUED)
+    assert sweep.sweep(DB, NOW) == 0
 
 
 def test_what_expires_and_is_due_at_once_expires() -> None:

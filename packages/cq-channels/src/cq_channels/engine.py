@@ -221,7 +221,8 @@ class Engine:
                         # Jitter, so that a hundred workers don't sweep at one moment.
                         pause = conf.SWEEP * random.uniform(0.8, 1.2)
                         next_sweep = time.monotonic() + pause
-                        sweep.sweep(self.using)
+                        thorough = random.random() < sweep.THOROUGH
+                        sweep.sweep(self.using, thorough=thorough)
                         self._rescue_orphans()
                 except Exception:
                     logger.warning("could not sweep", exc_info=True)

@@ -84,20 +84,24 @@ def rescue(
     The death of a worker is held against the tasks that it had begun, for one of them
     may be the cause. Those it had merely claimed ahead are handed back.
 
-    begun: the ids of them, where that is known. None: all of `only`, or as many as the
-    worker has slots, the oldest claims.
+    begun: the ids of them, where that is known. None: all of `only`; else as many as
+    the worker has slots, the oldest claims, and all that may not run again: such a task
+    is only claimed for a free slot, and older claims may be done, but not written yet.
     """
     held = tasks(using).filter(worker=worker)
     if only is not None:
         held = held.filter(pk__in=list(only))
     claims = list(
-        held.order_by("started", "pk").values_list("pk", "fence", "name", "queue")
+        held.order_by("started", "pk").values_list(
+            "pk", "fence", "name", "queue", "rerun_lost"
+        )
     )
     if begun is None:
         most = None if only is not None else _slots(using, worker)
-        begun = [claim[0] for claim in claims[:most]]
+        begun = {claim[0] for claim in claims[:most]}
+        begun |= {claim[0] for claim in claims if not claim[4]}
     count = 0
-    for task_id, fence, name, queue in claims:
+    for task_id, fence, name, queue, _ in claims:
         claim = Claim(task_id, fence, worker)
         if task_id not in begun:
             if back := hand_back(using, claim):

@@ -184,6 +184,9 @@ class TaskRow(EncodedRow):
                 fields=["id"], name="cq_waiting", condition=Q(status=Status.WAITING)
             ),
             models.Index(
+                fields=["id"], name="cq_pending", condition=Q(status=Status.PENDING)
+            ),
+            models.Index(
                 fields=["parent", "id"],
                 name="cq_children",
                 condition=Q(parent__isnull=False),

@@ -21,7 +21,7 @@ from .leases import Lease
 from .local import local_runner
 from .locks import LockLooks
 from .picking import claim_next
-from .sweep import due, sweep
+from .sweep import THOROUGH, due, sweep
 
 if TYPE_CHECKING:
     import threading
@@ -95,7 +95,7 @@ class _Server:
                     self.lease.register()
                     self.lease.start_beating()
                     rescue.rescue(self.using, self.lease.worker, _UNWRITTEN)
-                    sweep(self.using)
+                    sweep(self.using, thorough=random.random() < THOROUGH)
                     # Jitter, so that many processes don't sweep at one moment.
                     between = conf.SWEEP * random.uniform(0.8, 1.2)
                     next_sweep = time.monotonic() + between

@@ -12,12 +12,14 @@ from . import advance, doorbell, lifecycle, rescue
 from .clock import Moment
 from .options import LONGEST_SPAN
 from .rows import edges, logs, tasks
-from .status import OPEN, Status
+from .status import FINAL, OPEN, Status
 
 if TYPE_CHECKING:
     from uuid import UUID
 
 BATCH = 1000
+#: The part of the sweeps that is thorough.
+THOROUGH = 1 / 12
 
 
 def due(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
@@ -29,14 +31,44 @@ def due(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
     return len(late) + len(moved)
 
 
-def sweep(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
-    """Do everything that has been missed; how many tasks were brought forward."""
+def sweep(
+    using: str,
+    now: datetime | None = None,
+    limit: int = BATCH,
+    *,
+    thorough: bool = True,
+) -> int:
+    """Do everything that has been missed; how many tasks were brought forward.
+
+    thorough: also what reads every open subtask; for now and then.
+    """
     count = rescue.rescue_dead(using, now)
     count += due(using, now, limit)
+    if thorough:
+        count += revoke_left_behind(using, now, limit)
     count += settle_forgotten(using, now, limit)
     count += resolve_forgotten(using, now, limit)
     count += queue_forgotten(using, now, limit)
     return count + prune(using, now, limit)
+
+
+def revoke_left_behind(
+    using: str, now: datetime | None = None, limit: int = BATCH
+) -> int:
+    """Revoke open subtasks of parents that have settled without them.
+
+    Such as were added to a parent that expired, or was blocked, before it began; and
+    those that a revocation did not come to, because its process died.
+    """
+    settled = tasks(using).filter(pk=OuterRef("parent_id"), status__in=sorted(FINAL))
+    left = tasks(using).filter(
+        Exists(settled), parent__isnull=False, counted=True, status__in=sorted(OPEN)
+    )
+    ids = list(left.order_by("pk").values_list("pk", flat=True)[:limit])
+    reason = "Its parent has settled without it."
+    revoked = lifecycle.revoke(using, ids, reason, now) if ids else []
+    advance.settled(using, revoked, now)
+    return len(revoked)
 
 
 def settle_forgotten(

@@ -20,7 +20,7 @@ class SchedulerConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401
+        from . import audit, checks  # noqa: F401
 
     def make_scheduler(self, using: str) -> Scheduler:
         """Return what runs the schedules of a database between start() and stop()."""

@@ -76,7 +76,7 @@ def claim(
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     chosen = (
         f"SELECT id FROM cq_tasks WHERE status = 'QUEUED' AND {where} "
-        f"AND (expires IS NULL OR expires > {now_sql}) "
+        f"AND (expires IS NULL OR attempts > 0 OR expires > {now_sql}) "
         f"ORDER BY id LIMIT {int(limit)} {skip}"
     )
     # Materialized, or the planner may run the inner query again for each outer row

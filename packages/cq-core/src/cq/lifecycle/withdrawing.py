@@ -52,7 +52,10 @@ def skip(using: str, ids: Sequence[UUID], now: datetime | None = None) -> list[U
 def expire(using: str, limit: int, now: datetime | None = None) -> list[UUID]:
     """PENDING and QUEUED to EXPIRED, for at most `limit` that did not start in time."""
     late = movable("expire", using).filter(
-        expires__isnull=False, expires__lte=Moment(now)
+        # One that is tried again had started in time.
+        attempts=0,
+        expires__isnull=False,
+        expires__lte=Moment(now),
     )
     ids = list(late.order_by("expires").values_list("pk", flat=True)[:limit])
     reason = "It was not started before it expired."

@@ -155,6 +155,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='task',
+            index=models.Index(condition=models.Q(('status', 'PENDING')), fields=['id'], name='cq_pending'),
+        ),
+        migrations.AddIndex(
+            model_name='task',
             index=models.Index(condition=models.Q(('parent__isnull', False)), fields=['parent', 'id'], name='cq_children'),
         ),
         migrations.AddIndex(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
-from cq.commands import changing, logs, looking, running
+from cq.commands import auditing, changing, logs, looking, running
 from cq.commands.output import Output
 
 if TYPE_CHECKING:
@@ -26,17 +26,19 @@ examples:
   manage.py cq show 0193f0c2            an id, or as much of it as no other has
   manage.py cq logs -f 0193f0c2
   manage.py cq retry 0193f0c2 0193f0c4
+  manage.py cq audit                    look for tasks that break a promise
   manage.py cq list --format json
 
 exit codes:
   0  done; for `run --loop` also: stopped by a signal, after the task that ran
-  1  something asked for is not there or could not be done; the message says what
+  1  something asked for is not there or could not be done; the message says what.
+     For `audit`: a promise is broken
   2  the command line was not understood
 """
 
 VERBS: dict[str, Verb] = {
     verb.name: verb
-    for module in (running, looking, logs, changing)
+    for module in (running, looking, logs, changing, auditing)
     for verb in module.VERBS
 }
 
