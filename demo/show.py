@@ -43,7 +43,8 @@ def show() -> bool:
                 shown = said[-1].number if said else shown
                 done = _parts(job).filter(status=Task.STATUS_COMPLETE).count()
                 bar.update(line, completed=done)
-                if killed is None and done >= PARTS // 2:
+                running = _parts(job).filter(status=Task.STATUS_RUNNING)
+                if killed is None and done >= PARTS // 2 and running.exists():
                     killed = worker.pid
                     worker.kill()
                     bar.console.print(
