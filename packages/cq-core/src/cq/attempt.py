@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cq.runner")
 
 
+_DEFAULTS = Options()
+
+
 class Completer(Protocol):
     """Takes finished runs that need no transaction of their own, to settle together."""
 
@@ -58,7 +61,7 @@ class Attempt:
         assert task.worker_id is not None
         self.claim = Claim(task.pk, task.fence, task.worker_id)
         self.definition: registry.Definition | None = None
-        self.options = Options()
+        self.options = _DEFAULTS
         self.status: Status | None = None
 
     @property

@@ -1,0 +1,1 @@
+"""The site that the benchmarks measure, and what measures it."""

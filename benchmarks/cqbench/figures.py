@@ -1,0 +1,101 @@
+"""The benchmarks, what each of them finds out, and what cq aims at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number. aim: what the median has to reach; None: it is only shown."""
+
+    what: str
+    unit: str = ""
+    aim: float | None = None
+    reach: Literal[">=", "<="] = "<="
+
+    def met(self, value: float) -> bool | None:
+        """Whether a value is within the aim; None where there is none."""
+        if self.aim is None:
+            return None
+        return value >= self.aim if self.reach == ">=" else value <= self.aim
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Measured by ``cqbench.measures.<module>``, whose ``measure`` returns `figures`."""
+
+    what: str
+    module: str
+    figures: dict[str, Figure]
+    #: With a channel layer on Valkey, beside PostgreSQL.
+    valkey: bool = False
+
+
+_LATENCY = {
+    "p50": Figure("enqueue to start, idle: p50", "ms", 50.0),
+    "p99": Figure("enqueue to start, idle: p99", "ms"),
+}
+
+BENCHMARKS = {
+    "drain": Benchmark(
+        "no-op tasks, one worker process",
+        "drain",
+        {
+            "rate": Figure("no-op tasks run", "tasks/s", 3000, ">="),
+            "cpu": Figure("the worker's CPU for each", "ms"),
+        },
+    ),
+    "writes": Benchmark(
+        "atomic tasks that write one row by the ORM, 4 threads",
+        "writes",
+        {
+            "rate": Figure("atomic tasks with one row written", "tasks/s"),
+            "cpu": Figure("the worker's CPU for each", "ms"),
+        },
+    ),
+    "enqueue": Benchmark(
+        ".delay() against a bare create() of an equal row",
+        "enqueue",
+        {
+            "ratio": Figure(".delay() / create(): time", "x", 1.5),
+            "delay": Figure(".delay(), one by one", "tasks/s"),
+            "create": Figure("create() of an equal row", "rows/s"),
+        },
+    ),
+    "bulk": Benchmark(
+        "delay_many() of many calls",
+        "bulk",
+        {"rate": Figure("delay_many()", "tasks/s")},
+    ),
+    "children": Benchmark(
+        "one parent with 10,000 children against one with 1,000",
+        "children",
+        {
+            "ratio": Figure("time per child, 10,000 / 1,000", "x", 1.5),
+            "cpu": Figure("CPU per child, 10,000 / 1,000", "x", 1.5),
+            "many": Figure("a child of 10,000, end to end", "ms"),
+            "few": Figure("a child of 1,000, end to end", "ms"),
+        },
+    ),
+    "idle": Benchmark(
+        "what a worker costs that has nothing to do",
+        "idle",
+        {
+            "pss": Figure("idle worker: memory (PSS)", "MiB", 90.0),
+            "rss": Figure("idle worker: memory (RSS)", "MiB"),
+            "cpu": Figure("idle worker: CPU a minute", "s"),
+            "transactions": Figure("idle worker: transactions", "/s"),
+        },
+    ),
+    "latency": Benchmark(
+        "enqueue to start, by NOTIFY of PostgreSQL", "latency", _LATENCY
+    ),
+    "latency-valkey": Benchmark(
+        "enqueue to start, by a channel layer on Valkey",
+        "latency",
+        _LATENCY,
+        valkey=True,
+    ),
+}

@@ -1,0 +1,45 @@
+"""A site with nothing but cq, on the servers that the run has started."""
+
+import os
+
+from psycopg.conninfo import conninfo_to_dict
+
+_database = conninfo_to_dict(os.environ["CQ_BENCH_DATABASE"])
+_valkey = os.environ.get("CQ_BENCH_VALKEY")
+
+SECRET_KEY = "only for benchmarks"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": _database["dbname"],
+        "USER": _database.get("user", ""),
+        "PASSWORD": _database.get("password", ""),
+        "HOST": _database.get("host", ""),
+        "PORT": str(_database.get("port", "")),
+    }
+}
+
+if _valkey:
+    # redis-py gives up on a silent socket after some seconds, and that of a worker
+    # which waits for its next message is silent: hence None.
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            "CONFIG": {"hosts": [{"address": _valkey, "socket_timeout": None}]},
+        }
+    }
+
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "cq",
+    "cq_channels",
+    "cq_scheduler",
+    "cqbench",
+]
+
+# cq-admin is left out on purpose.
+SILENCED_SYSTEM_CHECKS = ["cq.W003"]

@@ -1,0 +1,25 @@
+"""What the workers run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cq import task
+
+from .models import Written
+
+
+@task
+def noop(cqt: Any, number: int) -> None:
+    pass
+
+
+@task
+def write(cqt: Any, number: int) -> None:
+    Written.objects.create(number=number)
+
+
+@task
+def children(cqt: Any, count: int) -> None:
+    for number in range(count):
+        cqt.subtask(noop, number)

@@ -1,0 +1,82 @@
+"""A real worker process, and waiting for what it does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+from cq.models import Task, Worker
+
+from . import tasks
+from .processes import tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: Seconds between two looks at the table; each costs the worker some of the machine.
+LOOK = 0.02
+#: Seconds after which nothing comes any more.
+PATIENCE = 300.0
+#: Tasks of the warm-up: each thread has its connection then.
+WARM_UP = 200
+
+
+class WorkerProcess:
+    """One ``cqworker``."""
+
+    def __init__(self, output: IO[str], *flags: str) -> None:
+        self.output = output
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "django", "cqworker", *flags],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_there(self) -> bool:
+        # The row may be of a child that runs the tasks.
+        return Worker.objects.filter(pid__in=tree(self.pid)).exists()
+
+    def until(self, happened: Callable[[], bool], what: str) -> None:
+        """Look until something has happened, as long as the worker lives."""
+        end = time.monotonic() + PATIENCE
+        while not happened():
+            if self._process.poll() is not None:
+                self.output.seek(0)
+                raise RuntimeError(f"the worker has ended:\n{self.output.read()}")
+            if time.monotonic() > end:
+                raise RuntimeError(f"{what} did not come in {PATIENCE:g} s")
+            time.sleep(LOOK)
+
+    def until_settled(self, last: Task) -> None:
+        """Look until all tasks have settled, of which `last` is queued as the last."""
+        # One row first: to look for any that is open reads a growing table.
+        same = Task.objects.filter(pk=last.pk)
+        self.until(same.filter(finished__isnull=False).exists, "the last task's end")
+        left = Task.objects.filter(finished__isnull=True)
+        self.until(lambda: not left.exists(), "the end of all tasks")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(PATIENCE)
+
+
+@contextmanager
+def worker(*flags: str) -> Iterator[WorkerProcess]:
+    """A worker that has run some tasks and is idle, all it needs being there."""
+    with tempfile.TemporaryFile("w+") as output:
+        process = WorkerProcess(output, *flags)
+        try:
+            process.until(process.is_there, "the worker's row")
+            calls = [(number,) for number in range(WARM_UP)]
+            process.until_settled(tasks.noop.delay_many(calls)[-1])
+            yield process
+        finally:
+            process.stop()

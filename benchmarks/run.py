@@ -1,0 +1,119 @@
+"""``hatch run bench``: how fast cq is here, and how much memory it takes.
+
+Each measurement is a process of its own, and the rounds go over all of them in turn:
+what the machine does beside it then falls on all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from cqbench import report
+from cqbench.figures import BENCHMARKS
+from cqbench.servers import Servers
+
+HERE = Path(__file__).resolve().parent
+
+
+def arguments() -> argparse.Namespace:
+    width = max(map(len, BENCHMARKS))
+    names = [f"  {name:<{width}}  {b.what}" for name, b in BENCHMARKS.items()]
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="benchmarks:\n" + "\n".join(names),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="these only")
+    parser.add_argument("--rounds", type=int, help="default: 3, with --quick 1")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all values")
+    parser.add_argument(
+        "--quick", action="store_true", help="much less of everything: does it run?"
+    )
+    options = parser.parse_args()
+    for name in options.names:
+        if name not in BENCHMARKS:
+            parser.error(f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+    if options.rounds is None:
+        options.rounds = 1 if options.quick else 3
+    if options.rounds < 1:
+        parser.error(f"--rounds is {options.rounds}, but must be 1 or more")
+    return options
+
+
+def main() -> int:
+    options = arguments()
+    # What has started servers and workers ends them, whoever ends this.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    names = list(dict.fromkeys(options.names)) or list(BENCHMARKS)
+    values: dict[str, dict[str, list[float]]] = {name: {} for name in names}
+    machine: dict[str, str] = {}
+    interrupted = False
+    with tempfile.TemporaryDirectory(prefix="cq-bench-") as directory:
+        servers = Servers(Path(directory))
+        try:
+            servers.start(valkey=any(BENCHMARKS[name].valkey for name in names))
+            machine |= report.machine(servers)
+            loads: list[str] = []
+            for number in range(options.rounds):
+                for name in names:
+                    progress = f"round {number + 1} of {options.rounds}: {name}"
+                    print(progress, file=sys.stderr)
+                    for key, value in measured(name, servers, options.quick).items():
+                        values[name].setdefault(key, []).append(value)
+                loads.append(f"{os.getloadavg()[0]:.1f}")
+                machine["load average after each round"] = ", ".join(loads)
+        except subprocess.CalledProcessError as error:
+            command = " ".join(error.cmd)
+            print(f"{command} ended with {error.returncode}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            # What has been measured until now is shown.
+            interrupted = True
+        finally:
+            servers.stop()
+    rows = report.rows(values)
+    if not rows:
+        return 130
+    report.show(rows, machine, rounds=options.rounds, quick=options.quick)
+    if options.json:
+        whole = {
+            "machine": machine,
+            "rounds": options.rounds,
+            "quick": options.quick,
+            "figures": [row.as_dict() for row in rows],
+        }
+        options.json.write_text(json.dumps(whole, indent=2) + "\n")
+    return 130 if interrupted else 0
+
+
+def measured(name: str, servers: Servers, quick: bool) -> dict[str, float]:
+    """Measure once; what is returned is named by the benchmark's figures."""
+    command = [sys.executable, "-m", "cqbench.measure", name]
+    if quick:
+        command.append("--quick")
+    environment = servers.environment(valkey=BENCHMARKS[name].valkey)
+    process = subprocess.Popen(
+        command, env=environment, cwd=HERE, stdout=subprocess.PIPE
+    )
+    try:
+        output, _ = process.communicate()
+    except BaseException:
+        # Politely, or its worker would stay.
+        process.terminate()
+        process.wait()
+        raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    values: dict[str, float] = json.loads(output)
+    return values
+
+
+if __name__ == "__main__":
+    sys.exit(main())
