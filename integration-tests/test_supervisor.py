@@ -57,14 +57,18 @@ def test_the_tasks_of_a_child_that_was_killed_run_again_and_the_others_go_on(
 
     began = time.monotonic()
     os.kill(victim, signal.SIGKILL)
-    again = Task.objects.filter(pk__in=hit, losses=1, attempts=2)
-    until(lambda: again.count() == len(hit), "the second attempts")
-    assert time.monotonic() - began < 3 + 5  # for a start where the machine is busy
+    # A claim is one fence, to be taken away from a dead one the next.
+    held = Task.objects.filter(pk__in=hit)
+    until(lambda: not held.filter(fence=1).exists(), "the end of its claims")
+    assert time.monotonic() - began < 3
+    until(lambda: held.filter(fence__gte=3).count() == len(hit), "other claims")
 
     release(1)
     for handle in handles:
         assert handle.wait(PATIENCE).status == Task.STATUS_COMPLETE
-        assert handle.losses == handle.attempts - 1 == (handle.pk in hit)
+        assert (handle.fence > 1) == (handle.pk in hit)
+        # What had been claimed a moment before may not have begun.
+        assert handle.losses == handle.attempts - 1 <= (handle.pk in hit)
     assert f"process {victim} was killed by SIGKILL (by hand, or for want" in (
         worker.output
     )
