@@ -35,7 +35,8 @@ def test_a_worker_runs_what_a_migration_scheduled(workers: Workers) -> None:
     assert task.result == "OK"
     assert task.submitted >= soon
     row.refresh_from_db()
-    assert row.last_run == soon
+    # A worker that is slow to start may find that the next minute has come as well.
+    assert row.last_run >= soon
 
 
 def test_killed_schedulers_lose_no_slot_and_make_none_twice(workers: Workers) -> None:

@@ -556,3 +556,52 @@ def test_who_has_read_enough_gets_no_traceback() -> None:
     finally:
         os.close(writing)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+
+
+# --- health ---------------------------------------------------------------------------
+
+
+def test_without_a_worker_nothing_is_healthy() -> None:
+    with pytest.raises(CommandError, match="no worker is alive; start one"):
+        cq("health")
+    out = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("cq", "health", "--format", "json", stdout=out)
+    found = json.loads(out.getvalue())
+    assert (found["healthy"], found["workers"], len(found["problems"])) == (False, 0, 1)
+
+
+def test_with_a_worker_all_is_well_until_tasks_wait_for_too_long() -> None:
+    lease = Lease("default", "worker")
+    lease.register()
+    try:
+        assert "healthy: 1 workers, nothing is queued" in cq("health")
+        handle = sample_tasks.square.delay(1)
+        Task.objects.filter(pk=handle.pk).update(
+            submitted=timezone.now() - timedelta(seconds=90)
+        )
+        assert cq_json("health")["oldest_seconds"] >= 90
+        with pytest.raises(
+            CommandError, match=r"queued for .* longer than --queue-age 60"
+        ):
+            cq("health", "--queue-age", "60")
+        assert "healthy" in cq("health", "--queue-age", "600")
+    finally:
+        lease.close()
+
+
+def test_a_database_that_does_not_answer_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from django.db import OperationalError
+
+    from cq.commands import health
+
+    def fails(using: str) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(health, "database_now", fails)
+    with pytest.raises(
+        CommandError, match="'default' cannot be read: connection refused"
+    ):
+        cq("health")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
-from cq.commands import auditing, changing, logs, looking, running
+from cq.commands import auditing, changing, health, logs, looking, running
 from cq.commands.output import Output
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ exit codes:
 
 VERBS: dict[str, Verb] = {
     verb.name: verb
-    for module in (running, looking, logs, changing, auditing)
+    for module in (running, looking, logs, changing, auditing, health)
     for verb in module.VERBS
 }
 
