@@ -23,6 +23,7 @@ from forced import (
 )
 
 from cq import sweep
+from cq.clock import Moment
 from cq.models import Edge, Task, TaskLog
 from cq.picking import claim_next
 from cq.status import FINAL, OPEN, Status
@@ -317,3 +318,20 @@ def test_an_absurd_time_to_live_is_for_ever() -> None:
     sweep.prune(DB, NOW)
 
     assert ids() == {task.pk}
+
+
+@pytest.mark.backend("postgres", "valkey")
+def test_what_is_still_to_come_is_not_read_to_find_what_is_due() -> None:
+    forced_many(3000, Status.PENDING, run_after=timezone.now() + timedelta(days=1))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE cq_tasks")
+    due = Task.objects.filter(
+        status__in=["PENDING", "RETRY"],
+        run_after__isnull=False,
+        run_after__lte=Moment(),
+    )
+
+    plan = due.order_by("run_after").explain()
+
+    assert "Index Cond" in plan
+    assert "cq_due" in plan

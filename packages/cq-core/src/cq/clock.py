@@ -46,7 +46,12 @@ class Moment(Func):
     def as_sql(  # type: ignore[override]
         self, compiler: Any, connection: Any, **kwargs: Any
     ) -> Any:
-        return later(connection, self.after, self.now)
+        sql, params = later(connection, self.after, self.now)
+        if connection.vendor == "postgresql" and self.now is None:
+            # Once for the statement: what changes from row to row bounds no index, and
+            # all that is still to come would be read to find what is due.
+            sql = f"(SELECT {sql})"
+        return sql, params
 
 
 def later(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from . import advance, doorbell, lifecycle, rescue
-from .clock import Moment
+from .clock import Moment, moment
 from .options import LONGEST_SPAN
 from .rows import edges, logs, tasks
 from .status import FINAL, OPEN, Status
@@ -24,11 +24,28 @@ THOROUGH = 1 / 12
 
 def due(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
     """Queue what has come to its time, and expire what did not start in time."""
+    if not _anything_due(using, now):
+        return 0
     late = lifecycle.expire(using, limit, now)
     advance.settled(using, late, now)
     moved = lifecycle.queue_due(using, limit, now)
     doorbell.ring(using, moved)
     return len(late) + len(moved)
+
+
+def _anything_due(using: str, now: datetime | None) -> bool:
+    """Look once: each worker asks every second, and nearly always it is nothing."""
+    connection = connections[using]
+    now_sql, params = moment(connection, now)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM cq_tasks WHERE status IN ('PENDING', 'RETRY')"
+            f" AND run_after IS NOT NULL AND run_after <= (SELECT {now_sql}))"
+            " OR EXISTS (SELECT 1 FROM cq_tasks WHERE status IN ('PENDING', 'QUEUED')"
+            f" AND expires IS NOT NULL AND expires <= (SELECT {now_sql}))",
+            [*params, *params],
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def sweep(
