@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 
-from . import codec, doorbell, lifecycle
+from . import doorbell, lifecycle
 from .rows import EdgeRow, edges, tasks
 from .statements import update_returning
 from .status import FAILED, FINAL, OPEN, SUCCEEDED, Status
@@ -105,12 +105,7 @@ def _still_open(using: str, parents: list[UUID]) -> list[UUID]:
 
 def settle_parent(using: str, task_id: UUID, now: datetime | None = None) -> bool:
     """Settle a WAITING task if no counted subtask is open; whether that was done."""
-    source = tasks(using).filter(pk=task_id).values_list("result_from").first()
-    result = None
-    if source and source[0]:
-        taken = tasks(using).filter(pk=source[0]).values_list("result").first()
-        result = (taken and taken[0]) or codec.Encoded("null")
-    return lifecycle.settle(using, task_id, result, now) is not None
+    return lifecycle.settle(using, task_id, now) is not None
 
 
 def waiting(using: str, task_id: UUID, now: datetime | None = None) -> None:

@@ -9,6 +9,7 @@ from django.db import connections, transaction
 from django.db.models import Case, F, Value, When
 
 from cq.clock import Moment, moment
+from cq.codec import Encoded
 from cq.rows import tasks
 from cq.statements import update_returning, uuid_param
 from cq.status import FAILED, OPEN, Status
@@ -179,12 +180,10 @@ def postpone(
     )
 
 
-def settle(
-    using: str, task_id: UUID, result: Any = None, now: datetime | None = None
-) -> Status | None:
+def settle(using: str, task_id: UUID, now: datetime | None = None) -> Status | None:
     """WAITING to its outcome, once no counted subtask is open.
 
-    `result` takes the place of the function's own where another task's was returned.
+    Where another task was returned, its result takes the place of the function's own.
     """
     # Who failed may not have told yet, and would find it settled.
     status = Case(
@@ -193,8 +192,6 @@ def settle(
         default=Value(Status.COMPLETE.value),
     )
     values = settled(status, now)
-    if result is not None:
-        values["result"] = result
     waits = movable("settle", using).filter(pk=task_id)
     features = connections[using].features
     with transaction.atomic(using=using):
@@ -204,10 +201,19 @@ def settle(
             no_key = features.has_select_for_no_key_update
             list(waits.select_for_update(no_key=no_key).values_list("pk"))
         ready = waits.filter(~open_children())
-        won = update_returning(ready, ("status", "outcome"), **values)
+        won = update_returning(ready, ("status", "outcome", "result_from"), **values)
+        if won and won[0][3] is not None:
+            _take_result(using, task_id, won[0][3])
         if won and won[0][1] == Status.INCOMPLETE and won[0][2] is None:
             _say_who_failed(using, task_id)
     return Status(won[0][1]) if won else None
+
+
+def _take_result(using: str, task_id: UUID, source: UUID) -> None:
+    # Not before: until no subtask was open, the source may still have had none.
+    taken = tasks(using).filter(pk=source).values_list("result").first()
+    result = (taken and taken[0]) or Encoded("null")
+    tasks(using).filter(pk=task_id).update(result=result)
 
 
 def _say_who_failed(using: str, task_id: UUID) -> None:
