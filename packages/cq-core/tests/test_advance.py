@@ -189,6 +189,25 @@ def test_the_result_of_a_returned_handle_is_taken_over() -> None:
     assert Task.objects.get(pk=parent.pk).result == {"a": 1}
 
 
+@pytest.mark.django_db
+def test_a_returned_handle_that_settles_while_its_parent_is_looked_at_gives_its_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parent = forced(Status.WAITING, open_children=1)
+    child = forced(Status.RUNNING, parent)
+    Task.objects.filter(pk=parent.pk).update(result_from=child.pk)
+    settle = lifecycle.settle
+
+    def settle_last(*args: Any, **kwargs: Any) -> Any:
+        lifecycle.complete(DB, held(child), "7")
+        return settle(*args, **kwargs)
+
+    monkeypatch.setattr(lifecycle, "settle", settle_last)
+
+    assert advance.settle_parent(DB, parent.pk, NOW)
+    assert Task.objects.get(pk=parent.pk).result == 7
+
+
 # The two last: the barrier is before the whole, or between its two steps.
 def _end_at_once(child: Task) -> None:
     end(child)

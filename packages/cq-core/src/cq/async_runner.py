@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from . import transactions
@@ -83,6 +84,10 @@ class AsyncAttempt(Attempt):
         watcher.add(self.run)
         try:
             return await self.awaited(self.task, *args, **kwargs)
+        except Exception:
+            # Coroutines share one thread for the ORM, and nobody else looks after it.
+            await sync_to_async(transactions.drop_broken)()
+            raise
         finally:
             watcher.discard(self.run)
 

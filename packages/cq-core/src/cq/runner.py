@@ -71,6 +71,7 @@ class SyncAttempt(Attempt):
         return value
 
     def execute(self, completer: Completer | None = None) -> bool:
+        transactions.drop_broken_when_idle()
         try:
             self.prepare()
         except Exception as error:

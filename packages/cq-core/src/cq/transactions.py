@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import sqlite3
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -105,3 +108,44 @@ def unwind(before: dict[str, int]) -> list[str]:
             connection.rollback()
             connection.set_autocommit(True)
     return left
+
+
+#: Seconds from a thread's last look at its connections to the next.
+IDLE = 0.05
+_last = threading.local()
+
+
+def drop_broken_when_idle() -> None:
+    """As `drop_broken`, unless this thread has just done so: for before each task."""
+    now = time.monotonic()
+    if now - getattr(_last, "look", 0.0) > IDLE:
+        _last.look = now
+        drop_broken()
+
+
+def drop_broken() -> None:
+    """Close those of this thread's connections that the next task would fail on.
+
+    A server that was restarted has ended them while they were idle, or they had an
+    error that nobody looked into. One in a transaction is left to who opened it.
+    """
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is None or connection.in_atomic_block:
+            continue
+        if connection.errors_occurred:
+            connection.close_if_unusable_or_obsolete()
+        elif _has_hung_up(connection):
+            connection.close()
+
+
+def _has_hung_up(connection: Any) -> bool:
+    # An idle session has nothing to say but good-bye. The socket knows, without a query.
+    if connection.vendor != "postgresql" or not hasattr(select, "poll"):
+        return False
+    try:
+        descriptor = connection.connection.fileno()
+    except (connection.Database.Error, OSError):
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
