@@ -225,9 +225,13 @@ class Claimer:
     def give_back(self, found: list[Task]) -> None:
         """Hand tasks that were not started back to the queue, for whoever is free."""
         claims = [claim_of(task) for task in found]
-        back = lifecycle.hand_back(self.using, claims)
+        try:
+            back = lifecycle.hand_back(self.using, claims)
+        finally:
+            # Also where it is not known whether they are back: nobody here runs them
+            # any more, and by that they are found if they are still ours.
+            for claim in claims:
+                self.held.drop(claim)
         if self.left:
             self.left += len(back)
-        for claim in claims:
-            self.held.drop(claim)
         doorbell.ring(self.using, back)

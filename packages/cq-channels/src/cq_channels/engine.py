@@ -142,12 +142,10 @@ class Engine:
     def pause(self) -> None:
         """Claim no more, for good; what has begun runs on."""
         self.claimer.stop()
-        waiting = self.threads.take_back()
         try:
-            self.claimer.give_back(waiting)
-        except DatabaseError:
-            for task in waiting:
-                self.threads.put(task)
+            self.claimer.give_back(self.threads.take_back())
+        except DatabaseError as error:
+            logger.warning("claims are left to the rescuer: %s", error)
         finally:
             connections[self.using].close()
 

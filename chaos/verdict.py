@@ -1,0 +1,353 @@
+"""What must hold at the end, checked row against row; each check names what is broken.
+
+Nothing here asks cq what it thinks it did: the rows of tasks are held against the
+ledger that the tasks wrote themselves, and against the journals of those who enqueued.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cq.models import Task
+from cq.status import OPEN, Status
+
+if TYPE_CHECKING:
+    from journal import Told
+
+#: What these may raise by themselves; whatever else ends a run is the database's.
+EXPECTED = {
+    "work.tasks.fails": {"work.tasks.Hopeless"},
+    "work.tasks.too_slow": {"cq.errors.TaskTimeout", "cq.TaskTimeout"},
+    "work.tasks.flaky": {"work.tasks.Flaky"},
+    "work.tasks.flaky_outside": {"work.tasks.Flaky"},
+}
+SCHEDULED = ("work.tasks.scheduled",)
+CONTAINERS = ("cq.group", "cq.chain")
+#: Of a task's row, what the checks look at.
+COLUMNS = (
+    "pk",
+    "name",
+    "status",
+    "result",
+    "exception",
+    "error",
+    "fence",
+    "attempts",
+    "failures",
+    "losses",
+    "rerun_lost",
+    "run_after",
+    "started",
+)
+#: Broken rows that a report names.
+MOST = 10
+
+
+class Run(NamedTuple):
+    """One row of the ledger."""
+
+    fence: int
+    atomic: bool
+
+
+@dataclass
+class Evidence:
+    """All rows, and all that was told."""
+
+    told: Told
+    rows: dict[str, Task]
+    runs: dict[str, list[Run]]
+    #: Names of the tasks that are not atomic.
+    outside: frozenset[str]
+
+
+@dataclass
+class Check:
+    """One promise: how many rows it was held against, and those that break it."""
+
+    promise: str
+    looked_at: int = 0
+    broken: list[str] = field(default_factory=list)
+    skipped: str = ""
+
+    def must(self, holds: bool, what: str) -> None:
+        self.looked_at += 1
+        if not holds:
+            self.broken.append(what)
+
+
+def gather(told: Told) -> Evidence:
+    from work.models import Effect
+
+    from cq import registry
+
+    rows = {
+        str(task.pk): task for task in Task.objects.order_by().only(*COLUMNS).iterator()
+    }
+    runs: dict[str, list[Run]] = defaultdict(list)
+    found = Effect.objects.order_by("pk").values_list("task", "fence", "atomic")
+    for task, fence, atomic in found.iterator():
+        runs[str(task)].append(Run(fence, atomic))
+    names = {row.name for row in rows.values() if row.name not in CONTAINERS}
+    outside = frozenset(n for n in names if not registry.get(n).options.atomic)
+    return Evidence(told, rows, runs, outside)
+
+
+def checks(evidence: Evidence) -> list[Check]:
+    return [check(evidence) for check in CHECKS]
+
+
+def describe(task: Task) -> str:
+    return (
+        f"{task.name} {task.pk} is {task.status} (attempts {task.attempts}, losses "
+        f"{task.losses}, failures {task.failures}, fence {task.fence})"
+    )
+
+
+# --- the promises -------------------------------------------------------------------
+
+
+def none_lost(evidence: Evidence) -> Check:
+    from journal import COMMITTED
+
+    check = Check("every committed enqueue has reached a final status")
+    for task in evidence.told.ids(COMMITTED):
+        check.must(task in evidence.rows, f"{task} has no row")
+    for row in evidence.rows.values():
+        check.must(row.status not in OPEN, describe(row))
+    return check
+
+
+def none_from_nowhere(evidence: Evidence) -> Check:
+    from journal import ROLLED_BACK
+
+    check = Check("what was rolled back never was, and never ran")
+    for task in evidence.told.ids(ROLLED_BACK):
+        check.must(task not in evidence.rows, f"{task} has a row")
+        check.must(task not in evidence.runs, f"{task} has run")
+    for task in evidence.runs:
+        check.must(task in evidence.rows, f"{task} has run, and has no row")
+    return check
+
+
+def atomic_effects(evidence: Evidence) -> Check:
+    check = Check(
+        "the effect of an atomic task is there once, or not at all if it failed"
+    )
+    for task, row in evidence.rows.items():
+        runs = evidence.runs.get(task, [])
+        if row.name in CONTAINERS or row.name == "work.tasks.nothing":
+            continue
+        if row.name in evidence.outside:
+            continue
+        # A result is written by the statement that completes the function: one whose
+        # subtasks failed, or that was revoked while it waited for them, has one.
+        kept = row.status in (Status.COMPLETE, Status.INCOMPLETE, Status.REVOKED)
+        wanted = int(kept and row.__dict__["result"] is not None)
+        check.must(len(runs) == wanted, f"{describe(row)} has {len(runs)} effects")
+    return check
+
+
+def runs_outside(evidence: Evidence) -> Check:
+    check = Check(
+        "every extra run of a non-atomic task is explained by a recorded loss"
+    )
+    for row, runs in _outside(evidence):
+        # Those that failed and were tried again are no extra runs.
+        retried = row.failures - (row.status == Status.FAILURE)
+        extra = len(runs) - 1 - retried
+        explained = row.losses + (_handed_back(row) if row.rerun_lost else 0)
+        check.must(extra <= explained, f"{describe(row)} has {len(runs)} runs")
+        twice = [fence for fence, n in Counter(r.fence for r in runs).items() if n > 1]
+        check.must(not twice, f"{describe(row)} has run twice under fence {twice}")
+        if row.status == Status.COMPLETE:
+            check.must(bool(runs), f"{describe(row)} has never run")
+    return check
+
+
+def at_most_once(evidence: Evidence) -> Check:
+    check = Check('on_lost="fail" never runs again after a loss')
+    for row, runs in _outside(evidence):
+        if not row.rerun_lost:
+            check.must(len(runs) <= 1, f"{describe(row)} has {len(runs)} runs")
+    return check
+
+
+def revocations(evidence: Evidence) -> Check:
+    check = Check("what revoke() withdrew is REVOKED")
+    for task in evidence.told.revoked:
+        row = evidence.rows.get(task)
+        what = describe(row) if row else f"{task} has no row"
+        check.must(row is not None and row.status == Status.REVOKED, what)
+    return check
+
+
+def results(evidence: Evidence) -> Check:
+    check = Check("a COMPLETE task has the result that it must have")
+    for task, facts in evidence.told.facts.items():
+        row = evidence.rows.get(task)
+        if row is not None and row.status == Status.COMPLETE and "result" in facts:
+            right = row.result == facts["result"]
+            check.must(
+                right, f"{describe(row)}: {row.result!r}, not {facts['result']!r}"
+            )
+    return check
+
+
+def failures(evidence: Evidence) -> Check:
+    check = Check("nothing failed but as it should, or by its database's trouble")
+    for row in evidence.rows.values():
+        if row.status == Status.FAILURE:
+            exception = row.exception or ""
+            expected = exception in EXPECTED.get(row.name, ())
+            trouble = exception.startswith(("django.db.utils.", "psycopg."))
+            what = f"{describe(row)}: {exception}: {(row.error or '')[:200]}"
+            check.must(expected or trouble, what)
+    return check
+
+
+def in_time(evidence: Evidence) -> Check:
+    check = Check("none started before its time")
+    for row in evidence.rows.values():
+        if row.run_after and row.started:
+            early = (row.run_after - row.started).total_seconds()
+            check.must(early <= 0, f"{describe(row)} started {early:.3f} s early")
+    return check
+
+
+def claims_counted(evidence: Evidence) -> Check:
+    """The fence is raised by claims, losses and revocations, and twice by a return."""
+    check = Check("the fence accounts for every claim, loss, return and revocation")
+    for row in evidence.rows.values():
+        rest = row.fence - row.attempts - row.losses - (row.status == Status.REVOKED)
+        check.must(rest >= 0 and rest % 2 == 0, describe(row))
+    return check
+
+
+def poisons(evidence: Evidence) -> Check:
+    check = Check("a task that kills its worker is LOST after three")
+    for row in evidence.rows.values():
+        if row.name == "work.tasks.poison":
+            right = row.status == Status.LOST and row.losses == 3
+            check.must(right, describe(row))
+    return check
+
+
+def schedules(evidence: Evidence) -> Check:
+    from datetime import timedelta
+
+    from cq_scheduler.models import RepeatingTask, Slot
+
+    check = Check("each schedule has one task for each minute")
+    for schedule in RepeatingTask.objects.order_by("pk"):
+        found = list(Slot.objects.filter(schedule=schedule).order_by("slot"))
+        for before, after in itertools.pairwise(found):
+            gap = after.slot - before.slot
+            check.must(gap == timedelta(minutes=1), f"{schedule}: {before.slot}, {gap}")
+        for slot in found:
+            known = str(slot.task_id) in evidence.rows
+            check.must(known, f"{schedule} {slot.slot}: task {slot.task_id} has no row")
+    named = [task for task, row in evidence.rows.items() if row.name in SCHEDULED]
+    slots = {str(task) for task in Slot.objects.values_list("task", flat=True)}
+    for task in named:
+        check.must(task in slots, f"{describe(evidence.rows[task])} has no slot")
+    return check
+
+
+def audited(evidence: Evidence) -> Check:
+    """cq's own auditor, where this cq has one."""
+    check = Check("cq audit: invariants I1 to I11")
+    try:
+        from cq.audit import audit
+    except ImportError:
+        check.skipped = "this cq has no auditor"
+        return check
+    report = audit("default", limit=MOST)
+    check.looked_at = sum(report.looked_at.values())
+    for finding in report.findings:
+        ids = ", ".join(str(task) for task in finding.tasks[:MOST])
+        check.broken.append(
+            f"{finding.invariant}: {finding.what}: {finding.count}: {ids}"
+        )
+    return check
+
+
+CHECKS = (
+    none_lost,
+    none_from_nowhere,
+    atomic_effects,
+    runs_outside,
+    at_most_once,
+    revocations,
+    results,
+    failures,
+    in_time,
+    claims_counted,
+    poisons,
+    schedules,
+    audited,
+)
+
+
+# --- parts ------------------------------------------------------------------------------
+
+
+def _outside(evidence: Evidence) -> list[tuple[Task, list[Run]]]:
+    return [
+        (row, evidence.runs.get(task, []))
+        for task, row in evidence.rows.items()
+        if row.name in evidence.outside
+    ]
+
+
+def _handed_back(row: Task) -> int:
+    """How often a claim was given back, uncounted: by a drain, or after a death."""
+    rest = row.fence - row.attempts - row.losses - (row.status == Status.REVOKED)
+    return rest // 2
+
+
+def totals(evidence: Evidence) -> dict[str, Any]:
+    """Counts for the report."""
+    from journal import MADE
+
+    rows = evidence.rows.values()
+    in_doubt = evidence.told.ids(MADE)
+    extra = [
+        (row, len(runs) - 1 - row.failures + (row.status == Status.FAILURE))
+        for row, runs in _outside(evidence)
+    ]
+    return {
+        "tasks": len(evidence.rows),
+        "effects": sum(len(runs) for runs in evidence.runs.values()),
+        "statuses": dict(Counter(str(row.status) for row in rows).most_common()),
+        "enqueues in doubt": len(in_doubt),
+        "of them committed": sum(task in evidence.rows for task in in_doubt),
+        "losses": sum(row.losses for row in rows),
+        "handed back": sum(_handed_back(row) for row in rows),
+        "retried": sum(
+            row.failures - (row.status == Status.FAILURE)
+            for row in rows
+            if row.failures
+        ),
+        "extra runs of non-atomic tasks": sum(n for _, n in extra if n > 0),
+        "of them beyond the losses, after a claim was given back": sum(
+            max(n - row.losses, 0) for row, n in extra
+        ),
+        "failed by the database's trouble": sum(
+            row.status == Status.FAILURE
+            and (row.exception or "").startswith(("django.db", "psycopg"))
+            for row in rows
+        ),
+    }
+
+
+def stuck() -> str:
+    """Say what is not settled yet; nothing when all is."""
+    open_ = Task.objects.filter(status__in=sorted(OPEN)).order_by()
+    counts = Counter(open_.values_list("status", "name"))
+    return ", ".join(
+        f"{count} {name} {status}" for (status, name), count in counts.most_common(5)
+    )

@@ -1,0 +1,22 @@
+from django.db import migrations, models
+from django.db.models.functions import Now
+
+
+class Migration(migrations.Migration):
+    initial = True
+    dependencies = []
+    operations = [
+        migrations.CreateModel(
+            name="Effect",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("task", models.UUIDField(db_index=True)),
+                ("name", models.CharField(max_length=50)),
+                ("atomic", models.BooleanField()),
+                ("fence", models.IntegerField()),
+                ("attempt", models.IntegerField()),
+                ("process", models.IntegerField()),
+                ("made", models.DateTimeField(db_default=Now())),
+            ],
+        ),
+    ]

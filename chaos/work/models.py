@@ -1,0 +1,34 @@
+"""The ledger: what the tasks did, told by themselves."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Effect(models.Model):
+    """One row for one run of one task; no constraint hides a run too many."""
+
+    task = models.UUIDField(db_index=True)
+    name = models.CharField(max_length=50)
+    atomic = models.BooleanField()
+    #: Of the claim under which it ran: no two runs have the same fence.
+    fence = models.IntegerField()
+    attempt = models.IntegerField()
+    process = models.IntegerField()
+    made = models.DateTimeField(db_default=Now())
+
+
+def effect(cqt: Any, *, atomic: bool) -> Effect:
+    """Return the row, to be saved, of this run."""
+    return Effect(
+        task=cqt.pk,
+        name=cqt.name.rpartition(".")[2],
+        atomic=atomic,
+        fence=cqt.fence,
+        attempt=cqt.attempts,
+        process=os.getpid(),
+    )

@@ -1,0 +1,123 @@
+"""A server that has ended a connection while it was idle costs no task its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group
+from django.db import OperationalError, connection, connections, transaction
+from driving import claim, fresh, run
+
+from cq import async_runner, runner, task, transactions
+from cq.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cq.models import Task
+
+pytestmark = pytest.mark.django_db(transaction=True)
+server = pytest.mark.backend("postgres", "valkey")
+
+
+@pytest.fixture(autouse=True)
+def _by_hand(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.CQ_RUN_INLINE = False
+    monkeypatch.setattr(transactions, "IDLE", 0.0)
+
+
+@task
+def writes(cqt: Any) -> None:
+    Group.objects.create(name="written")
+
+
+@task(atomic=False)
+async def counts(cqt: Any) -> int:
+    return await Group.objects.acount()
+
+
+@task(atomic=False)
+async def loses_its_connection(cqt: Any) -> None:
+    await sync_to_async(_close_beneath)()
+    await Group.objects.acount()
+
+
+def _close_beneath() -> None:
+    """As a broken connection is: Django still takes it for one."""
+    connection.ensure_connection()
+    connection.connection.close()
+
+
+def _hang_up() -> None:
+    """Have the server end this thread's session, as a restart does."""
+    connection.ensure_connection()
+    other = connection.copy("default")
+    try:
+        with other.cursor() as cursor:
+            pid = connection.connection.info.backend_pid
+            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    finally:
+        other.close()
+    select.select([connection.connection.fileno()], [], [], 60)
+
+
+@server
+def test_a_task_does_not_start_on_a_session_that_the_server_has_ended() -> None:
+    waiting = claim(writes.delay())
+    _hang_up()
+
+    runner.execute(waiting)
+
+    assert fresh(waiting).status == Status.COMPLETE
+    assert Group.objects.count() == 1
+
+
+@server
+def test_a_session_in_a_transaction_is_left_to_who_opened_it() -> None:
+    with pytest.raises(OperationalError), transaction.atomic():
+        _is_ended_in_a_transaction()
+
+
+def _is_ended_in_a_transaction() -> None:
+    Group.objects.count()
+    _hang_up()
+    transactions.drop_broken()
+    assert connection.connection is not None
+    Group.objects.count()
+
+
+def test_a_session_that_works_is_kept() -> None:
+    Group.objects.count()
+    before = connection.connection
+
+    run(writes.delay())
+
+    assert connection.connection is before
+
+
+@pytest.mark.usefixtures("closing")
+async def test_coroutines_go_on_after_the_connection_they_share_was_lost() -> None:
+    lost, after = await loses_its_connection.adelay(), await counts.adelay()
+
+    for handle in (lost, after):
+        claimed = await asyncio.to_thread(_and_close, claim, (handle,))
+        await async_runner.execute(claimed, None, _in_thread)
+
+    await lost.arefresh_from_db()
+    await after.arefresh_from_db()
+    assert (lost.status, after.status) == (Status.FAILURE, Status.COMPLETE)
+
+
+async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    return await asyncio.to_thread(_and_close, function, args)
+
+
+def _and_close(function: Callable[..., Any], args: tuple[Any, ...]) -> Task | Any:
+    try:
+        return function(*args)
+    finally:
+        connections.close_all()
