@@ -23,27 +23,21 @@ class PostgresRestart(PostgresFault):
 
     name = "PostgreSQL restarted fast"
     weight = 2
+    mode = "fast"
 
     def begin(self, world: World) -> str:
         assert world.postgres is not None
         world.recoveries.disturb()
-        world.postgres.restart("fast")
+        world.postgres.restart(self.mode)
         world.recoveries.disturb()
         return "is up again"
 
 
-class PostgresCrash(PostgresFault):
+class PostgresCrash(PostgresRestart):
     """Stopped without a checkpoint; it recovers from its log."""
 
     name = "PostgreSQL restarted immediate"
-    weight = 2
-
-    def begin(self, world: World) -> str:
-        assert world.postgres is not None
-        world.recoveries.disturb()
-        world.postgres.restart("immediate")
-        world.recoveries.disturb()
-        return "is up again"
+    mode = "immediate"
 
 
 class BackendKilled(PostgresFault):

@@ -27,7 +27,7 @@ def _as_stored() -> Iterator[None]:
         _stored.reset(token)
 
 
-class _EncodedAttribute:
+class EncodedAttribute:
     """Decodes on first use, so that a list of tasks costs no decoding."""
 
     def __init__(self, field: models.Field[Any, Any]) -> None:
@@ -39,12 +39,15 @@ class _EncodedAttribute:
         name = self.field.attname
         if name not in instance.__dict__:
             instance.refresh_from_db(fields=[name])
-        value = instance.__dict__[name]
-        if isinstance(value, codec.Encoded) and not _stored.get():
-            # The text stays where it is: what a caller changes in the decoded value
-            # is his own copy.
-            value = instance.decode_field(name, value)
-        return value
+        # What is stored stays where it is: what a caller changes in the decoded value
+        # is his own copy.
+        return self.decoded(instance, instance.__dict__[name])
+
+    def decoded(self, instance: Any, stored: Any) -> Any:
+        """Return the value of what stands in the instance."""
+        if isinstance(stored, codec.Encoded) and not _stored.get():
+            return instance.decode_field(self.field.attname, stored)
+        return stored
 
     def __set__(self, instance: Any, value: Any) -> None:
         instance.__dict__[self.field.attname] = value
@@ -53,7 +56,7 @@ class _EncodedAttribute:
 class EncodedField(models.TextField):  # type: ignore[type-arg]
     """A value as the codec writes it. ``values()`` gives the stored text."""
 
-    descriptor_class = _EncodedAttribute
+    descriptor_class = EncodedAttribute
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
         return None if value is None else codec.Encoded(value)

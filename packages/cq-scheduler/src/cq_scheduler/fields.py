@@ -11,7 +11,7 @@ from django.db import models
 from cq import codec
 from cq.conf import conf
 from cq.errors import CodecError
-from cq.fields import EncodedField
+from cq.fields import EncodedAttribute, EncodedField
 
 
 def site_timezone() -> str:
@@ -19,29 +19,19 @@ def site_timezone() -> str:
     return settings.TIME_ZONE or "UTC"
 
 
-class _Arguments:
+class _Arguments(EncodedAttribute):
     """Decodes on first use, on a historical model as well.
 
     What cannot be decoded is given as the text it is: people have to see such a row.
     """
 
-    def __init__(self, field: ArgumentsField) -> None:
-        self.field = field
+    field: ArgumentsField
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        if instance is None:
-            return self
-        name = self.field.attname
-        if name not in instance.__dict__:
-            instance.refresh_from_db(fields=[name])
-        stored = instance.__dict__[name]
+    def decoded(self, instance: Any, stored: Any) -> Any:
         try:
             return self.field.value(stored)
         except CodecError:
             return stored
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        instance.__dict__[self.field.attname] = value
 
 
 class ArgumentsField(EncodedField):
@@ -51,7 +41,7 @@ class ArgumentsField(EncodedField):
     fixtures give.
     """
 
-    descriptor_class = _Arguments  # type: ignore[assignment]
+    descriptor_class = _Arguments
 
     def value(self, stored: Any) -> Any:
         """Return what is stored, or about to be, as a value; raises CodecError."""
