@@ -51,7 +51,9 @@ def main() -> int:
     options = arguments()
     # What has started servers and workers ends them, whoever ends this.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    names = list(dict.fromkeys(options.names)) or list(BENCHMARKS)
+    names = list(dict.fromkeys(options.names)) or [
+        name for name, benchmark in BENCHMARKS.items() if not benchmark.long
+    ]
     values: dict[str, dict[str, list[float]]] = {name: {} for name in names}
     machine: dict[str, str] = {}
     interrupted = False

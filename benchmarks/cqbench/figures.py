@@ -31,6 +31,8 @@ class Benchmark:
     figures: dict[str, Figure]
     #: With a channel layer on Valkey, beside PostgreSQL.
     valkey: bool = False
+    #: Takes minutes: measured only when it is named.
+    long: bool = False
 
 
 _LATENCY = {
@@ -97,5 +99,18 @@ BENCHMARKS = {
         "latency",
         _LATENCY,
         valkey=True,
+    ),
+    "recovery": Benchmark(
+        "20 kills each: until what a dead process ran runs again; only when named",
+        "recovery",
+        {
+            "child": Figure("a child, until its tasks run again: median", "s"),
+            "child_max": Figure("the same, longest", "s", 3.0),
+            "worker": Figure("a whole worker: median", "s"),
+            "worker_max": Figure("the same, longest", "s", 5.0),
+            "silent": Figure("a whole worker, heartbeats only: median", "s"),
+            "silent_max": Figure("the same, longest", "s", 40.0),
+        },
+        long=True,
     ),
 }

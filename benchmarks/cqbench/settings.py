@@ -19,6 +19,8 @@ DATABASES = {
         "PASSWORD": _database.get("password", ""),
         "HOST": _database.get("host", ""),
         "PORT": str(_database.get("port", "")),
+        # Django's word for a pooler between transactions, though none is there.
+        "DISABLE_SERVER_SIDE_CURSORS": "CQ_BENCH_POOLED" in os.environ,
     }
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 from cq import task
@@ -23,3 +25,9 @@ def write(cqt: Any, number: int) -> None:
 def children(cqt: Any, count: int) -> None:
     for number in range(count):
         cqt.subtask(noop, number)
+
+
+@task(atomic=False, on_lost="retry")
+def hold(cqt: Any, file: str) -> None:
+    while Path(file).exists():
+        time.sleep(0.02)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,12 +30,14 @@ WARM_UP = 200
 class WorkerProcess:
     """One ``cqworker``."""
 
-    def __init__(self, output: IO[str], *flags: str) -> None:
+    def __init__(self, output: IO[str], *flags: str, **environment: str) -> None:
         self.output = output
         self._process = subprocess.Popen(
             [sys.executable, "-m", "django", "cqworker", *flags],
+            env={**os.environ, **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
     @property
@@ -66,6 +70,12 @@ class WorkerProcess:
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        """SIGKILL to all of it at once, as when a host loses power."""
+        if self._process.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait(PATIENCE)
 
 
 @contextmanager
