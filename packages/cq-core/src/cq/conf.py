@@ -1,10 +1,12 @@
-"""The ``CQ_`` settings: their defaults, types and limits, read when used."""
+"""The ``CQ_`` settings: their defaults, types and limits, read when first used."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 from django.conf import settings as django_settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 
 
 class Setting(NamedTuple):
@@ -76,10 +78,19 @@ class Conf:
             setting = SETTINGS[name]
         except KeyError:
             raise AttributeError(f"cq has no setting CQ_{name}") from None
-        return getattr(django_settings, f"CQ_{name}", setting.default)
+        value = getattr(django_settings, f"CQ_{name}", setting.default)
+        # Django's own look-up takes a microsecond, and a task takes a dozen of them.
+        self.__dict__[name] = value
+        return value
 
 
 conf = Conf()
+
+
+@receiver(setting_changed, dispatch_uid="cq.conf")
+def _forget(*, setting: str, **_: Any) -> None:
+    """Read a setting anew that a test has overridden, or put back."""
+    conf.__dict__.pop(setting.removeprefix("CQ_"), None)
 
 
 def problem(name: str, value: Any) -> str | None:
