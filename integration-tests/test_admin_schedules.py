@@ -143,13 +143,13 @@ def test_no_arguments_are_none(staff: Client, missing: str) -> None:
         "",
     ],
 )
-def test_only_what_is_registered_can_be_chosen(staff: Client, name: str) -> None:
+def test_row_s1_only_what_is_registered_can_be_chosen(staff: Client, name: str) -> None:
     refused = staff.post(f"{URL}add/", filled(name=name))
     assert "name" in errors(refused)
     assert not RepeatingTask.objects.exists()
 
 
-def test_the_names_are_a_select_of_what_is_registered(staff: Client) -> None:
+def test_row_s1_the_names_are_a_select_of_what_is_registered(staff: Client) -> None:
     text = staff.get(f"{URL}add/").content.decode()
     options = re.findall(r'<option value="([^"]*)"', text)
     assert "admin_schedules.clean" in options

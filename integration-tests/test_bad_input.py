@@ -326,13 +326,13 @@ def test_a_worker_ends_it_with_the_reason(ended: dict[str, Ended], name: str) ->
 
 
 @pytest.mark.parametrize("name", [n for n in STARTED if n.endswith("as result")])
-def test_its_work_was_undone(ended: dict[str, Ended], name: str) -> None:
+def test_row_61_its_work_was_undone(ended: dict[str, Ended], name: str) -> None:
     assert len(ended[name].tree) == 1
     assert ended[name].effects == []
 
 
 @pytest.mark.parametrize("name", COME_BACK)
-def test_it_comes_back_as_it_went(ended: dict[str, Ended], name: str) -> None:
+def test_row_62_it_comes_back_as_it_went(ended: dict[str, Ended], name: str) -> None:
     assert (ended[name].status, ended[name].result) == ("COMPLETE", COME_BACK[name])
 
 

@@ -35,7 +35,9 @@ def wait_as_long_as_it_goes_on(parent: Task) -> None:
             before = now
 
 
-def test_ten_thousand_children_settle_their_parent_once(workers: Workers) -> None:
+def test_row_66_ten_thousand_children_settle_their_parent_once(
+    workers: Workers,
+) -> None:
     with transaction.atomic():
         parent = tasks.children.delay(CHILDREN)
         parent.chain(tasks.notes, 1)
@@ -82,7 +84,7 @@ def rows_of_statements(children: int) -> list[int]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_child_costs_the_same_statements_whatever_their_number() -> None:
+def test_row_66_a_child_costs_the_same_statements_whatever_their_number() -> None:
     """From the call that makes it to the end of its parent."""
     rows_of_statements(1)
     few, more, many = map(rows_of_statements, (20, 40, 240))

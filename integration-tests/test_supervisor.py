@@ -355,7 +355,7 @@ def test_the_health_file_is_touched_while_all_is_well(
 
 
 @pytest.mark.backend("postgres", "valkey")
-def test_few_connections_are_used(
+def test_row_40_few_connections_are_used(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:

@@ -126,13 +126,13 @@ def test_the_projects_own_filter_decides(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
     ids=["string", "strings", "empty lists", "keys", "nested", "pairs"],
 )
-def test_a_page_never_gets_more_than_32_ki_characters(value: Any) -> None:
+def test_row_s12_a_page_never_gets_more_than_32_ki_characters(value: Any) -> None:
     text = shown(value)
     assert len(text) < LONGEST_SHOWN + 100
     assert text.endswith("characters are stored]")
 
 
-def test_a_value_beyond_all_limits_is_not_even_read() -> None:
+def test_row_s12_a_value_beyond_all_limits_is_not_even_read() -> None:
     stored = json.dumps("x" * LONGEST_READ)
     assert readable(stored) == f"[{len(stored):,} characters, too many to be shown]"
 

@@ -95,7 +95,7 @@ def test_a_parent_settles_with_its_last_subtask() -> None:
 
 
 @pytest.mark.django_db
-def test_the_first_failure_shows_on_the_parent_at_once_and_stays() -> None:
+def test_row_68_the_first_failure_shows_on_the_parent_at_once_and_stays() -> None:
     parent = forced(Status.WAITING, open_children=3)
     first, second, last = forced_many(3, Status.RUNNING, parent)
 
@@ -165,7 +165,7 @@ def test_a_child_nobody_was_told_of_settles_its_parent_at_the_sweep() -> None:
 
 
 @pytest.mark.django_db
-def test_a_child_deleted_by_hand_settles_its_parent_at_the_sweep() -> None:
+def test_row_76_a_child_deleted_by_hand_settles_its_parent_at_the_sweep() -> None:
     above = forced(Status.WAITING, open_children=1)
     parent = forced(Status.WAITING, above, open_children=1)
     child = forced(Status.RUNNING, parent)
@@ -224,7 +224,7 @@ def _settled_at_once(child: Task) -> None:
     [(Status.RUNNING, _end_at_once), (Status.COMPLETE, _settled_at_once)],
     ids=["both complete at once", "both are told of at once"],
 )
-def test_the_last_two_subtasks_at_once_settle_their_parent_once(
+def test_row_67_the_last_two_subtasks_at_once_settle_their_parent_once(
     children: Status, step: Any
 ) -> None:
     rounds = 200
@@ -249,7 +249,7 @@ def test_the_last_two_subtasks_at_once_settle_their_parent_once(
 
 
 @pytest.mark.django_db
-def test_the_cost_of_a_subtask_does_not_grow_with_its_siblings() -> None:
+def test_row_66_the_cost_of_a_subtask_does_not_grow_with_its_siblings() -> None:
     count = 10_000
     parent = forced(Status.WAITING, open_children=count)
     children = forced_many(count, Status.RUNNING, parent)
@@ -293,7 +293,7 @@ def widest(widths: list[int]) -> Iterator[None]:
 
 @pytest.mark.backend("postgres", "valkey")
 @pytest.mark.django_db
-def test_looking_for_an_open_sibling_uses_the_index_of_open_ones() -> None:
+def test_row_66_looking_for_an_open_sibling_uses_the_index_of_open_ones() -> None:
     parent = forced(Status.WAITING, open_children=0)
     forced_many(3000, Status.COMPLETE, parent)
     forced(Status.QUEUED, parent)
@@ -310,7 +310,7 @@ def test_looking_for_an_open_sibling_uses_the_index_of_open_ones() -> None:
 
 
 @pytest.mark.django_db
-def test_a_thousand_levels_settle_without_recursion() -> None:
+def test_row_64_a_thousand_levels_settle_without_recursion() -> None:
     rows = [draft(Status.WAITING, open_children=1)]
     for _ in range(998):
         rows.append(draft(Status.WAITING, rows[-1], open_children=1))
@@ -390,7 +390,7 @@ def test_a_dependant_follows_as_its_when_says(
 
 
 @pytest.mark.django_db
-def test_a_failure_passes_down_a_whole_chain_with_its_reason() -> None:
+def test_row_71_a_failure_passes_down_a_whole_chain_with_its_reason() -> None:
     first = forced(Status.RUNNING)
     chain = [first]
     for _ in range(20):
@@ -490,7 +490,7 @@ def test_a_dependant_does_not_start_at_its_time_before_its_predecessor() -> None
         ("settled", Status.QUEUED),
     ],
 )
-def test_a_predecessor_deleted_by_hand_is_one_that_did_not_succeed(
+def test_row_76_a_predecessor_deleted_by_hand_is_one_that_did_not_succeed(
     when: str, becomes: Status
 ) -> None:
     parent = forced(Status.WAITING, open_children=1)

@@ -362,7 +362,7 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], None]]:
     return instead
 
 
-def test_a_commit_that_was_done_but_not_answered_counts_once(
+def test_row_35_a_commit_that_was_done_but_not_answered_counts_once(
     cut: dict[str, Callable[[], None]],
 ) -> None:
     @task(name="loses the answer")
@@ -380,7 +380,7 @@ def test_a_commit_that_was_done_but_not_answered_counts_once(
     assert fresh(handle).attempts == 1
 
 
-def test_the_parent_settles_when_the_last_childs_answer_was_lost(
+def test_row_35_the_parent_settles_when_the_last_childs_answer_was_lost(
     cut: dict[str, Callable[[], None]],
 ) -> None:
     @task(name="loses the answer below")
@@ -396,7 +396,7 @@ def test_the_parent_settles_when_the_last_childs_answer_was_lost(
     assert fresh(top).status == Status.COMPLETE
 
 
-def test_a_commit_that_was_not_done_is_the_tasks_failure(
+def test_row_35_a_commit_that_was_not_done_is_the_tasks_failure(
     cut: dict[str, Callable[[], None]],
 ) -> None:
     @task(name="loses the commit")

@@ -397,7 +397,7 @@ def test_what_cannot_be_a_task_is_refused_when_it_is_decorated(
         tasks.add.using(queue_name="mail")
 
 
-def test_only_what_was_decorated_runs(tasks: Any) -> None:
+def test_row_s1_only_what_was_decorated_runs(tasks: Any) -> None:
     """A row that names a function nobody decorated imports and runs nothing."""
     result = tasks.add.enqueue(1)
     for name in ("os.getcwd", f"{__name__}.undecorated"):

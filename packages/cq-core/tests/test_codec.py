@@ -121,7 +121,7 @@ values = st.recursive(
 @example(datetime(2024, 10, 27, 2, 30, fold=1))
 @example(datetime(1890, 1, 1, tzinfo=BERLIN))
 @example(time(12, 30, tzinfo=timezone(timedelta(hours=-3, microseconds=1))))
-def test_a_value_comes_back_as_it_went(value):
+def test_row_63_a_value_comes_back_as_it_went(value):
     assert shape(trip(value)) == shape(value)
 
 
@@ -134,7 +134,7 @@ def test_a_call_comes_back_as_it_went(args, kwargs):
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from("a\x00\ud83d\ude00\U0001f600é")))
-def test_surrogates_next_to_each_other_stay_apart(value):
+def test_row_62_surrogates_next_to_each_other_stay_apart(value):
     assert trip(value) == value
     assert trip({value: [value]}) == {value: [value]}
 
@@ -145,7 +145,7 @@ def test_the_text_of_plain_data_is_plain_json():
     assert type(args) is type(kwargs) is Encoded
 
 
-def test_the_largest_int_comes_back():
+def test_row_62_the_largest_int_comes_back():
     value = 10 ** sys.get_int_max_str_digits() - 1
     assert trip([value, -value]) == [value, -value]
 
@@ -157,7 +157,7 @@ def test_the_largest_int_comes_back():
         datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=BERLIN),
     ],
 )
-def test_an_aware_datetime_keeps_its_instant_and_offset(moment):
+def test_row_63_an_aware_datetime_keeps_its_instant_and_offset(moment):
     back = trip(moment)
     assert back.astimezone(UTC) == moment.astimezone(UTC)
     assert back.utcoffset() == moment.utcoffset()
@@ -321,7 +321,7 @@ REFUSED = [
 @pytest.mark.parametrize(
     ("value", "kind", "hint"), REFUSED, ids=[r[1] for r in REFUSED]
 )
-def test_a_refusal_names_path_type_and_what_to_do(value, kind, hint):
+def test_row_61_a_refusal_names_path_type_and_what_to_do(value, kind, hint):
     with pytest.raises(CodecError) as caught:
         encode(["", {"when": (0, value)}], **LIMITS)
     path, _, rest = str(caught.value).partition(": ")
@@ -381,7 +381,7 @@ def nested(kind, depth):
 
 
 @pytest.mark.parametrize("kind", [list, tuple, dict, frozenset])
-def test_depth_is_counted_in_containers(kind):
+def test_row_s12_depth_is_counted_in_containers(kind):
     limits = {"size_limit": 1000, "depth_limit": 5}
     fits, too_deep = nested(kind, 5), nested(kind, 6)
     assert decode(encode(fits, **limits)) == fits
@@ -395,7 +395,7 @@ def test_depth_is_counted_in_containers(kind):
 
 @pytest.mark.parametrize("limit", [64, 10**6])
 @pytest.mark.parametrize("kind", [list, dict])
-def test_a_bottomless_value_is_refused(kind, limit):
+def test_row_s12_a_bottomless_value_is_refused(kind, limit):
     limits = {"size_limit": 1 << 20, "depth_limit": limit}
     with pytest.raises(CodecError, match="nested"):
         encode(nested(kind, 100_000), **limits)
@@ -406,26 +406,26 @@ def test_a_bottomless_value_is_refused(kind, limit):
 
 
 @pytest.mark.parametrize("seed", [["lol"], ["lol", date(2024, 1, 1)], ["x" * 10_000]])
-def test_a_list_shared_at_every_level_is_refused_at_once(seed):
+def test_row_s12_a_list_shared_at_every_level_is_refused_at_once(seed):
     for _ in range(60):
         seed = [seed, seed]
     with pytest.raises(CodecError, match=r"at least \d+ bytes, the limit is 9000 "):
         encode(seed, size_limit=9000, depth_limit=64)
 
 
-def test_the_size_limit_is_in_bytes_of_text():
+def test_row_60_the_size_limit_is_in_bytes_of_text():
     assert encode("é" * 10, size_limit=62, depth_limit=1) == '"' + r"\u00e9" * 10 + '"'
     with pytest.raises(CodecError, match="result: 62 bytes, the limit is 61 bytes"):
         encode("é" * 10, size_limit=61, depth_limit=1)
 
 
 @pytest.mark.parametrize("value", ["x" * 2000, b"x" * 2000, {"x" * 2000: (1,)}])
-def test_a_large_value_is_refused(value):
+def test_row_60_a_large_value_is_refused(value):
     with pytest.raises(CodecError, match=r"\d{4} bytes, the limit is 1000 bytes"):
         encode(value, size_limit=1000, depth_limit=4)
 
 
-def test_the_size_limit_is_for_args_and_kwargs_together():
+def test_row_60_the_size_limit_is_for_args_and_kwargs_together():
     call = (("x" * 40,), {"y": "z" * 40})
     args, kwargs, _ = encode_call(*call, size_limit=92, depth_limit=1)
     assert len(args) + len(kwargs) == 92
@@ -448,7 +448,7 @@ def home(monkeypatch):
     return module
 
 
-def test_a_nested_enum_comes_back(home):
+def test_row_63_a_nested_enum_comes_back(home):
     class Outer:
         class Inner(enum.StrEnum):
             A = "a"
@@ -488,7 +488,7 @@ def test_an_enum_of_main_is_refused(monkeypatch):
         ("", "", ""),
     ],
 )
-def test_nothing_but_a_loaded_enum_is_read(home, module, qualname, member):
+def test_row_s1_nothing_but_a_loaded_enum_is_read(home, module, qualname, member):
     loaded = set(sys.modules)
     with pytest.raises(CodecError, match="stored 'enum' cannot be read"):
         decode(json.dumps({"$": "enum", "v": [module, qualname, member]}))
@@ -499,7 +499,7 @@ def test_nothing_but_a_loaded_enum_is_read(home, module, qualname, member):
 
 
 @pytest.mark.django_db
-def test_a_saved_instance_comes_back_from_its_row():
+def test_row_63_a_saved_instance_comes_back_from_its_row():
     user = User.objects.create(username="ann")
     lazy = SimpleLazyObject(lambda: user)
     User.objects.update(username="bea")
@@ -611,7 +611,7 @@ def test_a_hostile_tag_raises_nothing_but_codec_error(tag, shape):
     ],
     ids=lambda hostile: hostile[:30],
 )
-def test_a_hostile_text_is_a_codec_error(hostile):
+def test_row_s12_a_hostile_text_is_a_codec_error(hostile):
     with pytest.raises(CodecError):
         decode(hostile)
 

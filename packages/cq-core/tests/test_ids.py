@@ -56,7 +56,7 @@ def _own_state(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_own_state")
-def test_a_clock_that_is_set_back_does_not_break_the_order(
+def test_row_46_a_clock_that_is_set_back_does_not_break_the_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = time.time_ns()

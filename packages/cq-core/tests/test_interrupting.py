@@ -194,7 +194,7 @@ def spins_openly(cqt: Any) -> None:
 
 
 @pytest.mark.parametrize("function", [writes_and_spins, logs_on, spins_openly])
-def test_what_is_revoked_is_ended_in_its_thread(function: Any) -> None:
+def test_row_69_what_is_revoked_is_ended_in_its_thread(function: Any) -> None:
     _started.clear()
     _seen.clear()
     handle = function.delay()

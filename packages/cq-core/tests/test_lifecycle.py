@@ -195,7 +195,7 @@ def test_completing_many_of_none_changes_nothing() -> None:
 @pytest.mark.backend("postgres", "valkey")
 @pytest.mark.parametrize("source", [Status.RUNNING, Status.WAITING])
 @pytest.mark.django_db(transaction=True)
-def test_a_subtask_added_while_its_parent_settles_keeps_it_open(
+def test_row_70_a_subtask_added_while_its_parent_settles_keeps_it_open(
     source: Status,
 ) -> None:
     parent = forced(source)
@@ -331,7 +331,7 @@ def test_a_run_handed_back_half_way_takes_its_subtasks_with_it() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("text", ["\x00", "\ud800", "x" * 300, "é" * 20_000])
-def test_any_text_of_a_failure_is_stored(text: str) -> None:
+def test_row_62_any_text_of_a_failure_is_stored(text: str) -> None:
     task = forced(Status.RUNNING)
 
     failure = Failure.of(text, text, text)

@@ -120,7 +120,7 @@ def test_what_is_no_text_is_logged_as_its_text() -> None:
         ("</script>\u2028\u202e", "</script>\u2028\u202e"),
     ],
 )
-def test_any_text_is_stored(said: str, stored: str) -> None:
+def test_row_62_any_text_is_stored(said: str, stored: str) -> None:
     assert messages(run(lambda cqt: cqt.log(said))) == [stored]
 
 
@@ -156,7 +156,7 @@ def test_somebody_else_can_speak_through_the_handle() -> None:
     ],
     ids=["atomic", "not atomic"],
 )
-def test_lines_and_progress_are_seen_while_the_task_runs(function: Any) -> None:
+def test_row_78_lines_and_progress_are_seen_while_the_task_runs(function: Any) -> None:
     running, seen = threading.Event(), threading.Event()
 
     def speak(cqt: Any) -> None:
@@ -183,7 +183,7 @@ def test_lines_and_progress_are_seen_while_the_task_runs(function: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("function", [_says, _says_beside])
-def test_lines_survive_the_rollback_of_a_failed_run(function: Any) -> None:
+def test_row_78_lines_survive_the_rollback_of_a_failed_run(function: Any) -> None:
     def fail(cqt: Any) -> None:
         cqt.log("one")
         Group.objects.create(name="undone")
@@ -337,7 +337,7 @@ def test_a_negative_limit_is_refused(wrong: int) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("batch", [1, 7, 400, 5000])
-def test_a_full_log_keeps_the_first_hundred_and_the_last(
+def test_row_77_a_full_log_keeps_the_first_hundred_and_the_last(
     settings: Any, batch: int
 ) -> None:
     settings.CQ_LOG_LIMIT = 300
@@ -389,7 +389,7 @@ def test_lines_of_a_subtask_between_those_of_others_are_not_left_out() -> None:
 
 
 @pytest.mark.django_db
-def test_a_storm_of_lines_that_cannot_be_written_is_bounded_in_memory(
+def test_row_77_a_storm_of_lines_that_cannot_be_written_is_bounded_in_memory(
     settings: Any,
 ) -> None:
     settings.CQ_LOG_LIMIT = 200
@@ -428,7 +428,7 @@ def test_a_limit_among_lines_cut_in_memory_still_trims_the_stored_log(
 
 
 @pytest.mark.django_db
-def test_many_lines_cost_few_statements() -> None:
+def test_row_77_many_lines_cost_few_statements() -> None:
     root = forced(Status.RUNNING)
     buffer = LogBuffer(DB, root.pk, 1, 1)
     for number in range(2000):

@@ -260,7 +260,7 @@ def test_ids_are_claimed_in_the_queues_that_are_served(
     assert claim_ids("default", worker, ids) == []
 
 
-def test_the_scan_and_the_claim_use_the_index(worker: int) -> None:
+def test_row_43_the_scan_and_the_claim_use_the_index(worker: int) -> None:
     sample_tasks.square.delay_many([(n,) for n in range(2000)])
     Task.objects.update(status=Status.COMPLETE, finished=Now())
     for queue, priority in (("a", 0), ("b", 3), ("b", -3)):

@@ -69,7 +69,9 @@ def test_the_task_of_a_dead_worker_is_queued_again_with_a_loss() -> None:
 
 
 @pytest.mark.django_db
-def test_a_task_that_may_not_run_twice_is_lost_with_all_that_hangs_on_it() -> None:
+def test_row_71_a_task_that_may_not_run_twice_is_lost_with_all_that_hangs_on_it() -> (
+    None
+):
     parent = forced(Status.WAITING, open_children=1)
     lost = forced(Status.RUNNING, parent, rerun_lost=False, open_children=2)
     done = forced(Status.COMPLETE, lost)

@@ -157,7 +157,7 @@ def test_a_retried_task_runs_and_keeps_its_log_and_counts_the_attempt() -> None:
 # --- its subtasks ---------------------------------------------------------------------
 
 
-def test_old_subtasks_stay_as_history_and_are_not_counted() -> None:
+def test_row_74_old_subtasks_stay_as_history_and_are_not_counted() -> None:
     broken.add("b")
     made = _with_subtasks.delay()
     driving.run_all()

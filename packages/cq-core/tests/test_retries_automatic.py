@@ -150,7 +150,7 @@ def test_a_backoff_that_fails_ends_the_task_and_not_the_worker(backoff: Any) -> 
     assert (handle.status, handle.error) == (Status.FAILURE, "the first error")
 
 
-def test_the_default_backoff_doubles_with_jitter_up_to_an_hour() -> None:
+def test_row_73_the_default_backoff_doubles_with_jitter_up_to_an_hour() -> None:
     lowest = [retrying.exponential(n, lambda: 0.0) for n in (1, 2, 3, 12, 1000)]
     highest = [retrying.exponential(n, lambda: 1.0) for n in (1, 2, 3, 12, 1000)]
     assert lowest == [1, 2, 4, 1800, 1800]

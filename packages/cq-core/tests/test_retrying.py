@@ -29,7 +29,7 @@ def test_the_delay_doubles_up_to_an_hour(attempt: int, least: int, most: int) ->
     assert all(least <= delay_before(attempt, None) <= most for _ in range(100))
 
 
-def test_ten_thousand_that_failed_together_do_not_come_back_together() -> None:
+def test_row_73_ten_thousand_that_failed_together_do_not_come_back_together() -> None:
     delays = {exponential(3) for _ in range(10_000)}
 
     assert len(delays) > 9_000
@@ -57,7 +57,9 @@ def test_a_backoff_is_seconds_or_makes_them(
 
 
 @pytest.mark.parametrize("endless", [1e300, float("inf"), float("nan")])
-def test_a_backoff_beyond_all_dates_is_one_that_a_row_can_hold(endless: float) -> None:
+def test_row_56_a_backoff_beyond_all_dates_is_one_that_a_row_can_hold(
+    endless: float,
+) -> None:
     assert timedelta(seconds=delay_before(1, lambda _: endless)) < timedelta(40_000)
 
 

@@ -61,7 +61,7 @@ def test_a_settled_task_cannot_be_revoked(source: Status) -> None:
 
 
 @pytest.mark.django_db
-def test_what_is_open_below_goes_too_and_what_has_settled_stays() -> None:
+def test_row_69_what_is_open_below_goes_too_and_what_has_settled_stays() -> None:
     above = forced(Status.WAITING, open_children=2)
     sibling = forced(Status.QUEUED, above)
     task = forced(Status.WAITING, above, open_children=2)
@@ -81,7 +81,7 @@ def test_what_is_open_below_goes_too_and_what_has_settled_stays() -> None:
 
 
 @pytest.mark.django_db
-def test_dependants_follow_as_when_any_predecessor_fails() -> None:
+def test_row_71_dependants_follow_as_when_any_predecessor_fails() -> None:
     task = forced(Status.RUNNING)
     inside = forced(Status.QUEUED, task)
     chained, further = forced_many(2, Status.PENDING, open_edges=1)
@@ -125,7 +125,7 @@ def tree(levels: int, width: int) -> list[Task]:
 
 
 @pytest.mark.django_db
-def test_a_tree_of_ten_thousand_takes_a_bounded_number_of_queries() -> None:
+def test_row_69_a_tree_of_ten_thousand_takes_a_bounded_number_of_queries() -> None:
     # 22 subtasks of each of 22 of each of 22: 11,155 tasks, 507 of them parents.
     rows = tree(3, 22)
     edges = [
@@ -154,7 +154,7 @@ def test_a_tree_of_ten_thousand_takes_a_bounded_number_of_queries() -> None:
 
 
 @pytest.mark.django_db
-def test_a_deep_tree_is_revoked_without_recursion() -> None:
+def test_row_64_a_deep_tree_is_revoked_without_recursion() -> None:
     rows = [draft(Status.WAITING, open_children=1)]
     for _ in range(1500):
         rows.append(draft(Status.WAITING, rows[-1], open_children=1))
@@ -166,7 +166,7 @@ def test_a_deep_tree_is_revoked_without_recursion() -> None:
 
 
 @pytest.mark.django_db
-def test_a_circle_forced_by_hand_ends() -> None:
+def test_row_65_a_circle_forced_by_hand_ends() -> None:
     one, other = forced_many(2, Status.WAITING)
     Task.objects.filter(pk=one.pk).update(parent=other.pk)
     Task.objects.filter(pk=other.pk).update(parent=one.pk)
@@ -184,7 +184,7 @@ def test_several_are_revoked_and_counted() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_revocation_that_races_a_completion_leaves_one_end() -> None:
+def test_row_75_a_revocation_that_races_a_completion_leaves_one_end() -> None:
     rounds = 60
     tasks = forced_many(rounds, Status.RUNNING)
     followers = forced_many(rounds, Status.PENDING, open_edges=1)

@@ -89,7 +89,7 @@ def test_what_had_started_in_time_is_tried_again_whenever() -> None:
 
 
 @pytest.mark.parametrize("ended", [Status.EXPIRED, Status.REVOKED, Status.SKIPPED])
-def test_what_a_settled_parent_has_left_behind_is_revoked(ended: Status) -> None:
+def test_row_70_what_a_settled_parent_has_left_behind_is_revoked(ended: Status) -> None:
     gone = forced(ended)
     left = [forced(status, gone) for status in (Status.QUEUED, Status.WAITING)]
     forced(Status.QUEUED, left[1])
@@ -116,7 +116,7 @@ def test_what_expires_and_is_due_at_once_expires() -> None:
     assert status(task) == Status.EXPIRED
 
 
-def test_without_a_moment_the_clock_of_the_database_decides() -> None:
+def test_row_46_without_a_moment_the_clock_of_the_database_decides() -> None:
     now = timezone.now()
     due = forced(Status.PENDING, run_after=now - timedelta(minutes=1))
     early = forced(Status.PENDING, run_after=now + timedelta(minutes=1))
@@ -210,7 +210,7 @@ def test_an_open_task_is_never_pruned(open_status: Status) -> None:
     assert ids() == {task.pk}
 
 
-def test_a_tree_goes_as_a_whole_by_the_time_to_live_of_its_root() -> None:
+def test_row_76_a_tree_goes_as_a_whole_by_the_time_to_live_of_its_root() -> None:
     root = forced(Status.COMPLETE, result_ttl=60)
     child = forced(Status.FAILURE, root, result_ttl=None)
     grandchild = forced(Status.COMPLETE, child, result_ttl=1e9)
@@ -229,7 +229,9 @@ def test_a_tree_goes_as_a_whole_by_the_time_to_live_of_its_root() -> None:
     assert not Edge.objects.exists()
 
 
-def test_a_task_is_kept_while_something_open_depends_on_any_of_its_tree() -> None:
+def test_row_76_a_task_is_kept_while_something_open_depends_on_any_of_its_tree() -> (
+    None
+):
     alone = forced(Status.COMPLETE, result_ttl=0)
     root = forced(Status.COMPLETE, result_ttl=0)
     child = forced(Status.COMPLETE, root)
@@ -263,7 +265,7 @@ def test_a_tree_is_kept_while_a_retried_subtask_of_it_is_open() -> None:
     assert ids() == set()
 
 
-def test_trees_larger_than_a_batch_go_in_batches_root_last() -> None:
+def test_row_76_trees_larger_than_a_batch_go_in_batches_root_last() -> None:
     root = forced(Status.COMPLETE, result_ttl=0)
     saved([draft(Status.COMPLETE, root) for _ in range(25)])
     sizes: list[int] = []
@@ -312,7 +314,7 @@ def test_a_thousand_single_tasks_go_in_a_few_statements() -> None:
     assert len(queries) <= 10
 
 
-def test_an_absurd_time_to_live_is_for_ever() -> None:
+def test_row_56_an_absurd_time_to_live_is_for_ever() -> None:
     task = forced(Status.COMPLETE, result_ttl=1e300)
 
     sweep.prune(DB, NOW)

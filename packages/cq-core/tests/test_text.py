@@ -37,7 +37,7 @@ def test_what_is_no_text_is_stored_as_its_text() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=400), st.integers(1, 300))
-def test_any_text_is_storable_within_its_limit(text: str, limit: int) -> None:
+def test_row_62_any_text_is_storable_within_its_limit(text: str, limit: int) -> None:
     stored = storable(text, limit)
 
     assert len(stored) <= limit

@@ -187,7 +187,7 @@ def test_the_table_refuses_an_illegal_row(what: str, make: Callable[[], Any]) ->
         make()
 
 
-def test_the_table_refuses_a_task_that_depends_on_itself() -> None:
+def test_row_65_the_table_refuses_a_task_that_depends_on_itself() -> None:
     task = forced(Status.PENDING)
 
     with pytest.raises(IntegrityError), transaction.atomic():

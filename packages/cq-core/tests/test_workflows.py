@@ -153,7 +153,7 @@ def test_a_subtask_takes_a_task_with_options_or_a_call() -> None:
         parent.subtask(tasks.square)
 
 
-def test_a_settled_parent_takes_no_more() -> None:
+def test_row_70_a_settled_parent_takes_no_more() -> None:
     parent = run(tasks.send_emails.delay(["a"]))
     (child,) = parent.subtasks.all()
     assert parent.subtask(tasks.square, 1).parent_id == parent.pk
@@ -168,7 +168,7 @@ def test_a_settled_parent_takes_no_more() -> None:
     assert Task.objects.count() == 3
 
 
-def test_a_hundred_levels_are_no_recursion_and_one_more_is_refused() -> None:
+def test_row_64_a_hundred_levels_are_no_recursion_and_one_more_is_refused() -> None:
     top = nests.delay(100)
     assert run_all() == ["nests"] * 101
     assert fresh(top).status == Status.COMPLETE
@@ -261,7 +261,7 @@ def test_a_chain_made_in_the_predecessors_transaction_starts_after_it() -> None:
     assert fresh(second).result == 9
 
 
-def test_a_failure_goes_downstream_with_the_reason() -> None:
+def test_row_71_a_failure_goes_downstream_with_the_reason() -> None:
     first = tasks.fails.delay("bad")
     second = first.chain(tasks.square, 1)
     third = second.chain(tasks.square, 1)
@@ -329,7 +329,7 @@ def test_what_follows_a_skipped_task_is_skipped() -> None:
     assert fresh(anyhow).result == [None, "SKIPPED", None]
 
 
-def test_an_error_in_an_errorback_leaves_the_first_outcome_alone() -> None:
+def test_row_72_an_error_in_an_errorback_leaves_the_first_outcome_alone() -> None:
     first = tasks.fails.delay("first")
     handler = first.errorback(tasks.fails, "second")
     run_all()
@@ -370,7 +370,7 @@ def test_a_failed_dependency_makes_the_merge_and_the_parent_incomplete() -> None
     assert "sample_tasks.fails" in top.error
 
 
-def test_the_first_failure_shows_on_the_parent_before_it_settles() -> None:
+def test_row_68_the_first_failure_shows_on_the_parent_before_it_settles() -> None:
     @task(name="fails beside another")
     def parent(cqt: Any) -> None:
         cqt.subtask(tasks.fails, "early")
@@ -540,7 +540,7 @@ def test_the_log_of_an_adopted_task_follows_it() -> None:
     assert top.format_logs() == "line 0\nline 1"
 
 
-def test_returning_itself_or_what_waits_for_it_is_a_cycle() -> None:
+def test_row_65_returning_itself_or_what_waits_for_it_is_a_cycle() -> None:
     top = claim(tasks.square.delay(1))
     after = top.chain(tasks.square)
     for handle in (top, after):
