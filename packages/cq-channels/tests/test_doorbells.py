@@ -177,6 +177,7 @@ class TestDataVersion(DoorbellContract):
         assert not missing.exists()
 
 
+@pytest.mark.direct
 @pytest.mark.backend("postgres")
 class TestNotify(DoorbellContract):
     transport = Notify

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = [
+    pytest.mark.direct,
     pytest.mark.backend("postgres", "valkey"),
     pytest.mark.django_db(transaction=True),
 ]

@@ -193,7 +193,12 @@ def _have_our_death_noticed(connection: BaseDatabaseWrapper, **kwargs: Any) -> N
         return
     try:
         with connection.cursor() as cursor:
-            cursor.execute(f"SET client_connection_check_interval = {CLIENT_CHECK}")
+            # Not in a session of a pooler, as is told in cq.poolers.
+            cursor.execute(
+                "SELECT set_config('client_connection_check_interval', %s, false)"
+                " WHERE pg_backend_pid() = %s",
+                [str(CLIENT_CHECK), connection.connection.info.backend_pid],
+            )
     except DatabaseError:
         # Before version 14, or on a system where it cannot tell.
         logger.debug("queries outlive a worker that dies", exc_info=True)

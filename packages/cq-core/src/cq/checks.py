@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import DEFAULT_DB_ALIAS
 
+from . import poolers
 from .conf import SETTINGS, conf, problem
 
 if TYPE_CHECKING:
@@ -112,6 +113,35 @@ def check_old_table(
             "There is a table cq_task, of the first django-cq. cq leaves it alone.",
             hint="See 'Upgrading from django-cq' in the documentation.",
             id="cq.W004",
+        )
+    ]
+
+
+@register("database")
+def check_pooler(
+    databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """cq.W006: there is a pooler that the settings do not tell of."""
+    from django.db import connections
+
+    using = conf.DATABASE
+    if not databases or using not in databases or poolers.is_told_of(using):
+        return []
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        return []
+    with connection.cursor() as cursor:
+        if not poolers.is_behind(cursor):
+            return []
+    return [
+        Warning(
+            f"There is a pooler before the database {using!r}, and its settings do not "
+            "say so.",
+            hint=(
+                f"Add to DATABASES[{using!r}]: {poolers.SETTING!r}: True. Django's "
+                "iterator() fails without it where the pooler is in transaction mode."
+            ),
+            id="cq.W006",
         )
     ]
 

@@ -7,16 +7,20 @@ decide alone.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
+from . import poolers
 from .rows import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
+
+logger = logging.getLogger("cq.lease")
 
 #: Seconds for which a lock is free and its worker silent, until that is dead. A restart
 #: of the server frees all locks, and the living take theirs again when they next beat.
@@ -26,11 +30,9 @@ FREE = 2.5
 def can_lock(using: str) -> bool:
     """Tell whether sessions of this database are ours alone, as locks need them.
 
-    Django's own setting for a pooler between transactions says that they are not.
+    By the settings: a pooler that these don't tell of is noticed by `SessionLocks`.
     """
-    connection = connections[using]
-    pooled = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS", False)
-    return connection.vendor == "postgresql" and not pooled
+    return connections[using].vendor == "postgresql" and not poolers.is_told_of(using)
 
 
 class SessionLocks:
@@ -39,6 +41,8 @@ class SessionLocks:
     def __init__(self, using: str) -> None:
         self.using = using
         self._session: Any = None
+        self._shared = False
+        self._warned = False
         self._held: set[int] = set()
 
     def hold(self, wanted: Iterable[int]) -> set[int]:
@@ -52,11 +56,27 @@ class SessionLocks:
         connection.ensure_connection()
         if connection.connection is not self._session:
             self._session, self._held = connection.connection, set()
+            self._shared = self._look_for_pooler()
+        if self._shared:
+            return set()
         wanted = set(wanted)
         self._call("pg_advisory_unlock", self._held - wanted)
         self._held &= wanted
         self._held |= self._call("pg_try_advisory_lock", wanted - self._held)
         return set(self._held)
+
+    def _look_for_pooler(self) -> bool:
+        with connections[self.using].cursor() as cursor:
+            found = poolers.is_behind(cursor)
+        if found and not self._warned:
+            self._warned = True
+            logger.warning(
+                "There is a pooler before the database %r: who is dead is told by "
+                "heartbeats alone. Set %s in DATABASES, for Django's own sake.",
+                self.using,
+                poolers.SETTING,
+            )
+        return found
 
     def _call(self, function: str, ids: set[int]) -> set[int]:
         if not ids:

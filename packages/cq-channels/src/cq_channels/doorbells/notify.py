@@ -7,10 +7,13 @@ others their group commit.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
+from cq import poolers
 from cq_channels import messages
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from cq.doorbell import Ready
 
     from .protocol import Wake
+
+logger = logging.getLogger("cq.doorbell")
 
 #: PostgreSQL takes payloads shorter than 8000 bytes.
 LONGEST_PAYLOAD = 7999
@@ -63,25 +68,38 @@ class Notify:
         self._sending.execute(_SEND, [messages.CHANNEL, payload])
 
     def listen(self, wake: Wake, stop: threading.Event) -> None:
-        connection = _connect(self.using)
-        try:
-            connection.execute(f'LISTEN "{messages.CHANNEL}"')
-            # For what rang before.
-            wake(None)
-            while not stop.is_set():
-                for heard in connection.notifies(timeout=STOP_LOOK):
-                    ready = messages.loads(heard.payload)
-                    if ready is None or ready:
-                        wake(ready)
-                    if stop.is_set():
-                        break
-        finally:
-            connection.close()
+        with contextlib.closing(_connect(self.using)) as connection:
+            # To listen in a session of a pooler would be to fill it for others.
+            if not poolers.is_behind(connection.cursor()):
+                _listen(connection, wake, stop)
+                return
+        logger.log(
+            logging.INFO if poolers.is_told_of(self.using) else logging.WARNING,
+            "There is a pooler before the database %r: tasks start with the next look "
+            "at the table",
+            self.using,
+        )
+        stop.wait()
 
     def close(self) -> None:
         connection, self._sending = self._sending, None
         if connection is not None:
             connection.close()
+
+
+def _listen(
+    connection: psycopg.Connection[Any], wake: Wake, stop: threading.Event
+) -> None:
+    connection.execute(f'LISTEN "{messages.CHANNEL}"')
+    # For what rang before.
+    wake(None)
+    while not stop.is_set():
+        for heard in connection.notifies(timeout=STOP_LOOK):
+            ready = messages.loads(heard.payload)
+            if ready is None or ready:
+                wake(ready)
+            if stop.is_set():
+                break
 
 
 def _connect(using: str) -> psycopg.Connection[Any]:
