@@ -22,9 +22,21 @@ import django
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_TESTS = 5  # pytest's exit status when nothing was collected
-#: What a run without arguments has, where that is not everything: the others know no
-#: channel layer, so on Valkey they would be those of PostgreSQL once more.
-WHOLE = {"valkey": ["packages/cq-channels", "integration-tests"]}
+#: What every database has to pass: all that writes statements, and real workers.
+CONFORMANCE = [
+    "packages/cq-core",
+    "packages/cq-channels",
+    "packages/cq-scheduler",
+    "integration-tests/test_worker_process.py",
+    "integration-tests/test_supervisor.py",
+    "integration-tests/test_pooler.py",
+]
+#: What a run without arguments has, where that is not everything. On Valkey: what a
+#: channel layer can change, for the rest would be that of PostgreSQL once more.
+WHOLE = {
+    "valkey": ["packages/cq-channels", "integration-tests"],
+    **dict.fromkeys(cq_backends.EXTRA, CONFORMANCE),
+}
 COUNTED = ("passed", "failed", "error", "skipped", "xfailed", "deselected")
 
 
