@@ -55,3 +55,5 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CQ_HEARTBEAT = 0.3
 CQ_LEASE = float(os.environ.get("CQ_TEST_LEASE", "2"))
 CQ_SWEEP = 1.0
+# Neither is a task whose name nobody knows to be tried for ten minutes.
+CQ_UNKNOWN_GRACE = 0

@@ -397,10 +397,11 @@ def test_what_cannot_be_a_task_is_refused_when_it_is_decorated(
         tasks.add.using(queue_name="mail")
 
 
-def test_row_s1_only_what_was_decorated_runs(tasks: Any) -> None:
+def test_row_s1_only_what_was_decorated_runs(tasks: Any, settings: Any) -> None:
     """A row that names a function nobody decorated imports and runs nothing."""
+    settings.CQ_UNKNOWN_GRACE = 0
     result = tasks.add.enqueue(1)
-    for name in ("os.getcwd", f"{__name__}.undecorated"):
+    for name in HOSTILE:
         Task.objects.filter(pk=result.id).update(
             name=name, status=Status.QUEUED, finished=None, args=Encoded("[]")
         )
@@ -415,6 +416,16 @@ def test_row_s1_only_what_was_decorated_runs(tasks: Any) -> None:
 
 def undecorated() -> None:
     done.append("it ran")
+
+
+HOSTILE = [
+    "os.getcwd",
+    "os.system",
+    "subprocess.run",
+    "builtins.eval",
+    "django.core.management.call_command",
+    f"{__name__}.undecorated",
+]
 
 
 # --- signals --------------------------------------------------------------------------

@@ -36,6 +36,7 @@ DEFAULTS = {
     "SWEEP": 5.0,
     "DRAIN": 25.0,
     "MAX_LOSSES": 3,
+    "UNKNOWN_GRACE": 600.0,
     "UNIQUE_WAIT": 5.0,
     "SIZE_LIMIT": 1024 * 1024,
     "DEPTH_LIMIT": 64,

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
 
 from . import transactions
 from .attempt import Attempt, Completer, is_handle
@@ -59,7 +58,7 @@ class AsyncAttempt(Attempt):
                 completer.add(self.claim, result)
                 handed_over = True
             else:
-                await in_thread(self._succeed, value)
+                await in_thread(self.settle, value)
         except (Revoked, LeaseLost) as error:
             await in_thread(self.stopped, error)
         except BaseException as error:
@@ -90,13 +89,6 @@ class AsyncAttempt(Attempt):
             raise
         finally:
             watcher.discard(self.run)
-
-    def _succeed(self, value: Any) -> None:
-        with (
-            transactions.begin(self.connection, True),
-            transaction.atomic(using=self.using),
-        ):
-            self.succeed(value)
 
     @staticmethod
     def _is_control(error: BaseException) -> bool:

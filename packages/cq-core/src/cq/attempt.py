@@ -22,13 +22,14 @@ from . import (
     transactions,
 )
 from .conf import conf
-from .errors import LeaseLost, OutOfTime, TaskTimeout
+from .contention import insist
+from .errors import LeaseLost, OutOfTime, TaskTimeout, UnknownTask
 from .failures import describe
 from .lifecycle import Claim
 from .log_writer import write_or_warn
 from .logs import LogBuffer
 from .options import Options
-from .retrying import delay_before, wants_retry
+from .retrying import delay_before, delay_within, wants_retry
 from .rows import task_model
 from .runs import Run
 from .status import Status
@@ -36,6 +37,7 @@ from .values import upstream_results
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from .models import Task
 
@@ -89,7 +91,8 @@ class Attempt:
             self.task.fence,
             self.task.attempts,
             limit=self.options.log_limit,
-            beside=not inside and _can_write_beside(self.connection, self.atomic),
+            beside=not inside
+            and transactions.can_write_beside(self.connection, self.atomic),
         )
         self.run = Run(
             self.task, self.claim, self.using, self.atomic, log, visible=not inside
@@ -163,6 +166,18 @@ class Attempt:
                 "ran; what it wrote in its transaction is undone"
             )
 
+    def settle(self, value: Any) -> None:
+        """Record the result of a run that had no transaction, in one of its own."""
+        insist(self.using, lambda: self._settle(value))
+
+    def _settle(self, value: Any) -> None:
+        # At once: adopting reads first, and SQLite would then refuse to write.
+        with (
+            transactions.begin(self.connection, True),
+            transaction.atomic(using=self.using),
+        ):
+            self.succeed(value)
+
     def _children(self) -> int:
         """Subtasks of this run; those made in a block that was undone are none."""
         return self.run.children + made.open_children(self.using, self.run)
@@ -178,23 +193,7 @@ class Attempt:
         self.run.log.confirm()
         failure = describe(error)
         delay = self._delay(error)
-        # What an atomic run made is undone with it.
-        children = 0 if self.atomic else self._children()
-        abandoned: list[Any] = []
-        with transaction.atomic(using=self.using):
-            if delay is None:
-                self.status = lifecycle.fail(
-                    self.using, self.claim, failure, children=children, now=self.now
-                )
-            elif lifecycle.postpone(self.using, self.claim, failure, delay, self.now):
-                self.status = Status.RETRY
-                if not self.atomic:
-                    abandoned = revocation.abandon_children(
-                        self.using,
-                        self.task.pk,
-                        "The attempt that made it failed and is tried again.",
-                        self.now,
-                    )
+        abandoned = insist(self.using, lambda: self._end_badly(failure, delay))
         advance.settled(self.using, abandoned, self.now)
         if self.status is None:
             self._gone(error)
@@ -210,6 +209,24 @@ class Attempt:
             exc_info=error,
             extra={"task_id": str(self.task.pk), "attempt": self.task.attempts},
         )
+
+    def _end_badly(self, failure: lifecycle.Failure, delay: float | None) -> list[UUID]:
+        """Write the failure; returns the subtasks that were given up with it."""
+        # What an atomic run made is undone with it.
+        children = 0 if self.atomic else self._children()
+        with transaction.atomic(using=self.using):
+            if delay is None:
+                self.status = lifecycle.fail(
+                    self.using, self.claim, failure, children=children, now=self.now
+                )
+            elif lifecycle.postpone(self.using, self.claim, failure, delay, self.now):
+                self.status = Status.RETRY
+                if not self.atomic:
+                    reason = "The attempt that made it failed and is tried again."
+                    return revocation.abandon_children(
+                        self.using, self.task.pk, reason, self.now
+                    )
+        return []
 
     def interrupted(self, error: BaseException) -> BaseException:
         """Return what the row is to say of an exception that ended the function."""
@@ -232,17 +249,19 @@ class Attempt:
 
     def _delay(self, error: BaseException) -> float | None:
         """Seconds until the next attempt; None when there is none."""
+        if isinstance(error, UnknownTask) and self.definition is None:
+            # A deploy may be under way, and this process the old one or the new.
+            return delay_within(conf.UNKNOWN_GRACE, self.task.failures)
         if self.definition is None or self.task.failures >= self.options.retries:
             return None
         if not isinstance(error, Exception):
             return None
         try:
-            if not wants_retry(error, self.options.retry_on):
-                return None
-            return delay_before(self.task.failures + 1, self.options.backoff)
+            if wants_retry(error, self.options.retry_on):
+                return delay_before(self.task.failures + 1, self.options.backoff)
         except Exception:
             logger.exception("retry_on or backoff of %s raised", self.task.name)
-            return None
+        return None
 
     def _release_transaction(self) -> None:
         # A broken connection inside an outer block can't be replaced by another.
@@ -264,6 +283,9 @@ class Attempt:
         """Write the log, and bring forward what waits for this task."""
         self.run.log.restore()
         self._flush_log()
+        insist(self.using, self._bring_forward)
+
+    def _bring_forward(self) -> None:
         if self.status == Status.WAITING:
             advance.waiting(self.using, self.task.pk, self.now)
         elif self.status not in (None, Status.RETRY):
@@ -276,9 +298,3 @@ class Attempt:
 
 def is_handle(value: Any) -> bool:
     return isinstance(value, task_model())
-
-
-def _can_write_beside(connection: Any, atomic: bool) -> bool:
-    if connection.vendor != "sqlite":
-        return True
-    return not atomic and not connection.is_in_memory_db()

@@ -54,6 +54,12 @@ SETTINGS: dict[str, Setting] = {
     "MAX_LOSSES": Setting(
         3, (int,), "Workers that may die under a task until it is LOST.", 1
     ),
+    "UNKNOWN_GRACE": Setting(
+        600.0,
+        _NUMBER,
+        "Seconds in which a task whose name no worker knows is tried again.",
+        0,
+    ),
     "MAX_TREE_DEPTH": Setting(100, (int,), "Levels of subtasks under each other.", 1),
     "SIZE_LIMIT": Setting(
         1024 * 1024, (int,), "Bytes of a task's own arguments, or its result.", 1024

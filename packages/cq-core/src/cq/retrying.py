@@ -35,6 +35,16 @@ def delay_before(attempt: int, backoff: Backoff | None) -> float:
     return min(max(0.0, float(seconds)), FURTHEST)
 
 
+def delay_within(grace: float, failures: int) -> float | None:
+    """Return the seconds to wait after so many failures before, within `grace` in all.
+
+    None when it is over. The delays are 2, 4, 8, ... seconds, the last one shorter.
+    """
+    spent = FIRST_DELAY * (2.0 ** min(failures, 30) - 1)
+    left = grace - spent
+    return min(FIRST_DELAY * 2.0 ** min(failures, 30), left) if left > 0 else None
+
+
 def wants_retry(error: BaseException, retry_on: RetryOn) -> bool:
     """Tell whether `retry_on` covers this error."""
     return any(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
 from django.db import InterfaceError, OperationalError, transaction
 
-from . import transactions
+from . import contention, transactions
 from .attempt import Attempt, Completer, is_handle
 from .errors import LeaseLost, Revoked
 from .rows import tasks
@@ -17,6 +18,7 @@ from .status import Status
 from .watching import watcher
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from .models import Task
@@ -108,22 +110,38 @@ class SyncAttempt(Attempt):
             # Before the transaction: the thread that writes logs may be at it, and on
             # SQLite there is one write lock.
             self._flush_log()
-            # At once: adopting reads first, and SQLite would then refuse to write.
-            with (
-                transactions.begin(self.connection, True),
-                transaction.atomic(using=self.using),
-            ):
-                self.succeed(value)
+            self.settle(value)
             return False
         # A run that may not be repeated takes SQLite's write lock at once.
         immediate = not self.task.rerun_lost
-        try:
-            return self._run_atomic(completer, immediate)
-        except OperationalError as error:
-            if immediate or not transactions.is_snapshot_conflict(error):
-                raise
-        self.run.children = 0
-        return self._run_atomic(completer, True)
+        pauses = contention.pauses()
+        while True:
+            try:
+                return self._run_atomic(completer, immediate)
+            except OperationalError as error:
+                if not self.task.rerun_lost:
+                    raise
+                if not immediate and transactions.is_snapshot_conflict(error):
+                    immediate = True
+                elif pause := self._pause_after(error, pauses):
+                    time.sleep(pause)
+                else:
+                    raise
+            self.run.children = 0
+            self.run.log.restore()
+
+    def _pause_after(self, error: Exception, pauses: Iterator[float]) -> float | None:
+        """Seconds until a run that others were in the way of is done again, or None.
+
+        It has left nothing, and is the same attempt. Within somebody's transaction
+        there is no again: only who opened that can begin it anew.
+        """
+        if not contention.is_contention(error) or self.connection.in_atomic_block:
+            return None
+        pause = next(pauses, None)
+        if pause is not None:
+            logger.info("%s %s is run again: %s", self.task.name, self.task.pk, error)
+        return pause
 
     def _run_atomic(self, completer: Completer | None, immediate: bool) -> bool:
         finished = False

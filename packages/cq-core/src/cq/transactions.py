@@ -50,6 +50,13 @@ def begin(connection: Any, immediate: bool) -> Iterator[None]:
         connection.transaction_mode = before
 
 
+def can_write_beside(connection: Any, atomic: bool) -> bool:
+    """Tell whether another connection can write while a task runs on this one."""
+    if connection.vendor != "sqlite":
+        return True
+    return not atomic and not connection.is_in_memory_db()
+
+
 #: Somebody has written since the transaction's first look, or is at it: once it has
 #: looked, SQLite does not wait for the lock.
 _CONFLICTS = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_SNAPSHOT}

@@ -1,0 +1,155 @@
+"""Code and tables of two releases side by side, and what one of them does not know."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sample_tasks
+from django.contrib.auth.models import Group
+from driving import claim, fresh, run
+
+from cq import codec, runner, sweep, task
+from cq.models import Task
+from cq.retrying import delay_within
+from cq.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOW = datetime(2050, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _by_hand(settings: Any) -> None:
+    settings.CQ_RUN_INLINE = False
+
+
+def gone(**values: Any) -> Task:
+    """A task whose name was removed, or is of a release that is not here yet."""
+    handle = sample_tasks.square.delay(3)
+    Task.objects.filter(pk=handle.pk).update(name="shop.tasks.gone", **values)
+    return fresh(handle)
+
+
+def attempts_of(handle: Task) -> Iterator[tuple[datetime, Task]]:
+    """Run it each time that it is due; the moments, and what it is then."""
+    now = NOW
+    while handle.status not in (Status.FAILURE, Status.COMPLETE):
+        handle = run(handle, now)
+        yield now, handle
+        if handle.status == Status.RETRY:
+            now = handle.run_after
+            sweep.due("default", now)
+            handle = fresh(handle)
+
+
+def test_row_57_an_unknown_task_is_tried_for_ten_minutes_and_then_fails() -> None:
+    seen = list(attempts_of(gone()))
+
+    assert [t.status for _, t in seen[:-1]] == [Status.RETRY] * 9
+    last, handle = seen[-1]
+    assert last - NOW == timedelta(minutes=10)
+    assert handle.status == Status.FAILURE
+    assert handle.exception == "cq.errors.UnknownTask"
+    assert "'shop.tasks.gone'" in handle.error
+    assert all("'shop.tasks.gone'" in t.error for _, t in seen)
+
+
+def test_row_57_it_completes_once_the_name_is_known() -> None:
+    handle = run(gone(), NOW)
+    assert handle.status == Status.RETRY
+    Task.objects.filter(pk=handle.pk).update(name=sample_tasks.square.name)
+    sweep.due("default", handle.run_after)
+
+    assert run(handle, handle.run_after).result == 9
+
+
+def test_row_57_once_it_has_failed_it_can_be_run_again(settings: Any) -> None:
+    settings.CQ_UNKNOWN_GRACE = 0
+    handle = run(gone())
+    assert handle.status == Status.FAILURE
+    Task.objects.filter(pk=handle.pk).update(name=sample_tasks.square.name)
+
+    fresh(handle).retry()
+
+    assert run(handle).result == 9
+
+
+def test_row_57_the_last_delay_is_cut_to_the_grace() -> None:
+    delays, failures = [], 0
+    while (delay := delay_within(10.0, failures)) is not None:
+        delays.append(delay)
+        failures += 1
+
+    assert delays == [2.0, 4.0, 4.0]
+    assert delay_within(0, 0) is None
+    assert delay_within(600.0, 32_000) is None
+
+
+@task
+def takes_one(cqt: Any, addr: str) -> str:
+    Group.objects.create(name=addr)
+    return addr
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "said"),
+    [
+        (["a"], {"newsletter": True}, "'newsletter'"),
+        ([], {}, "'addr'"),
+        (["a", "b"], {}, "too many positional"),
+    ],
+)
+def test_row_58_arguments_of_another_release_are_a_clear_type_error(
+    args: list[Any], kwargs: dict[str, Any], said: str
+) -> None:
+    handle = takes_one.delay("a")
+    limits = {"size_limit": 10_000, "depth_limit": 10}
+    stored = codec.encode_call(args, kwargs, **limits)
+    Task.objects.filter(pk=handle.pk).update(args=stored[0], kwargs=stored[1])
+
+    handle = run(handle)
+
+    assert (handle.status, handle.exception) == (Status.FAILURE, "TypeError")
+    assert takes_one.name in handle.error
+    assert said in handle.error
+    assert handle.failures == 1
+    assert not Group.objects.exists()
+
+
+def test_row_58_an_old_name_goes_on_by_a_task_of_that_name() -> None:
+    """There is no `aliases=`: the old name is kept by a task that passes it on."""
+
+    @task(name="shop.tasks.old_name")
+    def old_name(cqt: Any, addr: str) -> Any:
+        return cqt.subtask(takes_one, addr)
+
+    handle = run(old_name.delay("a"))
+    run(handle.subtasks.get())
+
+    assert fresh(handle).result == "a"
+
+
+# --- the database is not the one that it was ------------------------------------------
+
+
+def test_row_38_a_run_whose_row_a_failover_has_lost_ends_without_a_crash() -> None:
+    lost, rewound = claim(takes_one.delay("lost")), claim(takes_one.delay("rewound"))
+    # The replica had seen one not at all, and of the other not its claim.
+    Task.objects.filter(pk=lost.pk).delete()
+    Task.objects.filter(pk=rewound.pk).update(
+        status=Status.QUEUED, worker=None, fence=0, attempts=0, started=None
+    )
+
+    runner.execute(lost)
+    runner.execute(rewound)
+
+    assert not Task.objects.filter(pk=lost.pk).exists()
+    assert fresh(rewound).status == Status.QUEUED
+    assert not Group.objects.exists()
+    assert run(rewound).status == Status.COMPLETE
+    assert [group.name for group in Group.objects.all()] == ["rewound"]
