@@ -256,7 +256,7 @@ def _interrupts(cqt: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_autocommit_that_was_switched_off_is_found_too() -> None:
+def test_row_31_autocommit_that_was_switched_off_is_found_too() -> None:
     @task(name="switches autocommit off", atomic=False)
     def switches(cqt: Any) -> str:
         transaction.set_autocommit(False)
@@ -284,7 +284,9 @@ def test_a_database_error_caught_by_hand_is_said_in_clear_text() -> None:
 
 @server
 @pytest.mark.parametrize("atomic", [True, False])
-def test_a_connection_cut_by_the_server_is_the_tasks_failure(atomic: bool) -> None:
+def test_row_30_a_connection_cut_by_the_server_is_the_tasks_failure(
+    atomic: bool,
+) -> None:
     @task(name=f"is cut {atomic}", atomic=atomic)
     def cut(cqt: Any) -> None:
         Group.objects.create(name="before the cut")
@@ -315,7 +317,7 @@ def test_a_run_that_was_revoked_meanwhile_changes_no_status(atomic: bool) -> Non
     assert Group.objects.exists() is not atomic
 
 
-def test_a_run_that_was_taken_for_dead_undoes_itself_and_the_next_one_counts() -> None:
+def test_row_23_a_run_taken_for_dead_undoes_itself_and_the_next_one_counts() -> None:
     def give_away(cqt: Any) -> None:
         from cq import lifecycle
 

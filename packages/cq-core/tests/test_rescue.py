@@ -90,7 +90,7 @@ def test_row_71_a_task_that_may_not_run_twice_is_lost_with_all_that_hangs_on_it(
 
 
 @pytest.mark.django_db
-def test_the_third_worker_that_dies_under_a_task_is_the_last() -> None:
+def test_row_28_the_third_worker_that_dies_under_a_task_is_the_last() -> None:
     poison, innocent = forced(Status.RUNNING, losses=2), forced(Status.RUNNING)
 
     assert rescue_dead(slots=2) == 2
@@ -211,7 +211,7 @@ def _does_nothing(cqt: Any) -> None: ...
 
 @pytest.mark.backend("postgres", "valkey")
 @pytest.mark.django_db(transaction=True)
-def test_a_frozen_worker_that_comes_back_changes_nothing() -> None:
+def test_row_23_a_frozen_worker_that_comes_back_changes_nothing() -> None:
     from racing import beside
 
     made = _writes_a_row.delay()
@@ -233,7 +233,7 @@ def test_a_frozen_worker_that_comes_back_changes_nothing() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_stale_run_that_is_not_atomic_starts_no_more_subtasks() -> None:
+def test_row_23_a_stale_run_that_is_not_atomic_starts_no_more_subtasks() -> None:
     made = _starts_a_subtask_too_late.delay()
 
     after = driving.run(made)
