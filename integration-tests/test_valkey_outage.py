@@ -46,7 +46,7 @@ def seconds_to_enqueue(count: int = 100) -> float:
     return median(taken)
 
 
-def test_the_table_is_enough_and_the_bell_rings_again(
+def test_row_04_the_table_is_enough_and_the_bell_rings_again(
     workers: Workers, valkey_server: Any
 ) -> None:
     worker = workers.start()
@@ -62,7 +62,7 @@ def test_the_table_is_enough_and_the_bell_rings_again(
     assert set(Task.objects.values_list("status", "attempts")) == {("COMPLETE", 1)}
 
 
-def test_what_was_enqueued_without_valkey_starts_without_it(
+def test_row_04_what_was_enqueued_without_valkey_starts_without_it(
     workers: Workers, valkey_server: Any
 ) -> None:
     valkey_server.stop()
@@ -72,7 +72,7 @@ def test_what_was_enqueued_without_valkey_starts_without_it(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_enqueueing_costs_the_same_without_valkey(valkey_server: Any) -> None:
+def test_row_04_enqueueing_costs_the_same_without_valkey(valkey_server: Any) -> None:
     seconds_to_enqueue(10)
     before = seconds_to_enqueue()
     valkey_server.stop()
@@ -86,7 +86,7 @@ def test_enqueueing_costs_the_same_without_valkey(valkey_server: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("running", [True, False])
-def test_the_one_who_enqueues_never_touches_the_layer(
+def test_row_04_the_one_who_enqueues_never_touches_the_layer(
     running: bool, valkey_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer = layers.layer("default")

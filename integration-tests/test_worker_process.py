@@ -69,7 +69,7 @@ def test_a_failure_keeps_its_log_and_its_traceback(workers: Workers) -> None:
     assert task.format_logs() == "about to fail"
 
 
-def test_a_row_that_was_rolled_back_never_runs(workers: Workers) -> None:
+def test_row_01_what_was_rolled_back_never_runs(workers: Workers) -> None:
     workers.start()
 
     with transaction.atomic():

@@ -91,7 +91,7 @@ class DoorbellContract:
             heard.until_told(handle.id)
             heard.forget()
 
-    def test_many_rings_become_few_messages(
+    def test_row_18_many_rings_become_few_messages(
         self, heard: Heard, listening: Listening
     ) -> None:
         handles = nothing.delay_many([()] * 2000)
@@ -108,7 +108,9 @@ class DoorbellContract:
             doorbell.ring("default", QUEUED)
         assert sender.close(PATIENCE)
 
-    def test_garbage_is_survived(self, heard: Heard, listening: Listening) -> None:
+    def test_row_14_garbage_is_survived(
+        self, heard: Heard, listening: Listening
+    ) -> None:
         self.send_garbage()
         heard.until_told(nothing.delay().id)
         assert listening._thread.is_alive()
@@ -144,7 +146,7 @@ class TestDataVersion(DoorbellContract):
         heard.until_woken()
         assert tasks("default").count() == 1
 
-    def test_what_was_rolled_back_is_not_heard(
+    def test_row_01_what_was_rolled_back_is_not_heard(
         self, heard: Heard, listening: Listening
     ) -> None:
         with contextlib.suppress(KeyError), transaction.atomic():
@@ -281,7 +283,7 @@ class OverValkey(DoorbellContract):
     def send_raw(self, client: Any, content: bytes) -> None:
         client.zadd(f"{self.prefix}cq-tasks", {content: time.time()})
 
-    def test_it_comes_back_with_the_server(
+    def test_row_05_it_comes_back_with_the_server(
         self,
         heard: Heard,
         listening: Listening,
@@ -302,7 +304,7 @@ class OverValkey(DoorbellContract):
         # Said after the send, which has woken us already.
         until(lambda: "can be rung again" in caplog.text)
 
-    def test_a_full_channel_is_no_error(
+    def test_row_08_a_full_channel_is_no_error(
         self, settings: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         transport = Layer(self.alias)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import sys
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -83,7 +85,7 @@ def wake(**fields: Any) -> dict[str, Any]:
         (wake(ids=[None, 1, b"x" * 32, [], {}, B.hex]), [(B, "default")]),
     ],
 )
-def test_others_are_not_trusted(message: Any, understood: Any) -> None:
+def test_row_14_others_are_not_trusted(message: Any, understood: Any) -> None:
     assert messages.parse(message) == understood
 
 
@@ -98,20 +100,61 @@ ANYTHING = st.recursive(
 
 @settings(deadline=None)
 @given(ANYTHING, ANYTHING, ANYTHING)
-def test_nothing_raises(v: Any, ids: Any, q: Any) -> None:
+def test_row_14_nothing_raises(v: Any, ids: Any, q: Any) -> None:
     for message in (v, wake(v=v), wake(ids=ids), wake(q=q), wake(ids=ids, q=q)):
         understood = messages.parse(message)
         assert understood is None or len(understood) <= messages.MOST_IDS
 
 
+HOSTILE: list[Any] = [
+    *(
+        None,
+        True,
+        2,
+        -1,
+        2**70,
+        float("nan"),
+        "",
+        "os.system",
+        "\x00",
+        "\ud800",
+        b"\xff",
+    ),
+    *(
+        [],
+        {},
+        ["os.system"],
+        [A.hex],
+        [A.hex] * 200,
+        {"$": "import"},
+        [[[[]]]],
+        (B.hex,),
+    ),
+    *(A.hex[:-1], A.hex + "0", "../../etc/passwd", "cq.wake", ["default"], object()),
+]
+
+
+def test_row_14_of_ten_thousand_hostile_ones_none_raises_or_imports() -> None:
+    chance = random.Random(14)
+    known = set(sys.modules)
+    for _ in range(10_000):
+        fields = chance.sample(["type", "v", "ids", "q", "cmd"], chance.randint(1, 3))
+        message = wake(**{field: chance.choice(HOSTILE) for field in fields})
+        if chance.random() < 0.3:
+            message["ids"] = chance.choices(HOSTILE, k=chance.randint(1, 120))
+        for task_id, queue in messages.parse(message) or []:
+            assert (type(task_id), type(queue)) == (UUID, str)
+    assert set(sys.modules) == known
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "nul", "[" * 100_000, "9" * 5000, json.dumps("cq.wake")]
 )
-def test_no_text_raises(text: str) -> None:
+def test_row_14_no_text_raises(text: str) -> None:
     assert messages.loads(text) == []
 
 
-def test_what_is_ignored_is_counted_but_not_quoted(
+def test_row_14_what_is_ignored_is_counted_but_not_quoted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("DEBUG", "cq.doorbell")

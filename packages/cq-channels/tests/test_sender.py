@@ -93,7 +93,9 @@ def test_it_sends_on_one_thread_of_its_own(
     assert threading.get_ident() not in transport.threads
 
 
-def test_rings_gather_while_one_is_sent(sender: Sender, transport: Transport) -> None:
+def test_row_09_rings_gather_while_one_is_sent(
+    sender: Sender, transport: Transport
+) -> None:
     transport.gate.clear()
     sender.ring("default", ONE)
     assert waited(transport.began)
@@ -115,7 +117,7 @@ def test_rings_gather_while_one_is_sent(sender: Sender, transport: Transport) ->
     assert dict(second) == dict.fromkeys(ids, "mail")
 
 
-def test_of_many_it_keeps_only_so_many_that_it_says_to_look(
+def test_row_18_of_many_it_keeps_only_so_many_that_it_says_to_look(
     sender: Sender, transport: Transport
 ) -> None:
     transport.gate.clear()
@@ -150,7 +152,7 @@ def test_a_failed_send_is_tried_once_more(
     assert not caplog.records
 
 
-def test_what_fails_twice_is_dropped_with_a_warning_now_and_then(
+def test_row_07_what_fails_twice_is_dropped_with_a_warning_now_and_then(
     sender: Sender, transport: Transport, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "cq.doorbell")
@@ -223,7 +225,9 @@ def test_at_the_end_of_the_interpreter_it_does_not_raise(
     assert transport.sent == [ONE]
 
 
-async def test_an_event_loop_may_ring(sender: Sender, transport: Transport) -> None:
+async def test_row_15_an_event_loop_may_ring(
+    sender: Sender, transport: Transport
+) -> None:
     sender.ring("default", ONE)
     assert await asyncio.to_thread(waited, transport.tried)
     assert transport.sent == [ONE]
@@ -257,7 +261,7 @@ def test_what_runs_here_is_not_rung(
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_a_fork_starts_anew(
+def test_row_15_a_fork_starts_anew(
     sender: Sender, transport: Transport, *, held: bool
 ) -> None:
     if held:

@@ -342,7 +342,7 @@ def test_a_function_that_gives_no_key_asks_for_none() -> None:
 # --- delay_many -----------------------------------------------------------------------
 
 
-def test_many_are_one_insert_for_each_thousand() -> None:
+def test_row_18_many_are_one_insert_for_each_thousand() -> None:
     with CaptureQueriesContext(connection) as queries:
         handles = bare.delay_many([(n,) for n in range(2500)])
     inserts = [q for q in queries.captured_queries if "INSERT" in q["sql"]]
@@ -364,7 +364,7 @@ def test_handles_are_made_when_looked_at_and_in_order() -> None:
         handles[5]
 
 
-def test_many_are_recorded_all_or_not_at_all() -> None:
+def test_row_18_many_are_recorded_all_or_not_at_all() -> None:
     with pytest.raises(TypeError, match="bare"):
         bare.delay_many([(1,), (2, 3)])
     with pytest.raises(CodecError):
@@ -415,7 +415,7 @@ def test_many_run_after_the_commit(settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("closing")
-async def test_a_coroutine_enqueues_and_waits(settings: Any) -> None:
+async def test_row_15_a_coroutine_enqueues_and_waits(settings: Any) -> None:
     settings.CQ_RUN_INLINE = True
     handle = await bare.adelay(1)
     assert await handle.aget(5) == 3
@@ -455,7 +455,7 @@ async def test_the_async_twins_of_a_handle(settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("closing")
-async def test_delay_on_the_loop_says_what_to_write() -> None:
+async def test_row_15_delay_on_the_loop_says_what_to_write() -> None:
     with pytest.raises(RuntimeError, match=r"await f\.adelay"):
         bare.delay(1)
     with pytest.raises(RuntimeError, match=r"await f\.adelay"):
@@ -464,7 +464,7 @@ async def test_delay_on_the_loop_says_what_to_write() -> None:
         bare.delay_many([(1,)])
 
 
-def test_threads_enqueue_and_run_their_own(settings: Any) -> None:
+def test_row_15_threads_enqueue_and_run_their_own(settings: Any) -> None:
     settings.CQ_RUN_INLINE = True
     handles: list[Task] = []
 

@@ -48,7 +48,7 @@ class InATransaction(TestCase):
     def setUp(self) -> None:
         committed.clear()
 
-    def test_nothing_runs_by_itself(self) -> None:
+    def test_row_80_nothing_runs_by_itself(self) -> None:
         sent = sample_tasks.send_email.delay("a@b.org")
 
         assert sent.status == Status.QUEUED
@@ -56,7 +56,7 @@ class InATransaction(TestCase):
         sent.refresh_from_db()
         assert (sent.status, sent.result) == (Status.COMPLETE, "OK")
 
-    def test_a_whole_workflow_is_run(self) -> None:
+    def test_row_80_a_whole_workflow_is_run(self) -> None:
         parent = sample_tasks.send_emails.delay(["a", "b"])
         follower = parent.chain(sample_tasks.calc_a, 4)
 
@@ -79,14 +79,14 @@ class InATransaction(TestCase):
         assert run_tasks() == [two]
         assert two.get() == [4]
 
-    def test_what_a_task_raises_ends_in_its_row(self) -> None:
+    def test_row_80_what_a_task_raises_ends_in_its_row(self) -> None:
         sample_tasks.fails.delay("broken")
 
         [ran] = run_tasks()
 
         assert (ran.status, ran.error) == (Status.FAILURE, "broken")
 
-    def test_commit_hooks_of_tasks_are_run(self) -> None:
+    def test_row_80_commit_hooks_of_tasks_are_run(self) -> None:
         hooks.delay()
         hooks_and_fails.delay()
 
@@ -129,7 +129,7 @@ class InATransaction(TestCase):
         assert run_tasks() == []
         assert not Worker.objects.exists()
 
-    def test_serial_runs_at_once(self) -> None:
+    def test_row_80_serial_runs_at_once(self) -> None:
         with serial():
             sent = sample_tasks.send_email.delay("a@b.org")
             assert sent.get() == "OK"
@@ -143,7 +143,7 @@ class InATransaction(TestCase):
 class Committing(TransactionTestCase):
     """Where commits are real, tasks are left for `run_tasks` by CQ_RUN_INLINE."""
 
-    def test_tasks_are_run(self) -> None:
+    def test_row_80_tasks_are_run(self) -> None:
         committed.clear()
         with self.settings(CQ_RUN_INLINE=False):
             hooks.delay()
