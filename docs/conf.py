@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from cq import errors
 from cq.conf import SETTINGS
 from cq.options import Options
 from cq.status import TRANSITIONS, Status
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import failure_modes
 
 project = "cq"
 extensions = ["myst_parser"]
@@ -103,6 +108,7 @@ for _name, _text in (
     ("transitions", _transitions()),
     ("options", _options()),
     ("errors", _errors()),
+    ("failure-modes", failure_modes.table()),
 ):
     (_generated / f"{_name}.md").write_text(_text + "\n")
 

@@ -26,7 +26,10 @@ def table() -> str:
         entry = tomllib.loads(body)
         if kind == "part":
             lines += ["", f"## {entry['title']}", ""]
-            lines += ["| row | what goes wrong | what cq does | tests |", "|---|---|---|---|"]
+            lines += [
+                "| row | what goes wrong | what cq does | tests |",
+                "|---|---|---|---|",
+            ]
             continue
         number = entry["number"]
         proofs = tests.pop(number, [])
