@@ -26,6 +26,7 @@ NOW = datetime(2050, 1, 1, 12, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def _by_hand(settings: Any) -> None:
     settings.CQ_RUN_INLINE = False
+    settings.CQ_UNKNOWN_GRACE = 600
 
 
 def gone(**values: Any) -> Task:

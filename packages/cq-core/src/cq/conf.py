@@ -1,12 +1,10 @@
-"""The ``CQ_`` settings: their defaults, types and limits, read when first used."""
+"""The ``CQ_`` settings: their defaults, types and limits, read when used."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 from django.conf import settings as django_settings
-from django.core.signals import setting_changed
-from django.dispatch import receiver
 
 
 class Setting(NamedTuple):
@@ -76,27 +74,35 @@ SETTINGS: dict[str, Setting] = {
 }
 
 
+#: What Django's lazy settings hold, without their detour through Python.
+_held: dict[str, Any] = object.__getattribute__(django_settings, "__dict__")
+
+
 class Conf:
     """Attribute access to the settings: ``conf.LEASE`` is ``CQ_LEASE``."""
+
+    def __init__(self) -> None:
+        #: By name: the settings object that lacks it.
+        self._lacking: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
         try:
             setting = SETTINGS[name]
         except KeyError:
             raise AttributeError(f"cq has no setting CQ_{name}") from None
-        value = getattr(django_settings, f"CQ_{name}", setting.default)
-        # Django's own look-up takes a microsecond, and a task takes a dozen of them.
-        self.__dict__[name] = value
-        return value
+        # Django is quick with what is set, and ten times as slow to say that something
+        # is not; a task asks a dozen times. An override brings an object of its own.
+        holder = _held.get("_wrapped")
+        if holder is not None and self._lacking.get(name) is holder:
+            return setting.default
+        try:
+            return getattr(django_settings, f"CQ_{name}")
+        except AttributeError:
+            self._lacking[name] = _held.get("_wrapped")
+            return setting.default
 
 
 conf = Conf()
-
-
-@receiver(setting_changed, dispatch_uid="cq.conf")
-def _forget(*, setting: str, **_: Any) -> None:
-    """Read a setting anew that a test has overridden, or put back."""
-    conf.__dict__.pop(setting.removeprefix("CQ_"), None)
 
 
 def problem(name: str, value: Any) -> str | None:
