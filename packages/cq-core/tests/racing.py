@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,11 +15,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LONGEST = 60.0
-
-
-def rounds(few: int) -> int:
-    """How often to race: `few`, or as often as ``CQ_TEST_RACES`` says."""
-    return int(os.environ.get("CQ_TEST_RACES") or few)
 
 
 def race(states: Sequence[T], *functions: Callable[[T], Any]) -> list[list[Any]]:
@@ -40,10 +34,9 @@ def race(states: Sequence[T], *functions: Callable[[T], Any]) -> list[list[Any]]
         finally:
             connections.close_all()
 
-    longest = LONGEST + len(states) / 10
     with ThreadPoolExecutor(len(functions)) as pool:
         futures = [pool.submit(run, function) for function in functions]
-        return [future.result(longest) for future in futures]
+        return [future.result(LONGEST) for future in futures]
 
 
 def beside(function: Callable[[], T]) -> Future[T]:

@@ -24,7 +24,7 @@ from forced import (
     saved,
     status,
 )
-from racing import beside, race, rounds
+from racing import beside, race
 
 from cq import advance, doorbell, lifecycle, sweep
 from cq.ids import uuid7
@@ -227,10 +227,12 @@ def _settled_at_once(child: Task) -> None:
 def test_row_67_the_last_two_subtasks_at_once_settle_their_parent_once(
     children: Status, step: Any
 ) -> None:
-    count = rounds(200)
-    top = forced(Status.WAITING, open_children=count + 1)
+    rounds = 200
+    top = forced(Status.WAITING, open_children=rounds + 1)
     forced(Status.QUEUED, top)  # so that the top never settles
-    parents = saved([draft(Status.WAITING, top, open_children=2) for _ in range(count)])
+    parents = saved(
+        [draft(Status.WAITING, top, open_children=2) for _ in range(rounds)]
+    )
     ones = saved([draft(children, parent) for parent in parents])
     others = saved([draft(children, parent) for parent in parents])
 
@@ -241,7 +243,7 @@ def test_row_67_the_last_two_subtasks_at_once_settle_their_parent_once(
     )
 
     found = Task.objects.filter(parent=top).values_list("status", flat=True)
-    assert sorted(found) == [Status.COMPLETE] * count + [Status.QUEUED]
+    assert sorted(found) == [Status.COMPLETE] * rounds + [Status.QUEUED]
     # Each told the one above exactly once.
     assert row(top)["open_children"] == 1
 

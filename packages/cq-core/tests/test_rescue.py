@@ -17,16 +17,13 @@ from forced import (
     BEFORE,
     NOW,
     WORKER,
-    draft,
     forced,
     forced_many,
     held,
     register,
     row,
-    saved,
     status,
 )
-from racing import race, rounds
 
 from cq import advance, leases, lifecycle, rescue, runner, sweep, task
 from cq.leases import Lease
@@ -69,29 +66,6 @@ def test_the_task_of_a_dead_worker_is_queued_again_with_a_loss() -> None:
     assert (found["fence"], found["attempts"], found["losses"]) == (6, 2, 1)
     assert (found["outcome"], found["started"], found["failures"]) == (None, None, 0)
     assert not Worker.objects.filter(pk=WORKER).exists()
-
-
-@needs_heartbeats
-@pytest.mark.django_db(transaction=True)
-def test_row_20_two_rescuers_at_once_hold_one_loss_against_a_task() -> None:
-    count = rounds(60)
-    # Worker 1 to `count`, each with one that runs again and one that may not.
-    again = saved([draft(Status.RUNNING, worker_id=n + 1) for n in range(count)])
-    never = saved(
-        [draft(Status.RUNNING, worker_id=n + 1, rerun_lost=False) for n in range(count)]
-    )
-
-    def rescues(worker: int) -> int:
-        return rescue.rescue(DB, worker, "its worker was gone")
-
-    one, other = race(range(1, count + 1), rescues, rescues)
-
-    assert [a + b for a, b in zip(one, other, strict=True)] == [2] * count
-    columns = ("status", "losses", "attempts", "fence", "worker_id")
-    found = Task.objects.filter(pk__in=[t.pk for t in again]).values_list(*columns)
-    assert set(found) == {(Status.QUEUED, 1, 1, 2, None)}
-    found = Task.objects.filter(pk__in=[t.pk for t in never]).values_list(*columns)
-    assert set(found) == {(Status.LOST, 1, 1, 2, None)}
 
 
 @pytest.mark.django_db
