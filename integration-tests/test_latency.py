@@ -33,6 +33,7 @@ def seconds_to_start(handle: Task) -> float:
     return (handle.started - handle.submitted).total_seconds()
 
 
+@pytest.mark.direct
 @pytest.mark.backend("postgres", "valkey")
 def test_what_was_committed_starts_within_50_ms(workers: Workers) -> None:
     workers.start()

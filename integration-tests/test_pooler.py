@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import cq_backends
 import pytest
-from django.db import connections
+from django.db import connection, connections
 from floor import tasks
 from floor.models import Effect
 from processes import PATIENCE, until
@@ -47,6 +47,21 @@ def test_row_39_tasks_of_a_worker_killed_behind_a_pooler_run_again(
     assert list(Effect.objects.values_list("key", flat=True)) == [1]
     assert not Worker.objects.filter(locked=True).exists()
     assert ("DISABLE_SERVER_SIDE_CURSORS" in second.output) == (not told)
+
+
+def test_row_04_a_ring_that_a_pooler_drops_costs_a_look_at_the_table(
+    workers: Workers, told: bool
+) -> None:
+    worker = workers.start()
+    for n in range(3):
+        assert tasks.effect.delay(n).get(PATIENCE) == n
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE query ~ '^LISTEN'")
+        assert cursor.fetchone() == (0,)
+    assert worker.terminate() == 0, worker.output
+    # The listener says it, and where they are not told so do the locks.
+    said = worker.output.count("There is a pooler before the database")
+    assert said >= (1 if told else 2), worker.output
 
 
 def test_row_39_a_worker_that_lives_behind_a_pooler_keeps_its_tasks(

@@ -360,6 +360,7 @@ def test_the_health_file_is_touched_while_all_is_well(
     assert not path.exists()
 
 
+@pytest.mark.direct
 @pytest.mark.backend("postgres", "valkey")
 def test_row_40_few_connections_are_used(
     workers: Workers, monkeypatch: pytest.MonkeyPatch

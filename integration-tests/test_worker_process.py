@@ -81,6 +81,7 @@ def test_row_01_what_was_rolled_back_never_runs(workers: Workers) -> None:
     assert keys() == [2]
 
 
+@pytest.mark.direct
 @pytest.mark.backend("postgres", "valkey")
 def test_row_20_a_dead_session_tells_at_once_that_its_worker_is_gone(
     workers: Workers, monkeypatch: pytest.MonkeyPatch

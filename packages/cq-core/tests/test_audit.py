@@ -160,7 +160,8 @@ def test_at_no_step_of_a_workflow_is_anything_broken() -> None:
 
 
 def register_the_driver() -> None:
-    Worker.objects.get_or_create(
+    """It has beaten just now, however long the steps before took."""
+    Worker.objects.update_or_create(
         id=77,
         defaults={
             "kind": "test",

@@ -65,6 +65,7 @@ def _hang_up() -> None:
     select.select([connection.connection.fileno()], [], [], 60)
 
 
+@pytest.mark.direct
 @server
 def test_a_task_does_not_start_on_a_session_that_the_server_has_ended() -> None:
     waiting = claim(writes.delay())
@@ -76,6 +77,7 @@ def test_a_task_does_not_start_on_a_session_that_the_server_has_ended() -> None:
     assert Group.objects.count() == 1
 
 
+@pytest.mark.direct
 @server
 def test_a_session_in_a_transaction_is_left_to_who_opened_it() -> None:
     with pytest.raises(OperationalError), transaction.atomic():
