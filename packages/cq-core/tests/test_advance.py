@@ -24,7 +24,7 @@ from forced import (
     saved,
     status,
 )
-from racing import beside, race
+from racing import beside, race, rounds
 
 from cq import advance, doorbell, lifecycle, sweep
 from cq.ids import uuid7
@@ -227,12 +227,10 @@ def _settled_at_once(child: Task) -> None:
 def test_row_67_the_last_two_subtasks_at_once_settle_their_parent_once(
     children: Status, step: Any
 ) -> None:
-    rounds = 200
-    top = forced(Status.WAITING, open_children=rounds + 1)
+    count = rounds(200)
+    top = forced(Status.WAITING, open_children=count + 1)
     forced(Status.QUEUED, top)  # so that the top never settles
-    parents = saved(
-        [draft(Status.WAITING, top, open_children=2) for _ in range(rounds)]
-    )
+    parents = saved([draft(Status.WAITING, top, open_children=2) for _ in range(count)])
     ones = saved([draft(children, parent) for parent in parents])
     others = saved([draft(children, parent) for parent in parents])
 
@@ -243,7 +241,7 @@ def test_row_67_the_last_two_subtasks_at_once_settle_their_parent_once(
     )
 
     found = Task.objects.filter(parent=top).values_list("status", flat=True)
-    assert sorted(found) == [Status.COMPLETE] * rounds + [Status.QUEUED]
+    assert sorted(found) == [Status.COMPLETE] * count + [Status.QUEUED]
     # Each told the one above exactly once.
     assert row(top)["open_children"] == 1
 
@@ -578,9 +576,9 @@ def test_maker_and_predecessor_that_do_not_see_each_other_cost_one_sweep() -> No
 @pytest.mark.backend("postgres", "valkey")
 @pytest.mark.django_db(transaction=True)
 def test_two_predecessors_at_once_start_each_dependant_once(bell: Bell) -> None:
-    rounds = 100
-    ones, others = (forced_many(rounds, Status.RUNNING) for _ in range(2))
-    tips = forced_many(rounds, Status.PENDING, open_edges=2)
+    count = rounds(100)
+    ones, others = (forced_many(count, Status.RUNNING) for _ in range(2))
+    tips = forced_many(count, Status.PENDING, open_edges=2)
     edges = [
         Edge(task=tip, depends_on=upstream, when="complete")
         for pair in (ones, others)
@@ -601,8 +599,8 @@ def test_two_predecessors_at_once_start_each_dependant_once(bell: Bell) -> None:
 @pytest.mark.backend("postgres", "valkey")
 @pytest.mark.django_db(transaction=True)
 def test_failures_with_the_same_dependants_at_once_do_not_lock_crosswise() -> None:
-    rounds, width = 20, 40
-    ones, others = (forced_many(rounds, Status.FAILURE) for _ in range(2))
+    count, width = 20, 40
+    ones, others = (forced_many(count, Status.FAILURE) for _ in range(2))
     edges = []
     for one, other in zip(ones, others, strict=True):
         tips = forced_many(width, Status.PENDING, open_edges=2)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import select
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
+from django.core.management import call_command
 from django.db import OperationalError, connection, connections, transaction
 from driving import claim, fresh, run
+from racing import beside, until
 
 from cq import async_runner, runner, task, transactions
+from cq.models import Task
 from cq.status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cq.models import Task
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.django_db(transaction=True)
 server = pytest.mark.backend("postgres", "valkey")
@@ -32,7 +35,7 @@ def _by_hand(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @task
 def writes(cqt: Any) -> None:
-    Group.objects.create(name="written")
+    Group.objects.create(name=f"written by {cqt.pk}")
 
 
 @task(atomic=False)
@@ -123,3 +126,70 @@ def _and_close(function: Callable[..., Any], args: tuple[Any, ...]) -> Task | An
         return function(*args)
     finally:
         connections.close_all()
+
+
+# --- COMMITs that are done and not answered -------------------------------------------
+
+CUTS = 200
+
+
+@contextmanager
+def commits_that_wait() -> Iterator[None]:
+    """Let each COMMIT wait, when it is durable, for a standby that does not exist."""
+    _set_standby("nobody")
+    try:
+        yield
+    finally:
+        _set_standby("")
+
+
+def _set_standby(name: str) -> None:
+    other = connection.copy("default")
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+            cursor.execute("SELECT pg_reload_conf()")
+            until(lambda: _standby(cursor) == name, f"the standby is {name!r}")
+    finally:
+        other.close()
+
+
+def _standby(cursor: Any) -> str:
+    cursor.execute("SHOW synchronous_standby_names")
+    return str(cursor.fetchone()[0])
+
+
+def _cut_those_that_wait(enough: threading.Event) -> int:
+    """End the sessions that wait so, until there is `enough`; how many."""
+    cut = 0
+    while not enough.is_set():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE wait_event = 'SyncRep'"
+            )
+            cut += len(cursor.fetchall())
+        enough.wait(0.001)
+    return cut
+
+
+@server
+def test_row_35_two_hundred_commits_that_were_done_and_not_answered_count_once() -> (
+    None
+):
+    claimed = [claim(task) for task in writes.delay_many([()] * CUTS)]
+    enough = threading.Event()
+
+    with commits_that_wait():
+        cut = beside(lambda: _cut_those_that_wait(enough))
+        try:
+            for waiting in claimed:
+                runner.execute(waiting)
+        finally:
+            enough.set()
+
+    assert cut.result(60) >= CUTS
+    found = Task.objects.values_list("status", "attempts", "failures", "losses")
+    assert set(found) == {(Status.COMPLETE, 1, 0, 0)}
+    assert Group.objects.count() == CUTS
+    assert call_command("cq", "audit") is None

@@ -17,13 +17,16 @@ from forced import (
     BEFORE,
     NOW,
     WORKER,
+    draft,
     forced,
     forced_many,
     held,
     register,
     row,
+    saved,
     status,
 )
+from racing import race, rounds
 
 from cq import advance, leases, lifecycle, rescue, runner, sweep, task
 from cq.leases import Lease
@@ -50,6 +53,21 @@ def rescue_dead(slots: int = 1) -> int:
     register(seen=BEFORE)
     Worker.objects.filter(pk=WORKER).update(slots=slots)
     return rescue.rescue_dead(DB, NOW)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_row_75_of_two_rescuers_one_rescues_and_one_loss_is_counted() -> None:
+    workers = list(range(1000, 1000 + rounds(60)))
+    saved([draft(Status.RUNNING, worker_id=worker) for worker in workers])
+
+    def rescues(worker: int) -> int:
+        return rescue.rescue(DB, worker, "it was gone")
+
+    one, other = race(workers, rescues, rescues)
+
+    assert [a + b for a, b in zip(one, other, strict=True)] == [1] * len(workers)
+    seen = Task.objects.values_list("status", "losses", "fence", "worker_id")
+    assert set(seen) == {(Status.QUEUED, 1, 2, None)}
 
 
 # --- what becomes of the task ---------------------------------------------------------

@@ -18,7 +18,7 @@ from forced import (
     saved,
     status,
 )
-from racing import race
+from racing import race, rounds
 
 from cq import advance, lifecycle, revocation
 from cq.models import Edge, Task
@@ -185,9 +185,9 @@ def test_several_are_revoked_and_counted() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_row_75_a_revocation_that_races_a_completion_leaves_one_end() -> None:
-    rounds = 60
-    tasks = forced_many(rounds, Status.RUNNING)
-    followers = forced_many(rounds, Status.PENDING, open_edges=1)
+    count = rounds(60)
+    tasks = forced_many(count, Status.RUNNING)
+    followers = forced_many(count, Status.PENDING, open_edges=1)
     Edge.objects.bulk_create(
         Edge(task=f, depends_on=t, when="complete")
         for f, t in zip(followers, tasks, strict=True)
@@ -201,7 +201,7 @@ def test_row_75_a_revocation_that_races_a_completion_leaves_one_end() -> None:
 
     revoked, completed = race(tasks, revoke, complete)
 
-    assert [a + b for a, b in zip(revoked, completed, strict=True)] == [1] * rounds
+    assert [a + b for a, b in zip(revoked, completed, strict=True)] == [1] * count
     for task, follower, won in zip(tasks, followers, completed, strict=True):
         assert status(task) == (Status.COMPLETE if won else Status.REVOKED)
         assert status(follower) == (Status.QUEUED if won else Status.INCOMPLETE)

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from driving import fresh
 from forced import (
     AFTER,
     BEFORE,
@@ -263,6 +264,28 @@ def test_a_tree_is_kept_while_a_retried_subtask_of_it_is_open() -> None:
     sweep.prune(DB, NOW)
 
     assert ids() == set()
+
+
+def test_row_76_what_is_deleted_by_the_orm_leaves_nothing_that_dangles() -> None:
+    root = forced(Status.COMPLETE)
+    child = forced(Status.COMPLETE, root)
+    grandchild = forced(Status.COMPLETE, child)
+    waits = forced(Status.PENDING, open_edges=1)
+    after(grandchild, child, met=True)
+    after(waits, grandchild)
+    line(root, 1)
+    line(grandchild, 2)
+
+    Task.objects.filter(pk=root.pk).delete()
+
+    assert ids() == {waits.pk}
+    assert not TaskLog.objects.exists()
+    # Who waited is told by the sweep, and its edge stays as the reason.
+    sweep.resolve_forgotten(DB, NOW)
+    assert fresh(waits).status == Status.INCOMPLETE
+    assert "deleted" in fresh(waits).error
+    waits.delete()
+    assert not Edge.objects.exists()
 
 
 def test_row_76_trees_larger_than_a_batch_go_in_batches_root_last() -> None:

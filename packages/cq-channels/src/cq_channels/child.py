@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DatabaseError, connections
 from django.db.backends.signals import connection_created
 
+from cq import outage
 from cq.conf import conf
 from cq.leases import Lease, lock_path
 
@@ -137,7 +138,12 @@ class Child:
                 self.engine.start()
                 return True
             except DatabaseError as error:
-                logger.warning("could not start; next try in %.1f s: %s", delay, error)
+                logger.log(
+                    outage.level(error),
+                    "could not start; next try in %.1f s: %s",
+                    delay,
+                    error,
+                )
                 connections[self.engine.using].close()
                 self._told.wait(delay)
                 self._told.clear()

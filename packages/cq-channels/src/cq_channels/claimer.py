@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from cq import async_runner, doorbell, lifecycle
+from cq import async_runner, doorbell, lifecycle, outage
 from cq.conf import conf
 from cq.picking import Cursors, claim_ids, claim_next
 from cq.registry import coroutine_names
@@ -114,9 +114,12 @@ class Claimer:
                 try:
                     full = self._claim()
                     delay = 0.1
-                except Exception:
-                    logger.warning(
-                        "could not claim; next try in %.1f s", delay, exc_info=True
+                except Exception as error:
+                    logger.log(
+                        outage.level(error),
+                        "could not claim; next try in %.1f s",
+                        delay,
+                        exc_info=True,
                     )
                     connections[self.using].close()
                     self._look = True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connections
 
-from cq import advance, lifecycle
+from cq import advance, lifecycle, outage
 from cq.lifecycle import Claim
 from cq.status import Status
 
@@ -77,9 +77,10 @@ class BatchCompleter:
             try:
                 self._complete(batch)
                 break
-            except Exception:
+            except Exception as error:
                 connections[self.using].close()
-                logger.warning(
+                logger.log(
+                    outage.level(error),
                     "%d results could not be written, next try in %.1f s",
                     len(batch),
                     delay,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.db import DatabaseError, connections
 
-from cq import doorbell, log_writer, rescue, sweep
+from cq import doorbell, log_writer, outage, rescue, sweep
 from cq.conf import conf
 from cq.leases import Lease
 from cq.locks import LockLooks
@@ -231,8 +231,8 @@ class Engine:
                         thorough = random.random() < sweep.THOROUGH
                         sweep.sweep(self.using, thorough=thorough)
                         self._rescue_orphans()
-                except Exception:
-                    logger.warning("could not sweep", exc_info=True)
+                except Exception as error:
+                    logger.log(outage.level(error), "could not sweep", exc_info=True)
                     connections[self.using].close()
         finally:
             connections[self.using].close()

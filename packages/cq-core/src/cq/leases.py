@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from django.db import connections
 
+from . import outage
 from .clock import Moment
 from .conf import conf
 from .locks import SessionLocks
@@ -159,7 +160,9 @@ class Lease:
                     if not self.beat():
                         self.register()
                 except Exception as error:
-                    logger.warning("No heartbeat could be written: %s", error)
+                    logger.log(
+                        outage.level(error), "No heartbeat could be written: %s", error
+                    )
                     connections[self.using].close()
                     # Soon, for without its lock it is taken for dead.
                     wait = min(wait, AGAIN)

@@ -28,10 +28,10 @@ _OPEN = sorted(OPEN)
 _FAILED = sorted(FAILED)
 
 
-def _link(related_name: str, **kwargs: Any) -> Any:
+def _link(related_name: str, on_delete: Any = models.DO_NOTHING, **kwargs: Any) -> Any:
     return models.ForeignKey(
         "cq.Task",
-        models.DO_NOTHING,
+        on_delete,
         related_name=related_name,
         db_constraint=False,
         db_index=False,
@@ -58,7 +58,9 @@ class TaskRow(EncodedRow):
     started = models.DateTimeField(_("started"), null=True, blank=True)
     finished = models.DateTimeField(_("finished"), null=True, blank=True)
 
-    parent = _link("subtasks", null=True, blank=True, verbose_name=_("parent"))
+    parent = _link(
+        "subtasks", models.CASCADE, null=True, blank=True, verbose_name=_("parent")
+    )
     root = _link("+", verbose_name=_("top-level task"))
     previous = _link("+", null=True, blank=True, verbose_name=_("chained to"))
     #: Levels of parents above it.
@@ -227,7 +229,8 @@ class EdgeRow(models.Model):
     WHEN = (WHEN_COMPLETE, WHEN_FAILED, WHEN_SETTLED)
 
     id = models.BigAutoField(primary_key=True)
-    task = _link("edges")
+    task = _link("edges", models.CASCADE)
+    # Whoever waits for a task that is deleted has to find that it was.
     depends_on = _link("+")
     #: The place among the arguments that receives the result; None: only order.
     position = models.IntegerField(null=True, blank=True)
@@ -256,8 +259,8 @@ class TaskLogRow(models.Model):
     """One line, numbered within its top-level task."""
 
     id = models.BigAutoField(primary_key=True)
-    root = _link("+")
-    task = _link("+")
+    root = _link("+", models.CASCADE)
+    task = _link("+", models.CASCADE)
     number = models.IntegerField()
     attempt = models.IntegerField(default=0, db_default=0)
     level = models.SmallIntegerField()

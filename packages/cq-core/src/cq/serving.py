@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connections
 
-from . import rescue, runner
+from . import outage, rescue, runner
 from .conf import conf
 from .leases import Lease
 from .local import local_runner
@@ -104,8 +104,9 @@ class _Server:
                 self._run_queued(until=next_sweep)
                 pause = FIRST_PAUSE
                 self.stop.wait(min(conf.POLL, max(0.0, next_sweep - time.monotonic())))
-            except Exception:
-                logger.warning(
+            except Exception as error:
+                logger.log(
+                    outage.level(error),
                     "could not serve %r; next try in %.1f s",
                     self.using,
                     pause,

@@ -8,6 +8,7 @@ import time
 
 from django.db import connections
 
+from cq import outage
 from cq.clock import Moment
 
 from .models import schedules
@@ -37,8 +38,9 @@ def run(stop: threading.Event, using: str) -> None:
         try:
             wait = looks.look()
             pause = FIRST_PAUSE
-        except Exception:
-            logger.warning(
+        except Exception as error:
+            logger.log(
+                outage.level(error),
                 "the schedules in %r cannot be looked at; next try in %.1f s",
                 using,
                 pause,

@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
                 ('progress_done', models.FloatField(blank=True, null=True)),
                 ('progress_total', models.FloatField(blank=True, null=True)),
                 ('progress_message', models.CharField(blank=True, db_default='', default='', max_length=200)),
-                ('parent', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='subtasks', to='cq.task', verbose_name='parent')),
+                ('parent', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='subtasks', to='cq.task', verbose_name='parent')),
                 ('previous', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='cq.task', verbose_name='chained to')),
                 ('root', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='cq.task', verbose_name='top-level task')),
                 ('worker', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='tasks', to='cq.worker', verbose_name='worker')),
@@ -104,7 +104,7 @@ class Migration(migrations.Migration):
                 ('when', models.CharField(default='complete', max_length=8)),
                 ('met', models.BooleanField(blank=True, null=True)),
                 ('depends_on', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='cq.task')),
-                ('task', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='edges', to='cq.task')),
+                ('task', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='edges', to='cq.task')),
             ],
             options={
                 'db_table': 'cq_edges',
@@ -122,8 +122,8 @@ class Migration(migrations.Migration):
                 ('level', models.SmallIntegerField()),
                 ('time', models.DateTimeField()),
                 ('message', models.TextField()),
-                ('root', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='cq.task')),
-                ('task', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='cq.task')),
+                ('root', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='cq.task')),
+                ('task', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='cq.task')),
             ],
             options={
                 'db_table': 'cq_logs',

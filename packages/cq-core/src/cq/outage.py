@@ -1,0 +1,38 @@
+"""How loud trouble is: that the database is out of reach is said once a minute."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from django.db import InterfaceError, OperationalError
+
+#: Seconds.
+EVERY = 60.0
+
+_lock = threading.Lock()
+_next_warning = 0.0
+
+
+def level(error: BaseException) -> int:
+    """Return the level to log an error at: WARNING, or DEBUG for what is known already.
+
+    All threads of a process meet the same outage, and try again several times a
+    second; other errors are each worth a warning.
+    """
+    global _next_warning
+    if not isinstance(error, (OperationalError, InterfaceError)):
+        return logging.WARNING
+    with _lock:
+        now = time.monotonic()
+        if now < _next_warning:
+            return logging.DEBUG
+        _next_warning = now + EVERY
+    return logging.WARNING
+
+
+def forget() -> None:
+    """Let the next outage be told of at once."""
+    global _next_warning
+    _next_warning = 0.0
