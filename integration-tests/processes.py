@@ -21,7 +21,7 @@ PATIENCE = 60.0
 
 
 class Process:
-    """A management command in a process group of its own."""
+    """A program in a process group of its own."""
 
     def __init__(self, log: Path, *command: str) -> None:
         self.log = log
@@ -33,7 +33,7 @@ class Process:
         }
         with log.open("wb") as output:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "django", *command],
+                command,
                 env=environment,
                 cwd=HERE,
                 stdout=output,
@@ -83,6 +83,10 @@ class Workers:
         return process
 
     def command(self, *command: str) -> Process:
+        """A management command."""
+        return self.program(sys.executable, "-m", "django", *command)
+
+    def program(self, *command: str) -> Process:
         log = self.directory / f"process-{len(self.started)}.log"
         process = Process(log, *command)
         self.started.append(process)

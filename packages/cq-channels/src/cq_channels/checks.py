@@ -141,7 +141,7 @@ def _is_core(alias: str) -> bool:
         backend = layers.backend_class(alias)
     except layers.LayerError:
         return False
-    return any(c.__module__ == "channels_redis.core" for c in backend.__mro__)
+    return layers.is_core(backend)
 
 
 def _waits(host: Any) -> bool:

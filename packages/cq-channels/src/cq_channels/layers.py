@@ -45,6 +45,20 @@ def layer(alias: str) -> Any:
     return found
 
 
+def ears(alias: str) -> list[Any]:
+    """Return the layers to listen on, one for each host. Raises LayerError.
+
+    A layer of channels_redis over several hosts sends to each in turn, but waits on
+    one of them until something comes there.
+    """
+    whole = layer(alias)
+    hosts = getattr(whole, "hosts", [])
+    if len(hosts) < 2 or not is_core(type(whole)):
+        return [whole]
+    config = legacy.translate(_blocks()[alias])["CONFIG"]
+    return [type(whole)(**{**config, "hosts": [host]}) for host in hosts]
+
+
 def reaches_others(alias: str) -> bool:
     """Tell whether this layer is there, and carries messages to other processes."""
     if not configured(alias):
@@ -78,6 +92,11 @@ def backend_class(alias: str) -> type:
 def is_redis(backend: type) -> bool:
     """Tell whether this is a layer of channels_redis, or derived from one."""
     return any(c.__module__.startswith("channels_redis.") for c in backend.__mro__)
+
+
+def is_core(backend: type) -> bool:
+    """Tell whether this is the layer of channels_redis that keeps its messages."""
+    return any(c.__module__ == "channels_redis.core" for c in backend.__mro__)
 
 
 def _blocks() -> dict[str, Any]:

@@ -89,7 +89,7 @@ class Sender:
             # Stuck in a send. It ends by itself if that returns.
             return False
         with self._changed:
-            self._thread, self._closing = None, False
+            self._thread, self._closing, self._delay = None, False, 0.0
         return True
 
     def forget(self) -> None:

@@ -102,9 +102,14 @@ class EncodedRow(models.Model):
     # attribute. It is to be the text then: a broken one stops nobody, tasks among the
     # arguments cost no query, and no result is written in the place of a task.
 
-    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+    def refresh_from_db(
+        self, using: str | None = None, fields: Any = None, from_queryset: Any = None
+    ) -> None:
+        if using is None and from_queryset is None:
+            # Where it was written to: a router may name a replica, which is behind.
+            using = self._state.db
         with _as_stored():
-            super().refresh_from_db(*args, **kwargs)
+            super().refresh_from_db(using, fields, from_queryset)
 
     def clean_fields(self, *args: Any, **kwargs: Any) -> None:
         with _as_stored():

@@ -60,7 +60,15 @@ class Layer:
             _close_loop(loop)
 
     async def _listen(self, wake: Wake, stop: threading.Event) -> None:
-        layer = layers.layer(self.alias)
+        # The group ends them all with the first that fails.
+        try:
+            async with asyncio.TaskGroup() as group:
+                for layer in layers.ears(self.alias):
+                    group.create_task(self._hear(layer, wake, stop))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _hear(self, layer: Any, wake: Wake, stop: threading.Event) -> None:
         while not stop.is_set():
             since = time.monotonic()
             # Waited for in steps, but never cancelled until all is over: a layer may
