@@ -28,6 +28,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import django
 import pytest
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 BACKENDS = ("sqlite", "postgres", "valkey")
 #: These run only when named. ``pgbouncer``: PostgreSQL behind it, from Debian's package.
 #: ``postgres14``: the oldest PostgreSQL, from npm.
-EXTRA = ("pgbouncer", "postgres14")
+#: ``mariadb``: from Debian's package.
+EXTRA = ("pgbouncer", "postgres14", "mariadb")
 #: What a test for the value holds for as well.
 FAMILY = {"pgbouncer": "postgres", "postgres14": "postgres"}
 BACKEND = os.environ.get("CQ_TEST_BACKEND") or "sqlite"
@@ -72,6 +74,8 @@ if BACKEND not in BACKENDS + EXTRA:
 def databases() -> dict[str, dict[str, Any]]:
     if BACKEND == "sqlite":
         return {"default": _sqlite()}
+    if BACKEND == "mariadb":
+        return {"default": _mariadb()}
     if BACKEND == "pgbouncer":
         told = UNTOLD not in os.environ
         server = _postgres(_pgbouncer_url())
@@ -124,6 +128,19 @@ def _postgres(url: str) -> dict[str, Any]:
         "PASSWORD": parts.get("password", ""),
         "HOST": parts.get("host", ""),
         "PORT": str(parts.get("port", "")),
+    }
+
+
+def _mariadb() -> dict[str, Any]:
+    parts = urlsplit(_mariadb_url())
+    return {
+        "ENGINE": "django.db.backends.mysql",
+        "NAME": DATABASE,
+        "TEST": {"NAME": DATABASE, "CHARSET": "utf8mb4"},
+        "USER": parts.username,
+        "HOST": parts.hostname,
+        "PORT": str(parts.port),
+        "OPTIONS": {"charset": "utf8mb4", "isolation_level": "read committed"},
     }
 
 
@@ -186,6 +203,17 @@ def _start_pgbouncer() -> PgBouncer:
     return pooler
 
 
+def _mariadb_url() -> str:
+    if not os.environ.get(DATABASE_URL, "").startswith("mysql"):
+        from mariadb_server import MariaDBServer
+
+        server = MariaDBServer(_workdir() / "mariadb")
+        _at_exit(server.stop)
+        server.start()
+        os.environ[DATABASE_URL] = server.url
+    return os.environ[DATABASE_URL]
+
+
 def _valkey_url() -> str:
     if VALKEY_URL not in os.environ:
         os.environ[VALKEY_URL] = _start_valkey().connection_url
@@ -220,7 +248,9 @@ def versions() -> dict[str, str]:
         "Django": django.get_version(),
         "SQLite": sqlite3.sqlite_version,
     }
-    if BACKEND != "sqlite":
+    if BACKEND == "mariadb":
+        found["MariaDB"] = _mariadb_version()
+    if BACKEND in ("postgres", "valkey"):
         import psycopg
 
         with psycopg.connect(_postgres_url(), dbname="postgres") as connection:
@@ -242,6 +272,17 @@ def versions() -> dict[str, str]:
             info.get("valkey_version") or f"(Redis {info['redis_version']})"
         )
     return found
+
+
+def _mariadb_version() -> str:
+    from MySQLdb import connect
+
+    parts = urlsplit(_mariadb_url())
+    host, port, user = parts.hostname, parts.port or 3306, parts.username
+    connection = connect(host=host, port=port, user=user)
+    version: str = connection.get_server_info()
+    connection.close()
+    return version
 
 
 _POSTGRES_FACTS = ("server_version", "fsync")

@@ -73,8 +73,15 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     raise AssertionError(f"never came true: {what}")
 
 
+WAITING_FOR_LOCKS = {
+    "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+    "mysql": "SELECT count(*) FROM information_schema.innodb_trx"
+    " WHERE trx_state = 'LOCK WAIT'",
+}
+
+
 def somebody_waits_for_a_lock() -> bool:
-    """Whether a statement of PostgreSQL waits for somebody's lock."""
+    """Whether a statement waits for a lock of another transaction."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        cursor.execute(WAITING_FOR_LOCKS[connection.vendor])
         return bool(cursor.fetchone()[0])

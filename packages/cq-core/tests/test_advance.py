@@ -217,7 +217,7 @@ def _settled_at_once(child: Task) -> None:
     advance.settled(DB, [child.pk], NOW)
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("children", "step"),
@@ -557,7 +557,7 @@ def test_a_look_costs_the_same_in_a_full_table() -> None:
     assert "Seq Scan on cq_tasks" not in plan
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db(transaction=True)
 def test_maker_and_predecessor_that_do_not_see_each_other_cost_one_sweep() -> None:
     upstream = forced(Status.RUNNING)
@@ -573,7 +573,7 @@ def test_maker_and_predecessor_that_do_not_see_each_other_cost_one_sweep() -> No
     assert status(task) == Status.QUEUED
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db(transaction=True)
 def test_two_predecessors_at_once_start_each_dependant_once(bell: Bell) -> None:
     count = rounds(100)
@@ -596,7 +596,7 @@ def test_two_predecessors_at_once_start_each_dependant_once(bell: Bell) -> None:
     assert sorted(bell.rung) == sorted(tip.pk for tip in tips)
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db(transaction=True)
 def test_failures_with_the_same_dependants_at_once_do_not_lock_crosswise() -> None:
     count, width = 20, 40

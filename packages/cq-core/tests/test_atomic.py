@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-server = pytest.mark.backend("postgres", "valkey")
+server = pytest.mark.backend("postgres", "valkey", "mariadb")
 embedded = pytest.mark.backend("sqlite")
 
 runs: list[str] = []
@@ -269,7 +269,7 @@ def test_row_31_autocommit_that_was_switched_off_is_found_too() -> None:
     assert not Group.objects.exists()
 
 
-@server
+@pytest.mark.backend("postgres", "valkey")
 def test_a_database_error_caught_by_hand_is_said_in_clear_text() -> None:
     @task(name="breaks the transaction by raw SQL")
     def breaks(cqt: Any) -> str:
@@ -291,7 +291,10 @@ def test_row_30_a_connection_cut_by_the_server_is_the_tasks_failure(
     def cut(cqt: Any) -> None:
         Group.objects.create(name="before the cut")
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+            if connection.vendor == "mysql":
+                cursor.execute("KILL CONNECTION_ID()")
+            else:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     handle = run(cut.delay())
     assert handle.status == Status.FAILURE

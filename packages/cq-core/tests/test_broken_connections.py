@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.django_db(transaction=True)
-server = pytest.mark.backend("postgres", "valkey")
+server = pytest.mark.backend("postgres", "valkey", "mariadb")
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +61,11 @@ def _hang_up() -> None:
     other = connection.copy("default")
     try:
         with other.cursor() as cursor:
-            pid = connection.connection.info.backend_pid
-            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+            if connection.vendor == "mysql":
+                cursor.execute(f"KILL {connection.connection.thread_id()}")
+            else:
+                pid = connection.connection.info.backend_pid
+                cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
     finally:
         other.close()
     select.select([connection.connection.fileno()], [], [], 60)

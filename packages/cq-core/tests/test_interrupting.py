@@ -76,6 +76,7 @@ def clears_up(cqt: Any) -> None:
 
 SLOW_QUERY = {
     "postgresql": "SELECT pg_sleep(60)",
+    "mysql": "SELECT sleep(60) FROM cq_tasks",
     "sqlite": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
     " SELECT count(*) FROM n WHERE x < 0",
 }

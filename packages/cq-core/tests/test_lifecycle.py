@@ -192,7 +192,7 @@ def test_completing_many_of_none_changes_nothing() -> None:
     assert lifecycle.complete_many(DB, []) == set()
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.parametrize("source", [Status.RUNNING, Status.WAITING])
 @pytest.mark.django_db(transaction=True)
 def test_row_70_a_subtask_added_while_its_parent_settles_keeps_it_open(
@@ -239,7 +239,7 @@ def test_what_has_expired_is_not_claimed_also_before_a_sweep() -> None:
     assert [t.pk for t in claim(9)] == [good.pk]
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db(transaction=True)
 def test_claims_of_two_connections_never_overlap() -> None:
     made = forced_many(600, Status.QUEUED)
@@ -254,7 +254,7 @@ def test_claims_of_two_connections_never_overlap() -> None:
     assert set(claimed) == {t.pk for t in made}
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db(transaction=True)
 def test_a_claim_passes_over_what_another_has_locked() -> None:
     first, second = forced_many(2, Status.QUEUED)

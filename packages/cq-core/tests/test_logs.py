@@ -150,7 +150,7 @@ def test_somebody_else_can_speak_through_the_handle() -> None:
 @pytest.mark.parametrize(
     "function",
     [
-        pytest.param(_says, marks=pytest.mark.backend("postgres", "valkey")),
+        pytest.param(_says, marks=pytest.mark.backend("postgres", "valkey", "mariadb")),
         # On SQLite an atomic task may hold the one write lock.
         _says_beside,
     ],
@@ -492,7 +492,7 @@ def test_a_returned_handle_brings_its_lines_along() -> None:
 # --- trouble --------------------------------------------------------------------------
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db(transaction=True)
 def test_a_task_that_locks_the_row_of_its_log_does_not_wait_for_its_own_lines() -> None:
     def speak(cqt: Any) -> str:

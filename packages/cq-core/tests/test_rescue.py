@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 DB = "default"
 
-needs_heartbeats = pytest.mark.backend("postgres", "valkey")
+needs_heartbeats = pytest.mark.backend("postgres", "valkey", "mariadb")
 needs_lock_files = pytest.mark.backend("sqlite")
 
 
@@ -227,7 +227,7 @@ def _starts_a_subtask_too_late(cqt: Any) -> str:
 def _does_nothing(cqt: Any) -> None: ...
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db(transaction=True)
 def test_row_23_a_frozen_worker_that_comes_back_changes_nothing() -> None:
     from racing import beside

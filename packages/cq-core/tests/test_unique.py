@@ -224,7 +224,7 @@ def test_a_key_of_a_transaction_that_does_not_end_is_busy(settings: Any) -> None
     assert Task.objects.filter(unique_key="the one").count() == 1
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("commits", [True, False])
 def test_a_key_of_a_transaction_that_ends_is_waited_for(commits: bool) -> None:

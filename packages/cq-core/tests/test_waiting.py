@@ -197,7 +197,7 @@ def test_sqlite_says_that_a_transaction_sees_nothing_new() -> None:
         handle.wait(1)
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 def test_a_transaction_that_sees_what_others_commit_may_wait() -> None:
     handle = sample_tasks.square.delay(3)
     with transaction.atomic(), pytest.raises(WaitTimeout):

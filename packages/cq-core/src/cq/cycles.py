@@ -9,16 +9,16 @@ downstream from the ancestors is cheap, as hardly anything depends on what runs.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from django.db import connections
 
 from .errors import CycleError
 from .rows import edges, tasks
-from .statements import uuid_param
+from .statements import as_deep_as_it_goes, uuid_of, uuid_param
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from uuid import UUID
 
 CHUNK = 1000
 
@@ -36,14 +36,11 @@ def ancestors(using: str, ids: Iterable[UUID]) -> set[UUID]:
             "WITH RECURSIVE up(id) AS ("
             f"SELECT id FROM cq_tasks WHERE id IN ({marks}) UNION "
             "SELECT t.parent_id FROM cq_tasks t JOIN up ON t.id = up.id "
-            "WHERE t.parent_id IS NOT NULL) SELECT id FROM up"
+            "WHERE t.parent_id IS NOT NULL)\nSELECT id FROM up"
         )
         with connection.cursor() as cursor:
-            cursor.execute(sql, chunk)
-            found.update(
-                row[0] if isinstance(row[0], UUID) else UUID(row[0])
-                for row in cursor.fetchall()
-            )
+            cursor.execute(as_deep_as_it_goes(connection, sql), chunk)
+            found.update(uuid_of(row[0]) for row in cursor.fetchall())
     return found
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
+from django.db import IntegrityError, connections
 
 from . import codec
 from .clock import later, moment
@@ -187,8 +187,32 @@ def insert_unique(using: str, draft: Draft) -> bool:
     connection = connections[using]
     sql, params = _insert_values(connection, [draft])
     with patience(using, draft), connection.cursor() as cursor:
+        if connection.vendor == "mysql":
+            return _insert_unless_taken(cursor, sql, params, draft)
         cursor.execute(f"{sql} ON CONFLICT (unique_key) DO NOTHING", params)
         return bool(cursor.rowcount == 1)
+
+
+_DUPLICATE = 1062
+
+
+def _insert_unless_taken(
+    cursor: Any, sql: str, params: list[Any], draft: Draft
+) -> bool:
+    # A look first: the INSERT would lock the live task's key, and so keep it from
+    # ending for as long as this transaction is open.
+    key = [draft.unique_key]
+    cursor.execute("SELECT 1 FROM cq_tasks WHERE unique_key = %s", key)
+    if cursor.fetchone():
+        return False
+    try:
+        # MySQL undoes a statement that fails, and no more: no savepoint is needed.
+        cursor.execute(sql, params)
+    except IntegrityError as error:
+        if error.args[0] != _DUPLICATE:
+            raise
+        return False
+    return True
 
 
 # --- handles --------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connections
 
 from . import lifecycle
-from .statements import uuid_param
+from .statements import as_deep_as_it_goes, uuid_of, uuid_param
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -224,7 +224,7 @@ _HEADS = f"""
         )
         FROM pairs p WHERE p.priority IS NOT NULL
     )
-    SELECT p.queue, p.priority, (
+SELECT p.queue, p.priority, (
         SELECT t.id {_QUEUED} AND t.queue = p.queue AND t.priority <= p.priority
         ORDER BY t.priority DESC, t.id LIMIT 1
     )
@@ -238,16 +238,18 @@ def _heads(
     """Return each pair with the id of its first task, in the order to claim them."""
     if queues is not None and not queues:
         return []
+    connection = connections[using]
     source, params = _ALL_QUEUES, []
     if queues is not None:
         params = sorted(set(queues))
-        kind = "char(100)" if connections[using].vendor == "mysql" else "varchar"
+        kind = "char(100)" if connection.vendor == "mysql" else "varchar"
         source = " UNION ALL ".join([f"SELECT CAST(%s AS {kind})"] * len(params))
-    with connections[using].cursor() as cursor:
-        cursor.execute(_HEADS.format(queues=source), params)
+    sql = as_deep_as_it_goes(connection, _HEADS.format(queues=source))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
         rows = cursor.fetchall()
     found = [
-        ((queue, priority), _uuid(head))
+        ((queue, priority), uuid_of(head))
         for queue, priority, head in rows
         if queue not in (exclude or ())
     ]
@@ -264,8 +266,4 @@ def _last(using: str, pair: Pair) -> UUID | None:
     with connections[using].cursor() as cursor:
         cursor.execute(sql, [queue, priority])
         row = cursor.fetchone()
-    return _uuid(row[1]) if row and row[0] == priority else None
-
-
-def _uuid(value: UUID | str) -> UUID:
-    return value if isinstance(value, UUID) else UUID(value)
+    return uuid_of(row[1]) if row and row[0] == priority else None

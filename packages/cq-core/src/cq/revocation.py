@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from django.db import connections, transaction
 
 from . import advance, lifecycle
 from .rows import tasks
-from .statements import uuid_param
+from .statements import as_deep_as_it_goes, uuid_of, uuid_param
 from .status import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+    from uuid import UUID
 
 CHUNK = 1000
 REVOKED = "It was revoked."
@@ -72,17 +72,15 @@ def open_below(using: str, task_id: UUID) -> list[UUID]:
     sql = (
         "WITH RECURSIVE below(id) AS ("
         "SELECT id FROM cq_tasks WHERE parent_id = %s UNION "
-        "SELECT t.id FROM cq_tasks t JOIN below ON t.parent_id = below.id) "
+        "SELECT t.id FROM cq_tasks t JOIN below ON t.parent_id = below.id)\n"
         "SELECT t.id FROM cq_tasks t JOIN below ON t.id = below.id "
         f"WHERE t.status IN ({open_}) ORDER BY t.id"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [uuid_param(connection, task_id)])
-        return [_uuid(row[0]) for row in cursor.fetchall()]
-
-
-def _uuid(value: UUID | str) -> UUID:
-    return value if isinstance(value, UUID) else UUID(value)
+        cursor.execute(
+            as_deep_as_it_goes(connection, sql), [uuid_param(connection, task_id)]
+        )
+        return [uuid_of(row[0]) for row in cursor.fetchall()]
 
 
 def revoke_all(using: str, ids: Iterable[UUID], reason: str = REVOKED) -> int:

@@ -1,16 +1,15 @@
-"""An UPDATE that says which rows it changed."""
+"""SQL that is not said alike everywhere, nor by the ORM."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, transaction
 from django.db.models.sql import UpdateQuery
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from django.db.models import QuerySet
 
 
@@ -32,7 +31,7 @@ def update_returning(
                 return []
             changed = queryset.model._base_manager.using(using).filter(pk__in=ids)
             changed.update(**values)
-            return list(changed.values_list(*names))
+            return list(changed.values_list(*names)) if columns else [(i,) for i in ids]
     model = queryset.model
     query: UpdateQuery = queryset.query.chain(UpdateQuery)  # type: ignore[assignment]
     query.add_update_values(values)
@@ -61,3 +60,21 @@ def uuid_param(connection: Any, value: UUID | None) -> Any:
     if value is None or connection.features.has_native_uuid_field:
         return value
     return value.hex
+
+
+def as_deep_as_it_goes(connection: Any, recursive: str) -> str:
+    """Return a ``WITH RECURSIVE`` query that ends only when it finds no more.
+
+    MariaDB quietly leaves out what is deeper than a thousand levels, and MySQL raises.
+    """
+    if connection.vendor != "mysql":
+        return recursive
+    if connection.mysql_is_mariadb:
+        return f"SET STATEMENT max_recursive_iterations = 4294967295 FOR {recursive}"
+    head, tail = recursive.rsplit("\nSELECT ", 1)
+    return f"{head} SELECT /*+ SET_VAR(cte_max_recursion_depth = 4294967295) */ {tail}"
+
+
+def uuid_of(value: UUID | str) -> UUID:
+    """Return the UUID that a database driver gave, as such or as text."""
+    return value if isinstance(value, UUID) else UUID(value)

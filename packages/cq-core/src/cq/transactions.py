@@ -147,10 +147,12 @@ def drop_broken() -> None:
 
 def _has_hung_up(connection: Any) -> bool:
     # An idle session has nothing to say but good-bye. The socket knows, without a query.
-    if connection.vendor != "postgresql" or not hasattr(select, "poll"):
+    if connection.vendor == "sqlite" or not hasattr(select, "poll"):
         return False
     try:
         descriptor = connection.connection.fileno()
+    except AttributeError:  # a driver that doesn't tell
+        return False
     except (connection.Database.Error, OSError):
         return True
     poll = select.poll()

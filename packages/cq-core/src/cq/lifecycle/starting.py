@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from cq.clock import Moment, moment
@@ -73,26 +73,45 @@ def claim(
         return []
     connection = connections[using]
     now_sql, now_params = moment(connection, now)
-    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    skip = "" if connection.vendor == "sqlite" else "FOR UPDATE SKIP LOCKED"
     chosen = (
         f"SELECT id FROM cq_tasks WHERE status = 'QUEUED' AND {where} "
         f"AND (expires IS NULL OR attempts > 0 OR expires > {now_sql}) "
         f"ORDER BY id LIMIT {int(limit)} {skip}"
     )
-    # Materialized, or the planner may run the inner query again for each outer row
-    # and claim more than `limit`.
-    sql = (
-        f"WITH chosen AS {'MATERIALIZED ' if skip else ''}({chosen}) "
+    claimed = (
         "UPDATE cq_tasks SET status = 'RUNNING', worker_id = %s, "
         f"fence = fence + 1, attempts = attempts + 1, started = {now_sql}, "
         "exception = NULL, traceback = NULL, "
         # Of a subtask that somebody has added, and that has failed already, it stays.
         "error = CASE WHEN outcome IS NULL THEN NULL ELSE error END "
+    )
+    if connection.vendor == "mysql":
+        choice = [*params, *now_params]
+        return _claim_stepwise(using, chosen, choice, claimed, [worker, *now_params])
+    # Materialized, or the planner may run the inner query again for each outer row
+    # and claim more than `limit`.
+    sql = (
+        f"WITH chosen AS {'MATERIALIZED ' if skip else ''}({chosen}) {claimed}"
         "WHERE id IN (SELECT id FROM chosen) AND status = 'QUEUED' RETURNING *"
     )
     query = task_model()._base_manager.using(using)
     found = query.raw(sql, [*params, *now_params, worker, *now_params])
     return sorted(found, key=lambda task: task.pk)
+
+
+def _claim_stepwise(
+    using: str, chosen: str, choice: list[Any], claimed: str, values: list[Any]
+) -> list[Task]:
+    """Claim where no UPDATE returns its rows: lock them, change them, read them."""
+    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        cursor.execute(chosen, choice)
+        ids = [row[0] for row in cursor.fetchall()]
+        if not ids:
+            return []
+        cursor.execute(f"{claimed} WHERE id IN %s", [*values, ids])
+        found = task_model()._base_manager.using(using).filter(pk__in=ids)
+        return list(found.order_by("pk"))
 
 
 def hand_back(using: str, claims: Iterable[Claim]) -> list[tuple[UUID, str]]:
