@@ -45,7 +45,9 @@ def test_a_task_that_is_revoked_gives_its_slot_back(
 
 
 @pytest.mark.parametrize("function", ENDLESS)
-def test_a_task_that_takes_too_long_fails(workers: Workers, function: Any) -> None:
+def test_row_29_a_task_that_takes_too_long_fails(
+    workers: Workers, function: Any
+) -> None:
     workers.start("--threads", "1")
 
     handle = function.using(timeout=1).delay(1).wait(PATIENCE)

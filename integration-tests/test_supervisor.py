@@ -44,7 +44,7 @@ def release(key: int) -> None:
 # --- a child dies ---------------------------------------------------------------------
 
 
-def test_the_tasks_of_a_child_that_was_killed_run_again_and_the_others_go_on(
+def test_row_19_the_tasks_of_a_child_that_was_killed_run_again_and_the_others_go_on(
     workers: Workers,
 ) -> None:
     worker = workers.start("--processes", "2", "--threads", "2")
@@ -76,7 +76,7 @@ def test_the_tasks_of_a_child_that_was_killed_run_again_and_the_others_go_on(
     assert victim not in children()
 
 
-def test_a_poison_task_is_lost_and_what_was_claimed_beside_it_does_not_pay(
+def test_row_28_a_poison_task_is_lost_and_what_was_claimed_beside_it_does_not_pay(
     workers: Workers,
 ) -> None:
     worker = workers.start("--threads", "1")
@@ -129,7 +129,9 @@ def test_children_do_not_outlive_their_supervisor(workers: Workers) -> None:
 # --- the end of a worker --------------------------------------------------------------
 
 
-def test_a_signal_to_the_whole_group_lets_what_runs_end(workers: Workers) -> None:
+def test_row_22_a_signal_to_the_whole_group_lets_what_runs_end(
+    workers: Workers,
+) -> None:
     worker = workers.start("--processes", "2", "--threads", "1")
     handles = [tasks.waits_for.delay(1) for _ in range(2)]
     until_running(*handles)
@@ -146,7 +148,7 @@ def test_a_signal_to_the_whole_group_lets_what_runs_end(workers: Workers) -> Non
     assert children() == []
 
 
-def test_nothing_is_claimed_once_it_stops(workers: Workers) -> None:
+def test_row_22_nothing_is_claimed_once_it_stops(workers: Workers) -> None:
     worker = workers.start("--threads", "2")
     tasks.waits_for.delay(1)
     until(lambda: Task.objects.filter(status=Task.STATUS_RUNNING).exists(), "its start")
@@ -164,7 +166,9 @@ def test_nothing_is_claimed_once_it_stops(workers: Workers) -> None:
         assert seconds < 0.5 or handle.status == Task.STATUS_QUEUED
 
 
-def test_what_outlasts_the_drain_is_handed_back_by_each_child(workers: Workers) -> None:
+def test_row_22_what_outlasts_the_drain_is_handed_back_by_each_child(
+    workers: Workers,
+) -> None:
     worker = workers.start("--processes", "2", "--threads", "2", "--drain", "0")
     handles = [tasks.waits_for.delay(1) for _ in range(4)]
     until_running(*handles)
@@ -189,7 +193,7 @@ def test_what_cannot_hear_that_the_drain_is_over_is_killed_and_handed_back(
     assert (handle.attempts, handle.losses) == (0, 0)
 
 
-def test_a_second_signal_ends_it_at_once(workers: Workers) -> None:
+def test_row_22_a_second_signal_ends_it_at_once(workers: Workers) -> None:
     worker = workers.start("--processes", "2", "--threads", "1", "--drain", "3600")
     handles = [tasks.holds_the_gil.delay(3600), tasks.waits_for.delay(1)]
     until_running(*handles)
@@ -212,7 +216,7 @@ def test_programs_that_a_task_starts_heed_signals(workers: Workers) -> None:
 # --- leases ---------------------------------------------------------------------------
 
 
-def test_a_task_that_holds_the_gil_keeps_its_lease(workers: Workers) -> None:
+def test_row_25_a_task_that_holds_the_gil_keeps_its_lease(workers: Workers) -> None:
     workers.start("--threads", "1")
     handle = tasks.holds_the_gil.delay(6)  # CQ_LEASE is 2
     until_running(handle)
@@ -223,7 +227,9 @@ def test_a_task_that_holds_the_gil_keeps_its_lease(workers: Workers) -> None:
 
 # On SQLite its lock says that a frozen process lives, and nobody takes its tasks.
 @pytest.mark.backend("postgres", "valkey")
-def test_a_frozen_worker_that_comes_back_changes_nothing(workers: Workers) -> None:
+def test_row_23_a_frozen_worker_that_comes_back_changes_nothing(
+    workers: Workers,
+) -> None:
     frozen = workers.start("--threads", "1")
     handle = tasks.effect.delay(1, 2)
     until_running(handle)
@@ -268,7 +274,7 @@ def _seconds(seconds: float) -> object:
 # --- children are replaced ------------------------------------------------------------
 
 
-def test_a_child_is_replaced_after_so_many_tasks(workers: Workers) -> None:
+def test_row_27_a_child_is_replaced_after_so_many_tasks(workers: Workers) -> None:
     worker = workers.start("--max-tasks", "5")
     handles = [tasks.process_id.delay() for _ in range(20)]
     pids = [handle.get(PATIENCE) for handle in handles]
@@ -277,7 +283,9 @@ def test_a_child_is_replaced_after_so_many_tasks(workers: Workers) -> None:
     assert worker.terminate() == 0, worker.output
 
 
-def test_a_child_that_is_replaced_finishes_what_it_runs(workers: Workers) -> None:
+def test_row_27_a_child_that_is_replaced_finishes_what_it_runs(
+    workers: Workers,
+) -> None:
     worker = workers.start("--threads", "2")
     (first,) = children()
     handle = tasks.waits_for.delay(1)
@@ -293,7 +301,7 @@ def test_a_child_that_is_replaced_finishes_what_it_runs(workers: Workers) -> Non
     until(lambda: len(children()) == 1, "the end of its lease")
 
 
-def test_a_child_is_replaced_that_has_grown_too_large(workers: Workers) -> None:
+def test_row_27_a_child_is_replaced_that_has_grown_too_large(workers: Workers) -> None:
     workers.start("--max-rss", "300")
     small = tasks.process_id.delay().get(PATIENCE)
     large = tasks.grows.delay(400).get(PATIENCE)

@@ -98,7 +98,7 @@ def test_a_dead_session_tells_at_once_that_its_worker_is_gone(
     assert keys() == [1]
 
 
-def test_a_killed_worker_loses_and_doubles_nothing(workers: Workers) -> None:
+def test_row_20_a_killed_worker_loses_and_doubles_nothing(workers: Workers) -> None:
     first = workers.start()
     handles = tasks.effect.delay_many([(n, 0.02) for n in range(200)])
     until(lambda: Effect.objects.count() >= 50, "a quarter of the effects")
@@ -126,7 +126,7 @@ def test_a_task_that_may_not_run_twice_is_lost_with_its_worker(
     assert keys() == [1]
 
 
-def test_sigterm_lets_what_runs_end_and_exits_with_0(workers: Workers) -> None:
+def test_row_22_sigterm_lets_what_runs_end_and_exits_with_0(workers: Workers) -> None:
     worker = workers.start()
     task = tasks.lasting_effect.delay(1, 1.0)
     until(lambda: Effect.objects.exists(), "the start of the task")
@@ -137,7 +137,7 @@ def test_sigterm_lets_what_runs_end_and_exits_with_0(workers: Workers) -> None:
 
 
 @pytest.mark.backend("postgres", "valkey")
-def test_what_outlasts_the_drain_is_handed_back_with_no_attempt_burnt(
+def test_row_22_what_outlasts_the_drain_is_handed_back_with_no_attempt_burnt(
     workers: Workers,
 ) -> None:
     worker = workers.start("--drain", "0")

@@ -193,7 +193,7 @@ def test_signals_are_read_in_their_order_and_the_handlers_are_put_back() -> None
         (40, 100.0, 0, 0.0),
     ],
 )
-def test_who_dies_at_once_is_replaced_later_each_time(
+def test_row_32_who_dies_at_once_is_replaced_later_each_time(
     failures: int, lived: float, after: int, delay: float
 ) -> None:
     assert put_off(failures, lived) == (after, pytest.approx(delay))
@@ -210,7 +210,7 @@ def test_who_dies_at_once_is_replaced_later_each_time(
         (-99, False, None, "was killed by signal 99"),
     ],
 )
-def test_how_a_process_ended_is_said(
+def test_row_21_how_a_process_ended_is_said(
     code: int, killed: bool, memory: int | None, said: str
 ) -> None:
     process: Any = Process.__new__(Process)

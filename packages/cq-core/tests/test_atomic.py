@@ -256,7 +256,7 @@ def _interrupts(cqt: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_autocommit_that_was_switched_off_is_found_too() -> None:
+def test_row_31_autocommit_that_was_switched_off_is_found_too() -> None:
     @task(name="switches autocommit off", atomic=False)
     def switches(cqt: Any) -> str:
         transaction.set_autocommit(False)

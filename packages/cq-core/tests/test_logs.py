@@ -209,7 +209,9 @@ def test_lines_survive_in_somebodys_transaction_too() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_lines_of_a_run_whose_claim_was_given_away_are_kept_with_its_attempt() -> None:
+def test_row_24_lines_of_a_run_whose_claim_was_given_away_are_kept_with_its_attempt() -> (
+    None
+):
     def lose(cqt: Any) -> None:
         cqt.log("stale")
         Task.objects.filter(pk=cqt.pk).update(fence=9)

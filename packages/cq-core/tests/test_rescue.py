@@ -209,7 +209,7 @@ def _does_nothing(cqt: Any) -> None: ...
 
 @pytest.mark.backend("postgres", "valkey")
 @pytest.mark.django_db(transaction=True)
-def test_a_frozen_worker_that_comes_back_changes_nothing() -> None:
+def test_row_23_a_frozen_worker_that_comes_back_changes_nothing() -> None:
     from racing import beside
 
     made = _writes_a_row.delay()
@@ -231,7 +231,7 @@ def test_a_frozen_worker_that_comes_back_changes_nothing() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_stale_run_that_is_not_atomic_starts_no_more_subtasks() -> None:
+def test_row_23_a_stale_run_that_is_not_atomic_starts_no_more_subtasks() -> None:
     made = _starts_a_subtask_too_late.delay()
 
     after = driving.run(made)
