@@ -35,12 +35,12 @@ class BatchCompleter:
         self.using = using
         self.finished = finished
         self._done: queue.SimpleQueue[_Done | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(
+        self.thread = threading.Thread(
             target=self._work, name="cq-completer", daemon=True
         )
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def add(self, claim: Claim, result: Encoded) -> None:
         """Settle this run soon."""
@@ -49,7 +49,7 @@ class BatchCompleter:
     def close(self, timeout: float = 5.0) -> None:
         """Settle what is there, then end."""
         self._done.put(None)
-        self._thread.join(timeout)
+        self.thread.join(timeout)
 
     def _work(self) -> None:
         try:

@@ -59,7 +59,7 @@ class Keeper:
     """Beats for the living, rescues for the dead.
 
     queues, slots: of each process. health_file: touched with each heartbeat that
-    reached the database while a process was ready to run tasks.
+    reached the database while a process was ready to run tasks, and able to.
     """
 
     def __init__(
@@ -179,7 +179,8 @@ class Keeper:
                 self._register_again(living)
         for process in living:
             process.board.beaten = before
-        if self.health_file is not None and living:
+        able = any(not process.short for process in living)
+        if self.health_file is not None and able:
             try:
                 self.health_file.touch()
             except OSError as error:

@@ -24,16 +24,16 @@ class Listening:
         self.using = using
         self.wake = wake
         self._stop = threading.Event()
-        self._thread = threading.Thread(
+        self.thread = threading.Thread(
             target=self._work, name="cq-doorbell-listener", daemon=True
         )
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join()
+        self.thread.join()
 
     def _work(self) -> None:
         delay, warned = FIRST_DELAY, -QUIET

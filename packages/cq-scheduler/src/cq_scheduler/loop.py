@@ -93,17 +93,17 @@ class Scheduler:
     def __init__(self, using: str) -> None:
         self.using = using
         self._stop = threading.Event()
-        self._thread = threading.Thread(
+        self.thread = threading.Thread(
             target=self._work, name="cq-scheduler", daemon=True
         )
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """End it after the transaction that it is in."""
         self._stop.set()
-        self._thread.join()
+        self.thread.join()
 
     def _work(self) -> None:
         try:
