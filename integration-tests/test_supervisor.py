@@ -129,9 +129,7 @@ def test_children_do_not_outlive_their_supervisor(workers: Workers) -> None:
 # --- the end of a worker --------------------------------------------------------------
 
 
-def test_row_22_a_signal_to_the_whole_group_lets_what_runs_end(
-    workers: Workers,
-) -> None:
+def test_a_signal_to_the_whole_group_lets_what_runs_end(workers: Workers) -> None:
     worker = workers.start("--processes", "2", "--threads", "1")
     handles = [tasks.waits_for.delay(1) for _ in range(2)]
     until_running(*handles)

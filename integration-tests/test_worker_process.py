@@ -138,7 +138,7 @@ def test_row_22_sigterm_lets_what_runs_end_and_exits_with_0(workers: Workers) ->
 
 
 @pytest.mark.backend("postgres", "valkey")
-def test_row_22_what_outlasts_the_drain_is_handed_back_with_no_attempt_burnt(
+def test_what_outlasts_the_drain_is_handed_back_with_no_attempt_burnt(
     workers: Workers,
 ) -> None:
     worker = workers.start("--drain", "0")

@@ -7,11 +7,8 @@ import ctypes
 import os
 import signal
 import subprocess
-import threading
 import time
 from typing import Any
-
-from django.db import connection
 
 from cq import task
 
@@ -162,33 +159,3 @@ def notes(cqt: Any, key: int) -> None:
 def has_one_that_fails(cqt: Any) -> None:
     cqt.log("one is started")
     cqt.subtask(fails.using(queue="slow"))
-
-
-@task(atomic=False, on_lost="retry")
-def ends_a_thread(cqt: Any, name: str) -> None:
-    """Has an exception come out of nowhere in one of the worker's threads, once."""
-    if Effect.objects.filter(key=70).exists():
-        return
-    Effect.objects.create(key=70)
-    (thread,) = [t for t in threading.enumerate() if t.name == name]
-    set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    set_exception(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
-
-
-@task(atomic=False)
-def leaves_its_process(cqt: Any, how: str) -> None:
-    if how == "os._exit":
-        os._exit(3)
-    elif how == "closes its connection":
-        connection.close()
-    elif how == "breaks its connection":
-        connection.ensure_connection()
-        connection.connection.close()
-    else:
-        raise {"SystemExit": SystemExit, "Interrupt": KeyboardInterrupt, "Odd": Odd}[
-            how
-        ](3)
-
-
-class Odd(BaseException):
-    pass

@@ -63,7 +63,7 @@ class DoorbellContract:
         self.until_it_listens(heard)
         yield listening
         listening.stop()
-        assert not listening.thread.is_alive()
+        assert not listening._thread.is_alive()
 
     def until_it_listens(self, heard: Heard) -> None:
         """Return when what rings is heard."""
@@ -113,12 +113,12 @@ class DoorbellContract:
     ) -> None:
         self.send_garbage()
         heard.until_told(nothing.delay().id)
-        assert listening.thread.is_alive()
+        assert listening._thread.is_alive()
 
     def test_to_stop_takes_less_than_a_second(self, listening: Listening) -> None:
         listening._stop.set()
-        listening.thread.join(1.0)
-        assert not listening.thread.is_alive()
+        listening._thread.join(1.0)
+        assert not listening._thread.is_alive()
 
     def test_it_can_be_closed_at_any_time(self) -> None:
         transport = doorbells.choose("default")

@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cq.worker")
 
-#: Exit codes. Those of EX_TEMPFAIL, start me again, and of EX_SOFTWARE: a thread of the
-#: engine has died.
-DONE, RECYCLED, BROKEN, ORPHANED = 0, 75, 70, 1
+#: Exit codes. The second is that of EX_TEMPFAIL: start me again.
+DONE, RECYCLED, ORPHANED = 0, 75, 1
 #: Seconds between two looks at whether it is time to end by itself.
 LOOK = 0.05
 #: And between two looks at how the engine fares.
@@ -111,17 +110,8 @@ class Child:
         if not self._start():
             return DONE
         self.pipe.send(ready=True)
-        paused = short = False
-        dead: list[str] = []
+        paused = False
         while self.drain is None:
-            if not paused and (dead := self.engine.dead):
-                logger.critical(
-                    "the thread %s has died; this process ends", ", ".join(dead)
-                )
-                break
-            if short != self.engine.short:
-                short = self.engine.short
-                self.pipe.send(short=short)
             if self.burst and self.engine.idle:
                 self.pipe.send(done=True)
                 break
@@ -134,8 +124,6 @@ class Child:
             self._told.wait(LOOK if self.ends_itself or paused else WATCH)
             self._told.clear()
         self.engine.stop(self.drain)
-        if dead:
-            return BROKEN
         return RECYCLED if paused else DONE
 
     def _ought_to_leave(self) -> bool:

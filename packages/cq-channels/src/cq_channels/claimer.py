@@ -16,7 +16,6 @@ from cq.picking import Cursors, claim_ids, claim_next
 from cq.registry import coroutine_names
 from cq.rows import tasks
 
-from . import descriptors
 from .alone import Alone, find_suspect
 from .held import Held, claim_of
 
@@ -68,8 +67,6 @@ class Claimer:
         #: Whether the last look at the whole table found nothing.
         self.found_nothing = False
         self.alone = Alone()
-        #: Whether nothing is claimed because no file could be opened for it.
-        self.short = False
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._lock = threading.Lock()
@@ -79,12 +76,12 @@ class Claimer:
         self._cursors: Cursors = {}
         #: Of claims ahead, which pass over what may not be run again.
         self._cursors_ahead: Cursors = {}
-        self.thread = threading.Thread(
+        self._thread = threading.Thread(
             target=self._work, name="cq-claimer", daemon=True
         )
 
     def start(self) -> None:
-        self.thread.start()
+        self._thread.start()
 
     def close(self) -> None:
         """Claim no more, without waiting for the claim that is under way."""
@@ -94,7 +91,7 @@ class Claimer:
     def stop(self) -> None:
         """Claim no more; returns when that is sure."""
         self.close()
-        self.thread.join()
+        self._thread.join()
 
     def wake(self, ready: Sequence[tuple[UUID, str]] | None) -> None:
         """Look at these tasks, or with None at the table, once a slot is free."""
@@ -149,8 +146,7 @@ class Claimer:
             self._cursors.clear()
             self._cursors_ahead.clear()
             self._look = True
-            self._look_at_descriptors()
-        if self.short or not self.lease.healthy or self.left == 0:
+        if not self.lease.healthy or self.left == 0:
             return False
         room = self.threads.free > 0 or self._ahead() > 0
         coroutines = coroutine_names()
@@ -169,17 +165,6 @@ class Claimer:
         # free thread it was not looked at all.
         self._look = self._look or found > 0 or not room
         return found > 0
-
-    def _look_at_descriptors(self) -> None:
-        short = descriptors.are_short()
-        if short and not self.short:
-            logger.error(
-                "no more files can be opened, so nothing is claimed: raise the limit "
-                "(ulimit -n), or look for a task that leaves files open"
-            )
-        elif self.short and not short:
-            logger.info("files can be opened again")
-        self.short = short
 
     def _claim_hinted(self, hints: set[UUID]) -> int:
         free = self._allowed(max(self.threads.free, 0))

@@ -35,12 +35,12 @@ class BatchCompleter:
         self.using = using
         self.finished = finished
         self._done: queue.SimpleQueue[_Done | None] = queue.SimpleQueue()
-        self.thread = threading.Thread(
+        self._thread = threading.Thread(
             target=self._work, name="cq-completer", daemon=True
         )
 
     def start(self) -> None:
-        self.thread.start()
+        self._thread.start()
 
     def add(self, claim: Claim, result: Encoded) -> None:
         """Settle this run soon."""
@@ -49,7 +49,7 @@ class BatchCompleter:
     def close(self, timeout: float = 5.0) -> None:
         """Settle what is there, then end."""
         self._done.put(None)
-        self.thread.join(timeout)
+        self._thread.join(timeout)
 
     def _work(self) -> None:
         try:

@@ -87,7 +87,7 @@ class Engine:
         self.listening = Listening(using, self.claimer.wake)
         self.scheduler = _scheduler(using) if scheduler and conf.SCHEDULER else None
         self._stopping = threading.Event()
-        self.thread = threading.Thread(
+        self._maintenance = threading.Thread(
             target=self._maintain, name="cq-maintenance", daemon=True
         )
 
@@ -101,11 +101,9 @@ class Engine:
         self.claimer.start()
         self.listening.start()
         doorbell.register(self)
-        self.thread.start()
+        self._maintenance.start()
         if self.scheduler is not None:
             self.scheduler.start()
-        # Of this thread, which has no more to ask until the end.
-        connections[self.using].close()
         logger.info("worker %d started", self.lease.worker)
 
     def ring(self, using: str, ready: Sequence[tuple[UUID, str]]) -> None:
@@ -128,33 +126,9 @@ class Engine:
         return self.claimer.left == 0 and not self.claimer.alone.waits
 
     @property
-    def short(self) -> bool:
-        """Whether it claims nothing because no more files can be opened."""
-        return self.claimer.short
-
-    @property
     def held_up(self) -> bool:
         """Whether it has long claimed nothing, for a task that is to run alone."""
         return self.claimer.alone.overdue
-
-    @property
-    def dead(self) -> list[str]:
-        """Names of its threads that have ended, though nobody has told them to.
-
-        Each goes on after any error that it can know of. The rest (no memory, an
-        exception out of nowhere) leaves a worker that only seems to work.
-        """
-        threads = [
-            self.completer.thread,
-            self.loop.thread,
-            self.claimer.thread,
-            self.listening.thread,
-            self.thread,
-        ]
-        if self.scheduler is not None:
-            threads.append(self.scheduler.thread)
-        names = [thread.name for thread in threads if not thread.is_alive()]
-        return names + self.threads.dead
 
     @property
     def empty(self) -> bool:
@@ -198,7 +172,7 @@ class Engine:
         self.loop.close()
         self.completer.close()
         self._stopping.set()
-        self.thread.join(LONGEST_GOODBYE)
+        self._maintenance.join(LONGEST_GOODBYE)
         self.listening.stop()
         log_writer.writer.close(LONGEST_GOODBYE)
         self._say_goodbye(waiting, ended)

@@ -59,7 +59,7 @@ class Keeper:
     """Beats for the living, rescues for the dead.
 
     queues, slots: of each process. health_file: touched with each heartbeat that
-    reached the database while a process was ready to run tasks, and able to.
+    reached the database while a process was ready to run tasks.
     """
 
     def __init__(
@@ -179,8 +179,7 @@ class Keeper:
                 self._register_again(living)
         for process in living:
             process.board.beaten = before
-        able = any(not process.short for process in living)
-        if self.health_file is not None and able:
+        if self.health_file is not None and living:
             try:
                 self.health_file.touch()
             except OSError as error:

@@ -24,16 +24,16 @@ class Listening:
         self.using = using
         self.wake = wake
         self._stop = threading.Event()
-        self.thread = threading.Thread(
+        self._thread = threading.Thread(
             target=self._work, name="cq-doorbell-listener", daemon=True
         )
 
     def start(self) -> None:
-        self.thread.start()
+        self._thread.start()
 
     def stop(self) -> None:
         self._stop.set()
-        self.thread.join()
+        self._thread.join()
 
     def _work(self) -> None:
         delay, warned = FIRST_DELAY, -QUIET

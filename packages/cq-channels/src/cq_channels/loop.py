@@ -44,10 +44,10 @@ class LoopSlots:
         self._kept: set[asyncio.Task[None]] = set()
         # Their looks at the database, on no more connections than the threads have.
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="cq-loop-db")
-        self.thread = threading.Thread(target=self._work, name="cq-loop", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="cq-loop", daemon=True)
 
     def start(self) -> None:
-        self.thread.start()
+        self._thread.start()
 
     @property
     def free(self) -> int:
@@ -59,16 +59,13 @@ class LoopSlots:
 
     def join(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds until nothing runs; whether that is so."""
-        if not self.thread.is_alive():
-            return not self._begun - self._ended
         done = asyncio.run_coroutine_threadsafe(self._idle(timeout), self._loop)
         return done.result()
 
     def close(self) -> None:
         """Cancel what still runs, and end the loop."""
-        if self.thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self.thread.join(5.0)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5.0)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _idle(self, timeout: float) -> bool:

@@ -43,8 +43,6 @@ class Process:
         self.ready = self.leaving = False
         #: Whether it has found nothing to run any more, in a burst.
         self.done = False
-        #: Whether it claims nothing for want of descriptors.
-        self.short = False
         #: Whether it has closed its end of the pipe.
         self.mute = False
         #: Whether the supervisor itself has killed it.

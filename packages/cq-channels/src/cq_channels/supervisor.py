@@ -175,8 +175,6 @@ class Supervisor:
                 self._is_ready(process)
             elif "leaving" in message:
                 self._leaves(process)
-            elif "short" in message:
-                process.short = message["short"]
             elif "done" in message:
                 process.done = True
 

@@ -61,11 +61,6 @@ class ThreadSlots:
         """Tasks claimed ahead, not started."""
         return self._tasks.qsize()
 
-    @property
-    def dead(self) -> list[str]:
-        """Names of the threads that have ended."""
-        return [thread.name for thread in self._threads if not thread.is_alive()]
-
     def longest(self) -> float:
         """Seconds that the longest of the present runs has taken so far."""
         started = list(self._started.values())
@@ -120,10 +115,7 @@ class ThreadSlots:
         """Run a task; whether the completer writes its outcome."""
         try:
             return runner.execute(task, self.completer)
-        except KeyboardInterrupt:
-            # Raised by its function, and its outcome already: nobody interrupts here.
-            return False
-        except BaseException:
+        except Exception:
             # Its claim is dropped, and found again as one that nobody works on.
             logger.exception("the outcome of %s could not be written", task)
             return False
@@ -138,11 +130,6 @@ def _clean_connections(task: Task) -> None:
             continue
         if connection.in_atomic_block or not connection.get_autocommit():
             logger.warning("%s left a transaction open; it was rolled back", task)
-            _drop(connection)
-        elif getattr(connection.connection, "closed", False):
-            # By the task, behind Django's back. The next may start before the look
-            # that is only taken at idle connections.
-            logger.warning("%s closed a connection to %r", task, connection.alias)
             _drop(connection)
         elif connection.errors_occurred:
             connection.close_if_unusable_or_obsolete()

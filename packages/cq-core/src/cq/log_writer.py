@@ -49,19 +49,11 @@ class LogWriter:
         with self._condition:
             self._dirty[id(buffer)] = buffer
             if self._thread is None or not self._thread.is_alive():
-                self._start()
+                self._thread = threading.Thread(
+                    target=self._work, name="cq-logs", daemon=True
+                )
+                self._thread.start()
             self._condition.notify()
-
-    def _start(self) -> None:
-        thread = threading.Thread(target=self._work, name="cq-logs", daemon=True)
-        # Before: it ends at once where it finds that it is not the one.
-        self._thread = thread
-        try:
-            thread.start()
-        except RuntimeError:
-            # No threads are left, or the interpreter ends. The run's end writes them.
-            self._thread = None
-            own_logger.debug("no thread to write lines", exc_info=True)
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what is there and end the thread."""

@@ -93,17 +93,17 @@ class Scheduler:
     def __init__(self, using: str) -> None:
         self.using = using
         self._stop = threading.Event()
-        self.thread = threading.Thread(
+        self._thread = threading.Thread(
             target=self._work, name="cq-scheduler", daemon=True
         )
 
     def start(self) -> None:
-        self.thread.start()
+        self._thread.start()
 
     def stop(self) -> None:
         """End it after the transaction that it is in."""
         self._stop.set()
-        self.thread.join()
+        self._thread.join()
 
     def _work(self) -> None:
         try:
