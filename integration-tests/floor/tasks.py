@@ -110,23 +110,6 @@ def kills_its_process(cqt: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@task(atomic=False, on_lost="retry")
-def notes_then_waits_for(cqt: Any, note: int, key: int) -> None:
-    """Notes that it has begun, then runs until somebody makes the effect `key`."""
-    Effect.objects.create(key=note)
-    while not Effect.objects.filter(key=key).exists():
-        time.sleep(0.02)
-
-
-@task(atomic=False, on_lost="retry")
-def kills_its_process_beside(cqt: Any, note: int, others: int) -> None:
-    """Waits for so many more notes at each of its first two runs, then kills."""
-    wanted = others * (cqt.losses + 1)
-    while cqt.losses < 2 and Effect.objects.filter(key=note).count() < wanted:
-        time.sleep(0.02)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 @task(on_lost="retry")
 def holds_the_gil(cqt: Any, seconds: int) -> None:
     # Functions of a PyDLL are called without letting other threads run.

@@ -39,8 +39,6 @@ logger = logging.getLogger("cq.worker")
 DONE, RECYCLED, ORPHANED = 0, 75, 1
 #: Seconds between two looks at whether it is time to end by itself.
 LOOK = 0.05
-#: And between two looks at how the engine fares.
-WATCH = 1.0
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
 #: Milliseconds between two looks of PostgreSQL at whether who asked is still there.
 CLIENT_CHECK = 1000
@@ -115,20 +113,16 @@ class Child:
             if self.burst and self.engine.idle:
                 self.pipe.send(done=True)
                 break
-            if not paused and self._ought_to_leave():
+            if not paused and (self.leaving or self.engine.spent):
                 paused = True
                 self.engine.pause()
                 self.pipe.send(leaving=True)
             if paused and self.engine.empty:
                 break
-            self._told.wait(LOOK if self.ends_itself or paused else WATCH)
+            self._told.wait(LOOK if self.ends_itself or paused else None)
             self._told.clear()
         self.engine.stop(self.drain)
         return RECYCLED if paused else DONE
-
-    def _ought_to_leave(self) -> bool:
-        """Whether another process is to take its place."""
-        return self.leaving or self.engine.spent or self.engine.held_up
 
     def _start(self) -> bool:
         """Start the engine once the database lets it; False if told to stop before."""

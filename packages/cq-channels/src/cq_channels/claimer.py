@@ -14,9 +14,7 @@ from cq import async_runner, doorbell, lifecycle, outage
 from cq.conf import conf
 from cq.picking import Cursors, claim_ids, claim_next
 from cq.registry import coroutine_names
-from cq.rows import tasks
 
-from .alone import Alone, find_suspect
 from .held import Held, claim_of
 
 if TYPE_CHECKING:
@@ -38,8 +36,6 @@ AHEAD = 200
 #: Seconds. Longer runs are claimed for free slots only: others may be idle meanwhile.
 SHORT_RUN = 0.01
 LONGEST_DELAY = 5.0
-#: Seconds between two looks at whether a task that is to run alone may begin.
-LOOK = 0.05
 
 
 class Claimer:
@@ -66,7 +62,6 @@ class Claimer:
         self.left = left
         #: Whether the last look at the whole table found nothing.
         self.found_nothing = False
-        self.alone = Alone()
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._lock = threading.Lock()
@@ -126,9 +121,7 @@ class Claimer:
                     self._stopping.wait(delay * random.uniform(0.5, 1.0))
                     delay = min(delay * 2, LONGEST_DELAY)
                     continue
-                if self.alone.task is not None:
-                    self._wake.wait(LOOK)
-                elif not full:
+                if not full:
                     self._wake.wait(max(0.0, self._next_look - time.monotonic()))
         finally:
             connections[self.using].close()
@@ -136,9 +129,6 @@ class Claimer:
     def _claim(self) -> bool:
         """Claim for the slots that are free; whether there may be more at once."""
         self._give_back_what_waits()
-        if self.alone.task is not None:
-            self._run_alone(self.alone.task)
-            return False
         if time.monotonic() >= self._next_look:
             # From the front again: ids come in order within one host only, and a row
             # may be committed after one with a greater id.
@@ -212,7 +202,7 @@ class Claimer:
         return len(found)
 
     def _allowed(self, limit: int) -> int:
-        if self._stopping.is_set() or self.alone.task is not None:
+        if self._stopping.is_set():
             return 0
         return limit if self.left is None else min(limit, self.left)
 
@@ -226,36 +216,9 @@ class Claimer:
         if self.left is not None:
             self.left -= len(found)
         self.held.add(claim_of(task) for task in found)
-        suspect = find_suspect(found)
-        if suspect is None:
-            for task in found:
-                self._begin(task)
-            return
-        self.found_nothing = False
-        self.alone.set_aside(suspect)
-        others = [task for task in found if task is not suspect]
-        self.give_back(others + self.threads.take_back())
-
-    def _begin(self, task: Task) -> None:
-        slots = self.loop if async_runner.suits(task) else self.threads
-        slots.put(task)
-
-    def _run_alone(self, suspect: Task) -> None:
-        """Begin what was set aside once all else has ended, and claim again after it."""
-        held = claim_of(suspect)
-        # Where there is no other process to take over, rather beside others than never.
-        waited = self.alone.overdue and not self.held.supervised
-        if self.alone.begun:
-            if waited or held not in self.held:
-                self.alone.end()
-                self._look = True
-        elif waited or len(self.held) <= 1:
-            self.alone.begin()
-            # It may have been revoked while it had to wait.
-            if tasks(self.using).filter(pk=held.id, fence=held.fence).exists():
-                self._begin(suspect)
-            else:
-                self.held.drop(held)
+        for task in found:
+            slots = self.loop if async_runner.suits(task) else self.threads
+            slots.put(task)
 
     def _give_back_what_waits(self) -> None:
         """Give back what was claimed ahead when long runs have come in between."""

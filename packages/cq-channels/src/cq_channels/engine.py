@@ -122,13 +122,8 @@ class Engine:
 
     @property
     def spent(self) -> bool:
-        """Whether it has claimed as many tasks as it may, and none is set aside."""
-        return self.claimer.left == 0 and not self.claimer.alone.waits
-
-    @property
-    def held_up(self) -> bool:
-        """Whether it has long claimed nothing, for a task that is to run alone."""
-        return self.claimer.alone.overdue
+        """Whether it has claimed as many tasks as it may."""
+        return self.claimer.left == 0
 
     @property
     def empty(self) -> bool:
@@ -148,7 +143,7 @@ class Engine:
         """Claim no more, for good; what has begun runs on."""
         self.claimer.stop()
         try:
-            self.claimer.give_back(self._take_back())
+            self.claimer.give_back(self.threads.take_back())
         except DatabaseError as error:
             logger.warning("claims are left to the rescuer: %s", error)
         finally:
@@ -165,7 +160,7 @@ class Engine:
         if self.scheduler is not None:
             self.scheduler.stop()
         doorbell.unregister(self)
-        waiting = self._take_back()
+        waiting = self.threads.take_back()
         self.threads.close()
         ended = self.loop.join(max(0.0, end - time.monotonic()))
         ended &= self.threads.join(max(0.0, end - time.monotonic()))
@@ -176,10 +171,6 @@ class Engine:
         self.listening.stop()
         log_writer.writer.close(LONGEST_GOODBYE)
         self._say_goodbye(waiting, ended)
-
-    def _take_back(self) -> list[Task]:
-        """Return what is claimed and has not begun."""
-        return self.threads.take_back() + self.claimer.alone.take_back()
 
     def _say_goodbye(self, waiting: list[Task], ended: bool) -> None:
         """Leave nothing claimed, and no lease, as far as the database lets us."""

@@ -35,16 +35,8 @@ class Held:
         #: Claims whose outcome was written, or given up.
         self.ended = 0
 
-    @property
-    def supervised(self) -> bool:
-        """Whether somebody would learn which runs have begun, and start another."""
-        return self._board is not None
-
     def __len__(self) -> int:
         return len(self._claims)
-
-    def __contains__(self, claim: Claim) -> bool:
-        return self._claims.get(claim.id) == claim
 
     def add(self, claims: Iterable[Claim]) -> None:
         with self._lock:
