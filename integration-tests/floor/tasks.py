@@ -110,6 +110,22 @@ def kills_its_process(cqt: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@task(atomic=False, on_lost="retry")
+def kills_who_runs_beside_it(cqt: Any, others: int) -> None:
+    """Kills its process each time so many have noted that they run; the last at once."""
+    while cqt.losses < 2 and Effect.objects.count() < others * (cqt.losses + 1):
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(atomic=False, on_lost="retry")
+def notes_then_waits(cqt: Any, key: int, other: int) -> None:
+    """An effect, then as `waits_for` the other."""
+    Effect.objects.create(key=key)
+    while not Effect.objects.filter(key=other).exists():
+        time.sleep(0.02)
+
+
 @task(on_lost="retry")
 def holds_the_gil(cqt: Any, seconds: int) -> None:
     # Functions of a PyDLL are called without letting other threads run.

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from cq.lifecycle import Claim
     from cq.models import Task
 
     from .board import Board
@@ -74,7 +75,7 @@ class Engine:
             using, "worker", queues=queues, slots=threads, locks=True
         )
         self.held = Held(board)
-        self.completer = BatchCompleter(using, self.held.drop)
+        self.completer = BatchCompleter(using, self._written)
         self.threads = ThreadSlots(
             threads, self.completer, self.held.begin, self._finished
         )
@@ -137,13 +138,18 @@ class Engine:
             self.held.drop(claim_of(task))
         self.claimer.slot_came_free()
 
+    def _written(self, claim: Claim) -> None:
+        self.held.drop(claim)
+        if self.claimer.alone.busy:
+            self.claimer.slot_came_free()
+
     # --- stopping ---------------------------------------------------------------------
 
     def pause(self) -> None:
         """Claim no more, for good; what has begun runs on."""
         self.claimer.stop()
         try:
-            self.claimer.give_back(self.threads.take_back())
+            self.claimer.give_back(self.claimer.take_back())
         except DatabaseError as error:
             logger.warning("claims are left to the rescuer: %s", error)
         finally:
@@ -160,7 +166,7 @@ class Engine:
         if self.scheduler is not None:
             self.scheduler.stop()
         doorbell.unregister(self)
-        waiting = self.threads.take_back()
+        waiting = self.claimer.take_back()
         self.threads.close()
         ended = self.loop.join(max(0.0, end - time.monotonic()))
         ended &= self.threads.join(max(0.0, end - time.monotonic()))
