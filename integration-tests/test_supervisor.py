@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connection, transaction
-from floor import tasks
+from floor import endless, tasks
 from floor.models import Effect
 from processes import PATIENCE, lives, until
 
 from cq.models import Task, Worker
+from cq.status import FINAL
+from cq_channels.sender import sender
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -404,25 +406,31 @@ def test_the_health_file_is_touched_while_all_is_well(
 
 
 @pytest.mark.backend("postgres", "valkey")
-def test_few_connections_are_used(
+def test_row_40_few_connections_are_used_however_busy_it_is(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    late = [endless.spins_openly.using(timeout=1).delay(n) for n in range(2)]
+    unwanted = tasks.logs_then_waits.delay(3600)
+    rings = [tasks.send_emails.delay(["a", "b"]) for _ in range(20)]
+    # This very process rings on a connection, too.
+    assert sender.close(PATIENCE)
     with monkeypatch.context() as patch:
         patch.setenv("PGAPPNAME", "cq counted")
-        workers.start("--processes", "2", "--threads", "3")
-    handles = [tasks.waits_for.delay(1) for _ in range(6)]
-    until_running(*handles)
-    most = 0
-    for _ in range(50):
-        tasks.noop.delay()
-        most = max(most, _connections())
-    release(1)
-    for handle in handles:
-        handle.wait(PATIENCE)
-        most = max(most, _connections())
-    # Of each child one for each slot, and of its claimer, completer, maintenance,
-    # listener and watcher; of the supervisor one, and of one child's scheduler.
-    assert most <= 2 * (3 + 5) + 1 + 1
+        workers.start("--processes", "2", "--threads", "4")
+    counts = []
+
+    def settled(*handles: Task) -> bool:
+        counts.append(_connections())
+        held = Task.objects.filter(pk__in=[h.pk for h in handles])
+        return not held.exclude(status__in=FINAL).exists()
+
+    until(lambda: counts.append(_connections()) or running(unwanted), "its start")
+    unwanted.revoke("not wanted")
+    until(lambda: settled(*late, *rings), "the end of all")
+    assert {Task.objects.get(pk=h.pk).status for h in late} == {Task.STATUS_FAILURE}
+    # Of each child one for each slot, and of its claimer, completer, maintenance and
+    # listener; of the supervisor one.
+    assert 2 * 4 < max(counts) <= 2 * (4 + 4) + 1
 
 
 def _connections() -> int:

@@ -17,9 +17,10 @@ from cq.registry import coroutine_names
 
 from .alone import Alone, fewest_losses
 from .held import Held, claim_of
+from .vital import VitalThread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from cq.leases import Lease
@@ -50,7 +51,8 @@ class Claimer:
         held: Held,
         queues: list[str] | None,
         exclude: list[str] | None,
-        left: int | None = None,
+        left: int | None,
+        died: Callable[[str], None],
     ) -> None:
         self.lease = lease
         self.using = lease.using
@@ -73,9 +75,7 @@ class Claimer:
         self._cursors: Cursors = {}
         #: Of claims ahead, which pass over what may not be run again.
         self._cursors_ahead: Cursors = {}
-        self._thread = threading.Thread(
-            target=self._work, name="cq-claimer", daemon=True
-        )
+        self._thread = VitalThread(self._work, "cq-claimer", died)
 
     def start(self) -> None:
         self._thread.start()
