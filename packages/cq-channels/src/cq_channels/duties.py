@@ -20,6 +20,8 @@ logger = logging.getLogger("cq.worker")
 
 #: Seconds to the next try after a failed one: the first, the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+#: Seconds between two warnings.
+QUIET = 60.0
 
 
 class Duties:
@@ -39,6 +41,7 @@ class Duties:
         self.duties = duties
         self._due = dict.fromkeys(duties, time.monotonic())
         self._pause = dict.fromkeys(duties, FIRST_PAUSE)
+        self._warn_at = 0.0
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._stopping = False
@@ -80,13 +83,24 @@ class Duties:
                 self._due[name] = due
         return sooner
 
+    def _level(self) -> int:
+        """Once a minute it is a warning: where one fails, most do."""
+        if time.monotonic() < self._warn_at:
+            return logging.DEBUG
+        self._warn_at = time.monotonic() + QUIET
+        return logging.WARNING
+
     def _do(self, name: str) -> float:
         try:
             wait = self.duties[name]()
         except Exception:
             pause = self._pause[name]
-            logger.warning(
-                "could not %s; next try in %.1f s", name, pause, exc_info=True
+            logger.log(
+                self._level(),
+                "could not %s; next try in %.1f s",
+                name,
+                pause,
+                exc_info=True,
             )
             connections[self.using].close()
             self._pause[name] = min(pause * 2, LONGEST_PAUSE)

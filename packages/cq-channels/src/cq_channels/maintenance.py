@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
+from django.db import connections
 
 from cq import log_writer, rescue, sweep
 from cq.conf import conf
@@ -47,11 +48,15 @@ class Maintenance:
         self._looks = LockLooks()
         self._schedules = _schedules(using) if scheduler and conf.SCHEDULER else None
         duties: dict[str, Callable[[], float]] = {
-            "look at what runs": watcher.look,
-            _LOGS: log_writer.writer.flush,
             "look for what is due": self._look,
             "sweep": self._sweep,
         }
+        # On SQLite a sweep may wait long for the one write lock, and connections cost
+        # nothing: there runs are looked at, and logs written, on threads of their own.
+        self._spares_threads = connections[using].vendor != "sqlite"
+        if self._spares_threads:
+            duties["look at what runs"] = watcher.look
+            duties[_LOGS] = log_writer.writer.flush
         if self._schedules is not None:
             duties["look at the schedules"] = self._tick
         self._bell: Bell | None = None
@@ -61,8 +66,9 @@ class Maintenance:
         self._duties = Duties(using, duties, died)
 
     def start(self) -> None:
-        watcher.looks = False
-        log_writer.writer.wake = partial(self._duties.wake, _LOGS, log_writer.PAUSE)
+        if self._spares_threads:
+            watcher.looks = False
+            log_writer.writer.wake = partial(self._duties.wake, _LOGS, log_writer.PAUSE)
         if self._bell is not None:
             self._bell.put_up()
         self._duties.start()
