@@ -9,12 +9,14 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
-from floor import tasks
+from django.db import connection, transaction
+from floor import endless, tasks
 from floor.models import Effect
 from processes import PATIENCE, lives, until
 
 from cq.models import Task, Worker
+from cq.status import FINAL
+from cq_channels.sender import sender
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +93,49 @@ def test_row_28_what_was_claimed_ahead_of_a_poison_task_does_not_pay(
         assert (task.losses, task.attempts) == (0, 1)
     for delay in ("0.1", "0.2", "0.4", "0.8", "1.6"):
         assert f"another process starts in {delay} s" in worker.output
+
+
+def test_row_28_who_ran_beside_a_poison_task_is_not_lost_with_it(
+    workers: Workers,
+) -> None:
+    # Two workers die while three others run beside it, and the third time it is alone.
+    poison = tasks.kills_who_runs_beside_it.delay(3)
+    innocent = tasks.notes_then_waits.delay_many([(n, -1) for n in range(20)])
+    worker = workers.start("--threads", "4")
+    held = Task.objects.filter(pk=poison.pk)
+    until(lambda: held.filter(losses=2).exists(), "two deaths")
+    release(-1)
+    assert poison.wait(PATIENCE).status == Task.STATUS_LOST
+    assert (poison.losses, poison.attempts) == (3, 3)
+    assert "was killed by SIGKILL" in poison.error
+    losses = 0
+    for task in innocent:
+        assert task.wait(PATIENCE).status == Task.STATUS_COMPLETE
+        losses += task.losses
+    assert losses == 2 * 3
+    assert "runs alone: it has lost 2 workers" in worker.output
+
+
+def test_row_28_what_waits_to_run_alone_is_handed_back_uncharged(
+    workers: Workers,
+) -> None:
+    worker = workers.start("--threads", "2")
+    running = tasks.waits_for.delay(1)
+    until_running(running)
+    with transaction.atomic():
+        suspect = tasks.noop.delay()
+        Task.objects.filter(pk=suspect.pk).update(losses=2, attempts=2)
+    until_running(suspect)
+    other = tasks.noop.delay()
+    worker.popen.terminate()
+    worker.wait_for_output("stopping")
+    release(1)
+    assert worker.popen.wait(PATIENCE) == 0, worker.output
+    for handle, before in ((running, 0), (suspect, 2), (other, 0)):
+        handle.refresh_from_db()
+        done = handle.pk == running.pk
+        assert handle.status == (Task.STATUS_COMPLETE if done else Task.STATUS_QUEUED)
+        assert (handle.losses, handle.attempts) == (before, before + done)
 
 
 def test_a_burst_ends_only_when_the_tasks_of_dead_children_are_settled(
@@ -362,25 +407,31 @@ def test_the_health_file_is_touched_while_all_is_well(
 
 @pytest.mark.direct
 @pytest.mark.backend("postgres", "valkey")
-def test_row_40_few_connections_are_used(
+def test_row_40_few_connections_are_used_however_busy_it_is(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    late = [endless.spins_openly.using(timeout=1).delay(n) for n in range(2)]
+    unwanted = tasks.logs_then_waits.delay(3600)
+    rings = [tasks.send_emails.delay(["a", "b"]) for _ in range(20)]
+    # This very process rings on a connection, too.
+    assert sender.close(PATIENCE)
     with monkeypatch.context() as patch:
         patch.setenv("PGAPPNAME", "cq counted")
-        workers.start("--processes", "2", "--threads", "3")
-    handles = [tasks.waits_for.delay(1) for _ in range(6)]
-    until_running(*handles)
-    most = 0
-    for _ in range(50):
-        tasks.noop.delay()
-        most = max(most, _connections())
-    release(1)
-    for handle in handles:
-        handle.wait(PATIENCE)
-        most = max(most, _connections())
-    # Of each child one for each slot, and of its claimer, completer, maintenance,
-    # listener and watcher; of the supervisor one, and of one child's scheduler.
-    assert most <= 2 * (3 + 5) + 1 + 1
+        workers.start("--processes", "2", "--threads", "4")
+    counts = []
+
+    def settled(*handles: Task) -> bool:
+        counts.append(_connections())
+        held = Task.objects.filter(pk__in=[h.pk for h in handles])
+        return not held.exclude(status__in=FINAL).exists()
+
+    until(lambda: counts.append(_connections()) or running(unwanted), "its start")
+    unwanted.revoke("not wanted")
+    until(lambda: settled(*late, *rings), "the end of all")
+    assert {Task.objects.get(pk=h.pk).status for h in late} == {Task.STATUS_FAILURE}
+    # Of each child one for each slot, and of its claimer, completer, maintenance and
+    # listener; of the supervisor one.
+    assert 2 * 4 < max(counts) <= 2 * (4 + 4) + 1
 
 
 def _connections() -> int:

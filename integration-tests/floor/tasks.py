@@ -7,8 +7,12 @@ import ctypes
 import os
 import signal
 import subprocess
+import threading
 import time
 from typing import Any
+
+from django.db import connection
+from django.utils import timezone, translation
 
 from cq import task
 
@@ -108,6 +112,63 @@ def process_id(cqt: Any) -> int:
 @task
 def kills_its_process(cqt: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(atomic=False, on_lost="retry")
+def kills_who_runs_beside_it(cqt: Any, others: int) -> None:
+    """Kills its process each time so many have noted that they run; the last at once."""
+    while cqt.losses < 2 and Effect.objects.count() < others * (cqt.losses + 1):
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(atomic=False, on_lost="retry")
+def notes_then_waits(cqt: Any, key: int, other: int) -> None:
+    """An effect, then as `waits_for` the other."""
+    Effect.objects.create(key=key)
+    while not Effect.objects.filter(key=other).exists():
+        time.sleep(0.02)
+
+
+@task(atomic=False)
+def ends_itself(cqt: Any, how: str) -> None:
+    """Does what no task should."""
+    if how == "_exit":
+        os._exit(3)
+    if how == "close":
+        connection.close()
+        return
+    raise {"exit": SystemExit, "interrupt": KeyboardInterrupt, "base": BaseException}[
+        how
+    ](how)
+
+
+@task(atomic=False)
+async def ends_its_loop(cqt: Any, how: str) -> None:
+    """As `ends_itself`, on the event loop."""
+    raise {"exit": SystemExit, "interrupt": KeyboardInterrupt, "base": BaseException}[
+        how
+    ](how)
+
+
+@task(atomic=False)
+def breaks_its_worker(cqt: Any, name: str) -> None:
+    """Raises in another thread of its process what nobody there expects."""
+    (ident,) = [t.ident for t in threading.enumerate() if t.name == name]
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(ident or 0), ctypes.py_object(SystemExit)
+    )
+
+
+@task
+def sets_its_context(cqt: Any) -> None:
+    timezone.activate("Asia/Tokyo")
+    translation.activate("fr")
+
+
+@task
+def reads_its_context(cqt: Any) -> list[str]:
+    return [timezone.get_current_timezone_name(), translation.get_language()]
 
 
 @task(on_lost="retry")

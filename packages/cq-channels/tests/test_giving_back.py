@@ -38,7 +38,7 @@ def test_what_could_not_be_given_back_is_found_as_one_that_nobody_works_on(
     held.add([claim_of(task)])
     lease: Any = SimpleNamespace(using="default", worker=11)
     threads: Any = Threads([task])
-    claimer = Claimer(lease, threads, SimpleNamespace(), held, None, None)  # type: ignore[arg-type]
+    claimer = Claimer(lease, threads, SimpleNamespace(), held, None, None, None, print)  # type: ignore[arg-type]
 
     def fails(using: str, claims: Any) -> Any:
         raise OperationalError("the answer was lost")

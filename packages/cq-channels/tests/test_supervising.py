@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import socket
 import uuid
@@ -17,9 +19,10 @@ from cq_channels import processes
 from cq_channels.board import Board
 from cq_channels.held import Held
 from cq_channels.pipe import Pipe
+from cq_channels.plan import Plan
 from cq_channels.processes import Process
 from cq_channels.signals import RELOAD, Signals
-from cq_channels.supervisor import put_off
+from cq_channels.supervisor import Supervisor, put_off
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -244,3 +247,36 @@ def test_a_child_is_started_as_its_supervisor_was(
         "/srv",
     ]
     assert "PYTHONPATH" in processes._environment()
+
+
+@contextlib.contextmanager
+def room_for(files: int) -> Iterator[None]:
+    """Have this process open no more than so many files, for a while."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as first:
+        most = first.fileno() + files
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("files", [0, 1, 2, 3, 4, 5, 6])
+def test_row_32_without_room_for_files_a_process_is_put_off_and_leaves_none_open(
+    files: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = Plan("default", 1, 1, 1, drain=0.0)
+    supervisor = Supervisor(plan, print)
+    (slot,) = supervisor.slots
+    before = len(os.listdir("/proc/self/fd"))
+    with supervisor._signals, room_for(files):
+        supervisor._fill(slot)
+        supervisor._fill(slot)
+    # And the two ends of its signals, which are closed by now.
+    assert len(os.listdir("/proc/self/fd")) == before - 2
+    assert slot.process is None
+    assert supervisor.processes == []
+    assert slot.failures == 2
+    assert "no process can be started, next try in 0.2 s" in caplog.text
+    supervisor._selector.close()

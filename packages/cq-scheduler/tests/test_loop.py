@@ -54,7 +54,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 @pytest.fixture
 def scheduler(settings: Any) -> Iterator[Scheduler]:
     settings.CQ_RUN_INLINE = False
-    made = apps.get_app_config("cq_scheduler").make_scheduler("default")
+    made = Scheduler("default")
     made.start()
     yield made
     made.stop()
@@ -74,7 +74,18 @@ def test_it_waits_for_the_first_slot_that_is_enabled() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_workers_scheduler_makes_what_is_due_and_stops(
+def test_a_worker_looks_by_itself() -> None:
+    row = schedule()
+    looks = apps.get_app_config("cq_scheduler").make_looks("default")
+    assert looks.look() <= loop.LOOK
+    row.refresh_from_db()
+    assert row.last_run is not None
+    assert Task.objects.count() == Slot.objects.count() == 1
+    assert 0 < looks.look() <= loop.LOOK
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_scheduler_makes_what_is_due_and_stops(
     scheduler: Scheduler,
 ) -> None:
     row = schedule()

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cq.worker")
 
-#: Exit codes. The second is that of EX_TEMPFAIL: start me again.
-DONE, RECYCLED, ORPHANED = 0, 75, 1
+#: Exit codes. The second is that of EX_TEMPFAIL: start me again; the last that of
+#: EX_SOFTWARE: one of its own threads has died.
+DONE, RECYCLED, ORPHANED, BROKEN = 0, 75, 1, 70
 #: Seconds between two looks at whether it is time to end by itself.
 LOOK = 0.05
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
@@ -86,6 +87,9 @@ class Child:
         if first is None:
             os._exit(ORPHANED)
         orders, *more = first
+        self.drain: float | None = None
+        self.leaving = False
+        self._told = threading.Event()
         self.burst = orders.pop("burst")
         self.ends_itself = self.burst or orders["max_tasks"] is not None
         using = conf.DATABASE
@@ -96,10 +100,9 @@ class Child:
             queues=orders["queues"],
             slots=orders["threads"],
         )
-        self.engine = Engine(using, lease=lease, board=board, **orders)
-        self.drain: float | None = None
-        self.leaving = False
-        self._told = threading.Event()
+        self.engine = Engine(
+            using, lease=lease, board=board, on_broken=self._wake_up, **orders
+        )
         for order in more:
             self._obey(order)
 
@@ -109,7 +112,7 @@ class Child:
             return DONE
         self.pipe.send(ready=True)
         paused = False
-        while self.drain is None:
+        while self.drain is None and not self.engine.broken:
             if self.burst and self.engine.idle:
                 self.pipe.send(done=True)
                 break
@@ -122,6 +125,8 @@ class Child:
             self._told.wait(LOOK if self.ends_itself or paused else None)
             self._told.clear()
         self.engine.stop(self.drain)
+        if self.engine.broken:
+            return BROKEN
         return RECYCLED if paused else DONE
 
     def _start(self) -> bool:
@@ -130,6 +135,7 @@ class Child:
         while self.drain is None:
             try:
                 self.engine.start()
+                connections[self.engine.using].close()
                 return True
             except DatabaseError as error:
                 logger.log(
@@ -143,6 +149,9 @@ class Child:
                 self._told.clear()
                 delay = min(delay * 2, LONGEST_DELAY)
         return False
+
+    def _wake_up(self) -> None:
+        self._told.set()
 
     # --- orders -----------------------------------------------------------------------
 

@@ -15,10 +15,12 @@ from cq.conf import conf
 from cq.picking import Cursors, claim_ids, claim_next
 from cq.registry import coroutine_names
 
+from .alone import Alone, fewest_losses
 from .held import Held, claim_of
+from .vital import VitalThread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from cq.leases import Lease
@@ -49,13 +51,15 @@ class Claimer:
         held: Held,
         queues: list[str] | None,
         exclude: list[str] | None,
-        left: int | None = None,
+        left: int | None,
+        died: Callable[[str], None],
     ) -> None:
         self.lease = lease
         self.using = lease.using
         self.threads = threads
         self.loop = loop
         self.held = held
+        self.alone = Alone(held)
         self.queues = queues
         self.exclude = exclude
         #: How many tasks may still be claimed; None: no end.
@@ -71,9 +75,7 @@ class Claimer:
         self._cursors: Cursors = {}
         #: Of claims ahead, which pass over what may not be run again.
         self._cursors_ahead: Cursors = {}
-        self._thread = threading.Thread(
-            target=self._work, name="cq-claimer", daemon=True
-        )
+        self._thread = VitalThread(self._work, "cq-claimer", died)
 
     def start(self) -> None:
         self._thread.start()
@@ -136,6 +138,8 @@ class Claimer:
             self._cursors.clear()
             self._cursors_ahead.clear()
             self._look = True
+        if self.alone.busy and self._run_alone():
+            return False
         if not self.lease.healthy or self.left == 0:
             return False
         room = self.threads.free > 0 or self._ahead() > 0
@@ -202,7 +206,7 @@ class Claimer:
         return len(found)
 
     def _allowed(self, limit: int) -> int:
-        if self._stopping.is_set():
+        if self._stopping.is_set() or self.alone.excludes:
             return 0
         return limit if self.left is None else min(limit, self.left)
 
@@ -216,9 +220,28 @@ class Claimer:
         if self.left is not None:
             self.left -= len(found)
         self.held.add(claim_of(task) for task in found)
+        suspected = fewest_losses()
         for task in found:
-            slots = self.loop if async_runner.suits(task) else self.threads
-            slots.put(task)
+            if task.losses < suspected:
+                self._start(task)
+            else:
+                self.alone.put(task)
+                self._wake.set()
+
+    def _start(self, task: Task) -> None:
+        slots = self.loop if async_runner.suits(task) else self.threads
+        slots.put(task)
+
+    def _run_alone(self) -> bool:
+        """Start what was set aside, if it may; whether nothing else is to be claimed."""
+        if task := self.alone.next():
+            logger.warning("%s runs alone: it has lost %d workers", task, task.losses)
+            self._start(task)
+        return self.alone.excludes
+
+    def take_back(self) -> list[Task]:
+        """Return what has been claimed and not started; call it when stopped."""
+        return self.threads.take_back() + self.alone.take_back()
 
     def _give_back_what_waits(self) -> None:
         """Give back what was claimed ahead when long runs have come in between."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import queue
 import random
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from django.db import connections
 from cq import advance, lifecycle, outage
 from cq.lifecycle import Claim
 from cq.status import Status
+
+from .vital import VitalThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +32,16 @@ _Done = tuple[Claim, str | None]
 class BatchCompleter:
     """Takes what is there, never waits for more: it batches by itself under load."""
 
-    def __init__(self, using: str, finished: Callable[[Claim], None]) -> None:
+    def __init__(
+        self,
+        using: str,
+        finished: Callable[[Claim], None],
+        died: Callable[[str], None],
+    ) -> None:
         self.using = using
         self.finished = finished
         self._done: queue.SimpleQueue[_Done | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(
-            target=self._work, name="cq-completer", daemon=True
-        )
+        self._thread = VitalThread(self._work, "cq-completer", died)
 
     def start(self) -> None:
         self._thread.start()

@@ -42,7 +42,7 @@ def _engine_of_this_process() -> Engine:
     global _engine
     with _engine_lock:
         if _engine is None:
-            engine = Engine(conf.DATABASE)
+            engine = Engine(conf.DATABASE, on_broken=_end)
             engine.start()
             _engine = engine
         return _engine
@@ -55,9 +55,11 @@ def _drain_on_sigterm() -> None:
         return
     _handled = True
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(
-        signal.SIGTERM, lambda: threading.Thread(target=_drain).start()
-    )
+    loop.add_signal_handler(signal.SIGTERM, _end)
+
+
+def _end() -> None:
+    threading.Thread(target=_drain).start()
 
 
 def _drain() -> None:

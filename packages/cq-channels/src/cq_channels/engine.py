@@ -3,24 +3,21 @@
 What is held in memory carries no responsibility: the rows do. So each part may fail by
 itself. The claimer gives tasks to the slots (threads, and one event loop), these to the
 completer, which settles finished runs in batches; maintenance queues what is due,
-sweeps, and rescues the tasks of dead workers.
+sweeps, rescues the tasks of dead workers, and drives the scheduler. Should one of their
+threads die, that is `broken`, and somebody has to end the process.
 """
 
 from __future__ import annotations
 
 import logging
-import random
-import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django.apps import apps
 from django.db import DatabaseError, connections
 
-from cq import doorbell, log_writer, outage, rescue, sweep
+from cq import doorbell, log_writer, rescue
 from cq.conf import conf
 from cq.leases import Lease
-from cq.locks import LockLooks
 from cq.rows import tasks
 
 from .claimer import Claimer
@@ -28,12 +25,14 @@ from .completer import BatchCompleter
 from .held import Held, claim_of
 from .listening import Listening
 from .loop import LoopSlots
+from .maintenance import Maintenance
 from .threads import ThreadSlots
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from cq.lifecycle import Claim
     from cq.models import Task
 
     from .board import Board
@@ -54,6 +53,7 @@ class Engine:
     lease: the one to hold; None: one of its own, that it keeps by itself.
     board: where to note what has begun to run, for a supervisor.
     max_tasks: tasks to claim at most; None: no end.
+    on_broken: called when a thread has died, on that thread.
     """
 
     def __init__(
@@ -68,28 +68,42 @@ class Engine:
         lease: Lease | None = None,
         board: Board | None = None,
         max_tasks: int | None = None,
+        on_broken: Callable[[], None] | None = None,
     ) -> None:
         self.using = using
         self.lease = lease or Lease(
             using, "worker", queues=queues, slots=threads, locks=True
         )
         self.held = Held(board)
-        self.completer = BatchCompleter(using, self.held.drop)
+        self.completer = BatchCompleter(using, self._written, self._died)
         self.threads = ThreadSlots(
-            threads, self.completer, self.held.begin, self._finished
+            threads, self.completer, self.held.begin, self._finished, self._died
         )
         self.loop = LoopSlots(
-            coroutines, threads, self.completer, self.held.begin, self._finished
+            coroutines,
+            threads,
+            self.completer,
+            self.held.begin,
+            self._finished,
+            self._died,
         )
         self.claimer = Claimer(
-            self.lease, self.threads, self.loop, self.held, queues, exclude, max_tasks
+            self.lease,
+            self.threads,
+            self.loop,
+            self.held,
+            queues,
+            exclude,
+            max_tasks,
+            self._died,
         )
-        self.listening = Listening(using, self.claimer.wake)
-        self.scheduler = _scheduler(using) if scheduler and conf.SCHEDULER else None
-        self._stopping = threading.Event()
-        self._maintenance = threading.Thread(
-            target=self._maintain, name="cq-maintenance", daemon=True
+        self.listening = Listening(using, self.claimer.wake, self._died)
+        self.maintenance = Maintenance(
+            using, self.lease.worker, self.held, scheduler, self._died
         )
+        #: Whether a thread has died without which it is no worker any more.
+        self.broken = False
+        self._on_broken = on_broken
 
     def start(self) -> None:
         """Take the lease and start all threads."""
@@ -101,9 +115,7 @@ class Engine:
         self.claimer.start()
         self.listening.start()
         doorbell.register(self)
-        self._maintenance.start()
-        if self.scheduler is not None:
-            self.scheduler.start()
+        self.maintenance.start()
         logger.info("worker %d started", self.lease.worker)
 
     def ring(self, using: str, ready: Sequence[tuple[UUID, str]]) -> None:
@@ -137,13 +149,23 @@ class Engine:
             self.held.drop(claim_of(task))
         self.claimer.slot_came_free()
 
+    def _written(self, claim: Claim) -> None:
+        self.held.drop(claim)
+        if self.claimer.alone.busy:
+            self.claimer.slot_came_free()
+
+    def _died(self, thread: str) -> None:
+        self.broken = True
+        if self._on_broken is not None:
+            self._on_broken()
+
     # --- stopping ---------------------------------------------------------------------
 
     def pause(self) -> None:
         """Claim no more, for good; what has begun runs on."""
         self.claimer.stop()
         try:
-            self.claimer.give_back(self.threads.take_back())
+            self.claimer.give_back(self.claimer.take_back())
         except DatabaseError as error:
             logger.warning("claims are left to the rescuer: %s", error)
         finally:
@@ -157,17 +179,15 @@ class Engine:
         drain = conf.DRAIN if drain is None else drain
         end = time.monotonic() + drain
         self.claimer.stop()
-        if self.scheduler is not None:
-            self.scheduler.stop()
+        self.maintenance.stop_scheduling()
         doorbell.unregister(self)
-        waiting = self.threads.take_back()
+        waiting = self.claimer.take_back()
         self.threads.close()
         ended = self.loop.join(max(0.0, end - time.monotonic()))
         ended &= self.threads.join(max(0.0, end - time.monotonic()))
         self.loop.close()
         self.completer.close()
-        self._stopping.set()
-        self._maintenance.join(LONGEST_GOODBYE)
+        self.maintenance.stop(LONGEST_GOODBYE)
         self.listening.stop()
         log_writer.writer.close(LONGEST_GOODBYE)
         self._say_goodbye(waiting, ended)
@@ -204,42 +224,3 @@ class Engine:
                 claim.id,
                 "handed back" if again else "LOST",
             )
-
-    # --- maintenance ------------------------------------------------------------------
-
-    def _maintain(self) -> None:
-        next_sweep = time.monotonic()
-        looks = LockLooks()
-        try:
-            while not self._stopping.wait(conf.POLL):
-                try:
-                    sweep.due(self.using)
-                    rescue.rescue_unlocked(self.using, looks)
-                    if time.monotonic() >= next_sweep:
-                        # Jitter, so that a hundred workers don't sweep at one moment.
-                        pause = conf.SWEEP * random.uniform(0.8, 1.2)
-                        next_sweep = time.monotonic() + pause
-                        thorough = random.random() < sweep.THOROUGH
-                        sweep.sweep(self.using, thorough=thorough)
-                        self._rescue_orphans()
-                except Exception as error:
-                    logger.log(outage.level(error), "could not sweep", exc_info=True)
-                    connections[self.using].close()
-        finally:
-            connections[self.using].close()
-
-    def _rescue_orphans(self) -> None:
-        """Rescue claims of ours whose run ended without its outcome being written."""
-        worker = self.lease.worker
-        running = tasks(self.using).filter(worker=worker).values_list("pk", flat=True)
-        orphans = self.held.orphans(list(running))
-        if orphans:
-            reason = "its outcome could not be written"
-            rescue.rescue(self.using, worker, reason, only=orphans)
-
-
-def _scheduler(using: str) -> Any:
-    """Return the scheduler of cq-scheduler, where that is installed."""
-    if not apps.is_installed("cq_scheduler"):
-        return None
-    return apps.get_app_config("cq_scheduler").make_scheduler(using)  # type: ignore[attr-defined]

@@ -38,6 +38,9 @@ class Held:
     def __len__(self) -> int:
         return len(self._claims)
 
+    def __contains__(self, claim: Claim) -> bool:
+        return self._claims.get(claim.id) == claim
+
     def add(self, claims: Iterable[Claim]) -> None:
         with self._lock:
             self._claims.update((claim.id, claim) for claim in claims)

@@ -6,8 +6,13 @@ import logging
 import random
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from .doorbells import Wake, choose
+from .vital import VitalThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger("cq.doorbell")
 
@@ -20,13 +25,13 @@ QUIET = 60.0
 class Listening:
     """Wakes the worker; while it is deaf, the look at the table goes on without it."""
 
-    def __init__(self, using: str, wake: Wake) -> None:
+    def __init__(
+        self, using: str, wake: Wake, died: Callable[[str], None] | None = None
+    ) -> None:
         self.using = using
         self.wake = wake
         self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self._work, name="cq-doorbell-listener", daemon=True
-        )
+        self._thread = VitalThread(self._work, "cq-doorbell-listener", died)
 
     def start(self) -> None:
         self._thread.start()

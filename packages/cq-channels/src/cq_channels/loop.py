@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
 from cq import async_runner
+
+from .vital import VitalThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,7 @@ class LoopSlots:
         completer: Completer,
         begin: Callable[[Task], None],
         finished: Callable[[Task, bool], None],
+        died: Callable[[str], None],
     ) -> None:
         self.count = count
         self.completer = completer
@@ -44,7 +46,7 @@ class LoopSlots:
         self._kept: set[asyncio.Task[None]] = set()
         # Their looks at the database, on no more connections than the threads have.
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="cq-loop-db")
-        self._thread = threading.Thread(target=self._work, name="cq-loop", daemon=True)
+        self._thread = VitalThread(self._work, "cq-loop", died)
 
     def start(self) -> None:
         self._thread.start()
@@ -59,13 +61,16 @@ class LoopSlots:
 
     def join(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds until nothing runs; whether that is so."""
+        if not self._thread.is_alive():
+            return self._begun == self._ended
         done = asyncio.run_coroutine_threadsafe(self._idle(timeout), self._loop)
         return done.result()
 
     def close(self) -> None:
         """Cancel what still runs, and end the loop."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5.0)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(5.0)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _idle(self, timeout: float) -> bool:
@@ -97,6 +102,9 @@ class LoopSlots:
             handed_over = await async_runner.execute(
                 task, self.completer, self._in_thread
             )
+        except KeyboardInterrupt:
+            # The task's own, as its row says: no signal is heard on this thread.
+            pass
         except Exception:
             logger.exception("the outcome of %s could not be written", task)
         finally:

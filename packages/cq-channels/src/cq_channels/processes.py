@@ -33,11 +33,13 @@ COMMAND = "cqworker"
 
 
 class Process:
-    """A child, as its supervisor sees it. orders: what it is to do, as it is sent."""
+    """A child, as its supervisor sees it. orders: what it is to do, as it is sent.
+
+    Raises OSError, and leaves nothing open, where the system has no room for another.
+    """
 
     def __init__(self, pythonpath: str | None, **orders: Any) -> None:
         self.worker = new_worker_id()
-        self.board = Board.create()
         self.started = time.monotonic()
         #: Whether it runs tasks; whether it claims no more, so as to be replaced.
         self.ready = self.leaving = False
@@ -49,19 +51,23 @@ class Process:
         self.killed = False
         #: Bytes that it had in memory when that was last looked at; None: never.
         self.memory: int | None = None
-        mine, its = socket.socketpair()
-        lifeline, self._lifeline = os.pipe()
-        inherited = (its.fileno(), self.board.fd, lifeline)
-        try:
+        with contextlib.ExitStack() as its_own, contextlib.ExitStack() as undo:
+            self.board = Board.create()
+            undo.callback(self.board.close)
+            mine, its = socket.socketpair()
+            undo.callback(mine.close)
+            its_own.callback(its.close)
+            lifeline, self._lifeline = os.pipe()
+            undo.callback(os.close, self._lifeline)
+            its_own.callback(os.close, lifeline)
+            inherited = (its.fileno(), self.board.fd, lifeline)
             with _held_back(IGNORED):
                 self.popen = subprocess.Popen(
                     [*_command(pythonpath), "--child", ",".join(map(str, inherited))],
                     env=_environment(),
                     pass_fds=inherited,
                 )
-        finally:
-            its.close()
-            os.close(lifeline)
+            undo.pop_all()
         self.pid = self.popen.pid
         mine.setblocking(False)
         self.pipe = Pipe(mine)

@@ -140,17 +140,25 @@ class Supervisor:
             # It would find nothing yet to do, and end.
             slot.start_at = time.monotonic() + LOOK
             return
-        process = Process(
-            plan.pythonpath,
-            threads=plan.threads,
-            coroutines=plan.coroutines,
-            queues=plan.queues,
-            exclude=plan.exclude,
-            burst=plan.burst,
-            max_tasks=plan.max_tasks,
-            # One is enough, and each looks at the schedules every second.
-            scheduler=plan.scheduler and slot.index == 0,
-        )
+        try:
+            process = Process(
+                plan.pythonpath,
+                threads=plan.threads,
+                coroutines=plan.coroutines,
+                queues=plan.queues,
+                exclude=plan.exclude,
+                burst=plan.burst,
+                max_tasks=plan.max_tasks,
+                # One is enough, and each looks at the schedules every second.
+                scheduler=plan.scheduler and slot.index == 0,
+            )
+        except OSError as error:
+            slot.failures, delay = put_off(slot.failures, 0.0)
+            slot.start_at = time.monotonic() + delay
+            logger.warning(
+                "no process can be started, next try in %.1f s: %s", delay, error
+            )
+            return
         slot.process = process
         self.processes.append(process)
         self._selector.register(process.pipe, selectors.EVENT_READ, process)

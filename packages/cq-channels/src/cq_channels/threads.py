@@ -6,11 +6,14 @@ import logging
 import queue
 import threading
 import time
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from django.db import connections
 
 from cq import runner
+
+from .vital import VitalThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +35,7 @@ class ThreadSlots:
         completer: Completer,
         begin: Callable[[Task], None],
         finished: Callable[[Task, bool], None],
+        died: Callable[[str], None],
     ) -> None:
         self.count = count
         self.completer = completer
@@ -43,8 +47,7 @@ class ThreadSlots:
         #: Seconds that a run takes, smoothed; decides how far to claim ahead.
         self.duration = 1.0
         self._threads = [
-            threading.Thread(target=self._work, name=f"cq-task-{n}", daemon=True)
-            for n in range(count)
+            VitalThread(self._work, f"cq-task-{n}", died) for n in range(count)
         ]
 
     def start(self) -> None:
@@ -114,7 +117,11 @@ class ThreadSlots:
     def _run(self, task: Task) -> bool:
         """Run a task; whether the completer writes its outcome."""
         try:
-            return runner.execute(task, self.completer)
+            # What it sets in its context (time zone, language) ends with it.
+            return copy_context().run(runner.execute, task, self.completer)
+        except KeyboardInterrupt:
+            # The task's own, as its row says: no signal is heard on this thread.
+            return False
         except Exception:
             # Its claim is dropped, and found again as one that nobody works on.
             logger.exception("the outcome of %s could not be written", task)

@@ -10,6 +10,7 @@ kept in memory and written on the task's connection.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from django.db import DatabaseError, connections
 from .logs import LogBuffer, write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .progress import Progress
 
 logger = logging.getLogger("cq.task")
@@ -39,6 +42,9 @@ class LogWriter:
     """Writes the buffers of this process, on a thread that ends when idle."""
 
     def __init__(self) -> None:
+        #: Has `flush` called soon, by a thread with a connection; None: a thread of its
+        #: own writes.
+        self.wake: Callable[[], None] | None = None
         self._condition = threading.Condition()
         self._dirty: dict[int, LogBuffer] = {}
         self._thread: threading.Thread | None = None
@@ -48,12 +54,25 @@ class LogWriter:
         """See to it that `buffer` is written soon."""
         with self._condition:
             self._dirty[id(buffer)] = buffer
+            wake = self.wake
+            if wake is not None:
+                wake()
+                return
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._work, name="cq-logs", daemon=True
                 )
                 self._thread.start()
             self._condition.notify()
+
+    def flush(self) -> float:
+        """Write what is there on the caller's thread; then infinity: nothing is due."""
+        with self._condition:
+            batch = list(self._dirty.values())
+            self._dirty.clear()
+        for buffer in batch:
+            self._write(buffer)
+        return math.inf
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what is there and end the thread."""
@@ -62,6 +81,8 @@ class LogWriter:
             self._condition.notify()
         if thread is not None:
             thread.join(timeout)
+        elif self._dirty:
+            self.flush()
 
     def _work(self) -> None:
         aliases: set[str] = set()

@@ -1,7 +1,8 @@
 """Tells running tasks that they are revoked, given away, or out of time.
 
 One thread for all runs of this process, which is there only while something runs. It
-looks at the rows of runs that have lasted a while, so short ones cost nothing.
+looks at the rows of runs that have lasted a while, so short ones cost nothing; a worker
+looks at them on a thread that has a connection already.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Watcher:
     """Watches the runs of this process."""
 
     def __init__(self) -> None:
+        #: Whether it looks at the rows by itself; else somebody calls `look`.
+        self.looks = True
         self._reset()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._reset)
@@ -72,6 +75,15 @@ class Watcher:
         if thread is not None:
             thread.join(timeout)
 
+    def look(self) -> float:
+        """Look at the rows on the caller's thread, in place of its own.
+
+        Returns the seconds until it should be done again. Raises DatabaseError.
+        """
+        for using, some in _by_alias(_old(list(self._runs.values()))).items():
+            self._look_at(using, some)
+        return LOOK
+
     def _start(self) -> None:
         self._closing = False
         thread = threading.Thread(target=self._work, name="cq-watcher", daemon=True)
@@ -95,9 +107,9 @@ class Watcher:
                 if runs:
                     idle_since = now
                     self._tell_overdue(runs, now)
-                    if now >= next_look:
+                    if now >= next_look and self.looks:
                         next_look = now + LOOK
-                        self._look([r for r in runs if now - r.began >= OLD])
+                        self._look(_old(runs))
                     self._interrupt(runs, now)
                 elif (self._closing or now - idle_since > LINGER) and self._ends(me):
                     return
@@ -131,11 +143,7 @@ class Watcher:
 
     def _look(self, runs: list[Run]) -> None:
         """Tell the runs whose claim the row does not bear any more."""
-        by_alias: dict[str, list[Run]] = defaultdict(list)
-        for run in runs:
-            if run.visible and run.ended is None and not in_memory(run.using):
-                by_alias[run.using].append(run)
-        for using, some in by_alias.items():
+        for using, some in _by_alias(runs).items():
             self._aliases.add(using)
             try:
                 self._look_at(using, some)
@@ -160,6 +168,20 @@ class Watcher:
         for run in runs:
             if run.told is not None and now - run.told >= GRACE:
                 run.stopper.fire(Revoked if run.ended else OutOfTime)
+
+
+def _old(runs: list[Run]) -> list[Run]:
+    now = time.monotonic()
+    return [run for run in runs if now - run.began >= OLD]
+
+
+def _by_alias(runs: list[Run]) -> dict[str, list[Run]]:
+    """Return those whose rows may say something new, by the database they are in."""
+    found: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.visible and run.ended is None and not in_memory(run.using):
+            found[run.using].append(run)
+    return found
 
 
 watcher = Watcher()

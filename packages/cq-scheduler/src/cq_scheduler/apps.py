@@ -8,7 +8,7 @@ from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
-    from .loop import Scheduler
+    from .loop import Looks
 
 
 class SchedulerConfig(AppConfig):
@@ -22,8 +22,8 @@ class SchedulerConfig(AppConfig):
     def ready(self) -> None:
         from . import audit, checks  # noqa: F401
 
-    def make_scheduler(self, using: str) -> Scheduler:
-        """Return what runs the schedules of a database between start() and stop()."""
-        from .loop import Scheduler
+    def make_looks(self, using: str) -> Looks:
+        """Return what makes the tasks of a database that are due, at each look()."""
+        from .loop import Looks
 
-        return Scheduler(using)
+        return Looks(using)

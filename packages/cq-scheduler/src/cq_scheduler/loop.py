@@ -32,7 +32,7 @@ LONGEST_PAUSE = 5.0
 
 def run(stop: threading.Event, using: str) -> None:
     """Make tasks as their moments come, until `stop` is set."""
-    looks = _Looks(using)
+    looks = Looks(using)
     pause = FIRST_PAUSE
     while not stop.is_set():
         try:
@@ -52,8 +52,8 @@ def run(stop: threading.Event, using: str) -> None:
         stop.wait(wait)
 
 
-class _Looks:
-    """What one loop remembers from look to look."""
+class Looks:
+    """What one loop remembers from look to look; for one thread."""
 
     def __init__(self, using: str) -> None:
         self.using = using

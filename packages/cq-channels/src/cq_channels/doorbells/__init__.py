@@ -12,7 +12,7 @@ from .layer import Layer
 from .notify import Notify, can_notify
 from .protocol import Silence, Transport, Wake
 
-__all__ = ["Silence", "Transport", "Wake", "choose"]
+__all__ = ["Notify", "Silence", "Transport", "Wake", "choose"]
 
 
 def choose(using: str) -> Transport:

@@ -54,6 +54,12 @@ def can_notify(connection: BaseDatabaseWrapper) -> bool:
     return connection.vendor == "postgresql" and driver.__name__ == "psycopg"
 
 
+def notify(connection: Any, ready: Ready) -> None:
+    """Ring on this connection or cursor, outside of any transaction."""
+    payload = messages.dumps(ready, LONGEST_PAYLOAD)
+    connection.execute(_SEND, [messages.CHANNEL, payload])
+
+
 class Notify:
     """Rings by NOTIFY, on a connection that is none of the site's."""
 
@@ -64,8 +70,7 @@ class Notify:
     def send(self, ready: Ready) -> None:
         if self._sending is None:
             self._sending = _connect(self.using)
-        payload = messages.dumps(ready, LONGEST_PAYLOAD)
-        self._sending.execute(_SEND, [messages.CHANNEL, payload])
+        notify(self._sending, ready)
 
     def listen(self, wake: Wake, stop: threading.Event) -> None:
         with contextlib.closing(_connect(self.using)) as connection:

@@ -1,0 +1,118 @@
+"""What one worker does for all: queues what is due, sweeps, rescues; and for its own
+runs: looks whether they were revoked, writes their logs, and rings for what they queue.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.db import connections
+
+from cq import log_writer, rescue, sweep
+from cq.conf import conf
+from cq.locks import LockLooks
+from cq.rows import tasks
+from cq.watching import watcher
+
+from .bell import Bell, rings_by_notify
+from .duties import Duties
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .held import Held
+
+
+_LOGS = "write the logs"
+_RING = "ring the workers"
+
+
+class Maintenance:
+    """The duties of the worker with this id. scheduler: whether to make tasks, too."""
+
+    def __init__(
+        self,
+        using: str,
+        worker: int,
+        held: Held,
+        scheduler: bool,
+        died: Callable[[str], None],
+    ) -> None:
+        self.using = using
+        self.worker = worker
+        self.held = held
+        self._looks = LockLooks()
+        self._schedules = _schedules(using) if scheduler and conf.SCHEDULER else None
+        duties: dict[str, Callable[[], float]] = {
+            "look for what is due": self._look,
+            "sweep": self._sweep,
+        }
+        # On SQLite a sweep may wait long for the one write lock, and connections cost
+        # nothing: there runs are looked at, and logs written, on threads of their own.
+        self._spares_threads = connections[using].vendor != "sqlite"
+        if self._spares_threads:
+            duties["look at what runs"] = watcher.look
+            duties[_LOGS] = log_writer.writer.flush
+        if self._schedules is not None:
+            duties["look at the schedules"] = self._tick
+        self._bell: Bell | None = None
+        if rings_by_notify(using):
+            self._bell = Bell(using, lambda within: self._duties.wake(_RING, within))
+            duties[_RING] = self._bell.send
+        self._duties = Duties(using, duties, died)
+
+    def start(self) -> None:
+        if self._spares_threads:
+            watcher.looks = False
+            log_writer.writer.wake = partial(self._duties.wake, _LOGS, log_writer.PAUSE)
+        if self._bell is not None:
+            self._bell.put_up()
+        self._duties.start()
+
+    def stop_scheduling(self) -> None:
+        """Make no more tasks by the schedules, from the next look on."""
+        self._schedules = None
+
+    def stop(self, timeout: float) -> None:
+        self._duties.stop(timeout)
+        watcher.looks = True
+        log_writer.writer.wake = None
+        if self._bell is not None:
+            self._bell.take_down()
+
+    def _look(self) -> float:
+        sweep.due(self.using)
+        rescue.rescue_unlocked(self.using, self._looks)
+        poll: float = conf.POLL
+        return poll
+
+    def _sweep(self) -> float:
+        sweep.sweep(self.using, thorough=random.random() < sweep.THOROUGH)
+        self._rescue_orphans()
+        # Jitter, so that a hundred workers don't sweep at one moment.
+        pause: float = conf.SWEEP * random.uniform(0.8, 1.2)
+        return pause
+
+    def _tick(self) -> float:
+        schedules = self._schedules
+        wait: float = math.inf if schedules is None else schedules.look()
+        return wait
+
+    def _rescue_orphans(self) -> None:
+        """Rescue claims of ours whose run ended without its outcome being written."""
+        mine = tasks(self.using).filter(worker=self.worker)
+        orphans = self.held.orphans(list(mine.values_list("pk", flat=True)))
+        if orphans:
+            reason = "its outcome could not be written"
+            rescue.rescue(self.using, self.worker, reason, only=orphans)
+
+
+def _schedules(using: str) -> Any:
+    """Return the schedules of cq-scheduler, where that is installed."""
+    if not apps.is_installed("cq_scheduler"):
+        return None
+    return apps.get_app_config("cq_scheduler").make_looks(using)  # type: ignore[attr-defined]
