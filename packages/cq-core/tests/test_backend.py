@@ -462,6 +462,23 @@ def test_signals_are_sent(tasks: Any, sent: list[Any], name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["task_started", "task_finished"])
+def test_row_72_a_receiver_that_raises_leaves_the_outcome_alone(
+    tasks: Any, name: str
+) -> None:
+    def raises(**kwargs: Any) -> None:
+        raise ValueError("the receiver's own")
+
+    signal = getattr(signals, name)
+    signal.connect(raises)
+    try:
+        result = after(tasks.add.enqueue(1))
+    finally:
+        signal.disconnect(raises)
+
+    assert str(result.status) == "SUCCESSFUL"
+
+
 def test_signals_of_a_coroutine_on_no_transaction(tasks: Any, sent: list[Any]) -> None:
     after(tasks.alooks.using(queue_name="default").enqueue())
 

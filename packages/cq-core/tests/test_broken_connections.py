@@ -131,6 +131,25 @@ def _and_close(function: Callable[..., Any], args: tuple[Any, ...]) -> Task | An
         connections.close_all()
 
 
+@server
+def test_row_44_a_task_that_idled_too_long_in_its_transaction_fails_and_says_so() -> (
+    None
+):
+    @task(name="idles in its transaction")
+    def idles(cqt: Any) -> None:
+        Group.objects.create(name="before")
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
+        select.select([connection.connection.fileno()], [], [], 60)
+        Group.objects.count()
+
+    handle = run(idles.delay())
+
+    assert handle.status == Status.FAILURE
+    assert "idle-in-transaction timeout" in handle.error
+    assert not Group.objects.exists()
+
+
 # --- COMMITs that are done and not answered -------------------------------------------
 
 CUTS = 200

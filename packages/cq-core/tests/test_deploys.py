@@ -10,7 +10,7 @@ import sample_tasks
 from django.contrib.auth.models import Group
 from driving import claim, fresh, run
 
-from cq import codec, runner, sweep, task
+from cq import checks, codec, runner, sweep, task
 from cq.models import Task
 from cq.retrying import delay_within
 from cq.status import Status
@@ -154,3 +154,41 @@ def test_row_38_a_run_whose_row_a_failover_has_lost_ends_without_a_crash() -> No
     assert not Group.objects.exists()
     assert run(rewound).status == Status.COMPLETE
     assert [group.name for group in Group.objects.all()] == ["rewound"]
+
+
+# --- other databases, other times -----------------------------------------------------
+
+
+def test_row_45_a_database_that_is_not_tested_is_named_by_a_check(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "django.db.backends.oracle"
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", name)
+
+    [found] = checks.check_vendor()
+
+    assert found.id == "cq.W007"
+    assert "oracle" in found.msg
+
+
+def test_row_45_those_that_are_tested_pass() -> None:
+    assert checks.check_vendor() == []
+
+
+def test_row_56_what_is_to_start_in_ten_years_starts_then() -> None:
+    then = NOW + timedelta(days=3650)
+    handle = sample_tasks.square.using(run_after=then).delay(3)
+
+    assert sweep.due("default", then - timedelta(seconds=1)) == 0
+    assert sweep.due("default", then) == 1
+    assert run(handle, then).result == 9
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_row_47_a_clock_that_jumps_takes_no_claim_away(hours: int) -> None:
+    claimed = claim(takes_one.delay("a"), NOW)
+
+    sweep.due("default", NOW + timedelta(hours=hours))
+    runner.execute(claimed, now=NOW + timedelta(hours=hours))
+
+    assert (fresh(claimed).status, fresh(claimed).attempts) == (Status.COMPLETE, 1)

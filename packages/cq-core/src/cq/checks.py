@@ -80,6 +80,25 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+# Which Django ships; a third party's may well be PostgreSQL underneath.
+_UNTESTED = "django.db.backends.oracle"
+
+
+@register("cq")
+def check_vendor(**kwargs: Any) -> list[CheckMessage]:
+    """cq.W007: the promises were never tested on this database."""
+    engine = settings.DATABASES.get(conf.DATABASE, {}).get("ENGINE", "")
+    if engine != _UNTESTED:
+        return []
+    return [
+        Warning(
+            f"Tasks are kept in a database on {engine}, on which cq is not tested.",
+            hint="What cq promises is tested on PostgreSQL, SQLite and MariaDB.",
+            id="cq.W007",
+        )
+    ]
+
+
 @register("cq")
 def check_siblings(**kwargs: Any) -> list[CheckMessage]:
     """cq.W003: a part is installed but not listed in INSTALLED_APPS."""

@@ -41,34 +41,36 @@ def as_cq_function(task: DjangoTask[..., Any]) -> Callable[..., Any]:
 
     def run(cqt: Any, /, *args: Any, **kwargs: Any) -> Any:
         result = _result(cqt, task)
-        signals.task_started.send(sender, task_result=result)
+        signals.task_started.send_robust(sender, task_result=result)
         try:
             value = normalize_json(function(*_before(task, result), *args, **kwargs))
         except Exception as error:
             if _failed(cqt, task, result, error):
-                signals.task_finished.send(sender, task_result=result)
+                signals.task_finished.send_robust(sender, task_result=result)
             raise
         _succeeded(result, value)
-        _on_commit(lambda: signals.task_finished.send(sender, task_result=result))
+        _on_commit(
+            lambda: signals.task_finished.send_robust(sender, task_result=result)
+        )
         return value
 
     async def arun(cqt: Any, /, *args: Any, **kwargs: Any) -> Any:
         result = _result(cqt, task)
-        await signals.task_started.asend(sender, task_result=result)
+        await signals.task_started.asend_robust(sender, task_result=result)
         try:
             coroutine = function(*_before(task, result), *args, **kwargs)
             value = normalize_json(await coroutine)
         except Exception as error:
             if _failed(cqt, task, result, error):
-                await signals.task_finished.asend(sender, task_result=result)
+                await signals.task_finished.asend_robust(sender, task_result=result)
             raise
         _succeeded(result, value)
         if registry.get(task.module_path).options.atomic:
             await sync_to_async(_on_commit)(
-                lambda: signals.task_finished.send(sender, task_result=result)
+                lambda: signals.task_finished.send_robust(sender, task_result=result)
             )
         else:
-            await signals.task_finished.asend(sender, task_result=result)
+            await signals.task_finished.asend_robust(sender, task_result=result)
         return value
 
     chosen = arun if inspect.iscoroutinefunction(function) else run
