@@ -116,6 +116,58 @@ def check_old_table(
     ]
 
 
+#: The oldest that are known to do. Before 10.11.5 MariaDB sorts a UUIDv7 by its end.
+_OLDEST = {"MariaDB": (10, 11, 5), "MySQL": (8, 0, 13)}
+
+
+@register("database")
+def check_mysql(
+    databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """cq.E004: a MySQL that is too old. cq.E005: transactions that see too little."""
+    from django.db import connections
+
+    if not databases or conf.DATABASE not in databases:
+        return []
+    connection: Any = connections[conf.DATABASE]
+    if connection.vendor != "mysql":
+        return []
+    found: list[CheckMessage] = []
+    kind = "MariaDB" if connection.mysql_is_mariadb else "MySQL"
+    if connection.mysql_version < _OLDEST[kind]:
+        version, oldest = (
+            ".".join(map(str, v)) for v in (connection.mysql_version, _OLDEST[kind])
+        )
+        found.append(
+            Error(
+                f"The database {conf.DATABASE!r} is {kind} {version}.",
+                hint=(
+                    f"cq needs {kind} {oldest} or later: with older ones claims wait "
+                    "for each other, or tasks are out of order."
+                ),
+                id="cq.E004",
+            )
+        )
+    # Asks for the server's own where Django is told to leave it.
+    with connection.cursor() as cursor:
+        variable = "tx_isolation" if kind == "MariaDB" else "transaction_isolation"
+        cursor.execute(f"SELECT @@{variable}")
+        level = cursor.fetchone()[0].replace("-", " ").lower()
+    if level != "read committed":
+        found.append(
+            Error(
+                f"Transactions of the database {conf.DATABASE!r} are {level!r}.",
+                hint=(
+                    "A parent would not see that its last subtask has settled. Leave "
+                    "Django's default, or add to its OPTIONS: "
+                    "'isolation_level': 'read committed'"
+                ),
+                id="cq.E005",
+            )
+        )
+    return found
+
+
 @register("cq")
 def check_sqlite(**kwargs: Any) -> list[CheckMessage]:
     """cq.W005: SQLite would make the site and the tasks wait for each other."""
