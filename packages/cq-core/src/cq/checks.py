@@ -116,15 +116,15 @@ def check_old_table(
     ]
 
 
-#: The oldest that are known to do. Before 10.11.5 MariaDB sorts a UUIDv7 by its end.
-_OLDEST = {"MariaDB": (10, 11, 5), "MySQL": (8, 0, 13)}
+#: The oldest MariaDB that is accepted.
+_OLDEST = (10, 11, 5)
 
 
 @register("database")
 def check_mysql(
     databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """cq.E004: a MySQL that is too old. cq.E005: transactions that see too little."""
+    """cq.E004: MySQL, or a MariaDB that is too old. cq.E005: transactions that see too little."""
     from django.db import connections
 
     if not databases or conf.DATABASE not in databases:
@@ -134,17 +134,14 @@ def check_mysql(
         return []
     found: list[CheckMessage] = []
     kind = "MariaDB" if connection.mysql_is_mariadb else "MySQL"
-    if connection.mysql_version < _OLDEST[kind]:
+    if kind == "MySQL" or connection.mysql_version < _OLDEST:
         version, oldest = (
-            ".".join(map(str, v)) for v in (connection.mysql_version, _OLDEST[kind])
+            ".".join(map(str, v)) for v in (connection.mysql_version, _OLDEST)
         )
         found.append(
             Error(
                 f"The database {conf.DATABASE!r} is {kind} {version}.",
-                hint=(
-                    f"cq needs {kind} {oldest} or later: with older ones claims wait "
-                    "for each other, or tasks are out of order."
-                ),
+                hint=f"cq needs PostgreSQL, SQLite, or MariaDB {oldest} or later.",
                 id="cq.E004",
             )
         )
