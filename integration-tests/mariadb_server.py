@@ -62,6 +62,9 @@ class MariaDBServer:
                     "--bind-address=127.0.0.1",
                     "--skip-name-resolve",
                     "--character-set-server=utf8mb4",
+                    # Flushed each second: it would take a crash of the whole machine to
+                    # lose a commit, and no test makes one.
+                    "--innodb-flush-log-at-trx-commit=2",
                 ],
                 stdout=log,
                 stderr=log,

@@ -80,20 +80,20 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-# Which Django ships; a third party's may well be PostgreSQL underneath.
-_UNTESTED = "django.db.backends.oracle"
+# Those that Django ships; a third party's may well be PostgreSQL underneath.
+_UNTESTED = ("django.db.backends.mysql", "django.db.backends.oracle")
 
 
 @register("cq")
 def check_vendor(**kwargs: Any) -> list[CheckMessage]:
     """cq.W007: the promises were never tested on this database."""
     engine = settings.DATABASES.get(conf.DATABASE, {}).get("ENGINE", "")
-    if engine != _UNTESTED:
+    if engine not in _UNTESTED:
         return []
     return [
         Warning(
             f"Tasks are kept in a database on {engine}, on which cq is not tested.",
-            hint="What cq promises is tested on PostgreSQL, SQLite and MariaDB.",
+            hint="What cq promises is tested on PostgreSQL and SQLite.",
             id="cq.W007",
         )
     ]
@@ -163,6 +163,55 @@ def check_pooler(
             id="cq.W006",
         )
     ]
+
+
+#: The oldest MariaDB that is accepted.
+_OLDEST = (10, 11, 5)
+
+
+@register("database")
+def check_mysql(
+    databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """cq.E004: MySQL, or an old MariaDB. cq.E005: transactions that see too little."""
+    from django.db import connections
+
+    if not databases or conf.DATABASE not in databases:
+        return []
+    connection: Any = connections[conf.DATABASE]
+    if connection.vendor != "mysql":
+        return []
+    found: list[CheckMessage] = []
+    kind = "MariaDB" if connection.mysql_is_mariadb else "MySQL"
+    if kind == "MySQL" or connection.mysql_version < _OLDEST:
+        version, oldest = (
+            ".".join(map(str, v)) for v in (connection.mysql_version, _OLDEST)
+        )
+        found.append(
+            Error(
+                f"The database {conf.DATABASE!r} is {kind} {version}.",
+                hint=f"cq needs PostgreSQL, SQLite, or MariaDB {oldest} or later.",
+                id="cq.E004",
+            )
+        )
+    # Asks for the server's own where Django is told to leave it.
+    with connection.cursor() as cursor:
+        variable = "tx_isolation" if kind == "MariaDB" else "transaction_isolation"
+        cursor.execute(f"SELECT @@{variable}")
+        level = cursor.fetchone()[0].replace("-", " ").lower()
+    if level != "read committed":
+        found.append(
+            Error(
+                f"Transactions of the database {conf.DATABASE!r} are {level!r}.",
+                hint=(
+                    "A parent would not see that its last subtask has settled. Leave "
+                    "Django's default, or add to its OPTIONS: "
+                    "'isolation_level': 'read committed'"
+                ),
+                id="cq.E005",
+            )
+        )
+    return found
 
 
 @register("cq")
