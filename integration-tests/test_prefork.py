@@ -7,13 +7,13 @@ import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import cq_backends
 import pytest
 from floor.models import Effect
 from processes import PATIENCE, until
-from sites import NEVER, flags
+from sites import BELL_ALONE, flags
 
 from cq.models import Task
 
@@ -29,7 +29,12 @@ REQUESTS = 40
 def test_row_15_children_of_gunicorn_ring_each_by_itself(
     workers: Workers, tmp_path: Path
 ) -> None:
-    own = flags(tmp_path, CQ_POLL=NEVER, ROOT_URLCONF="prefork_site")
+    own = flags(
+        tmp_path,
+        ROOT_URLCONF="prefork_site",
+        ALLOWED_HOSTS=["127.0.0.1"],
+        **BELL_ALONE,
+    )
     worker = workers.start(*own)
     port = cq_backends.free_port()
     server = workers.program(
@@ -50,6 +55,8 @@ def test_row_15_children_of_gunicorn_ring_each_by_itself(
         assert server.popen.poll() is None, server.output
         try:
             return get(1)
+        except HTTPError as error:
+            raise AssertionError(server.output) from error
         except URLError:
             return None
 
