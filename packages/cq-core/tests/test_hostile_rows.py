@@ -36,6 +36,7 @@ def test_row_s14_a_name_in_a_row_is_looked_up_and_never_imported(
     name: str, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.CQ_RUN_INLINE = False
+    settings.CQ_UNKNOWN_GRACE = 0
     mark = tmp_path / "mark"
     (tmp_path / "trap.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
     monkeypatch.syspath_prepend(tmp_path)
