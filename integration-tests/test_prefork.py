@@ -1,4 +1,4 @@
-"""Web servers fork, with the doorbell's thread at work: each child rings by itself."""
+"""Web servers fork, with the doorbell's thread at work: their children enqueue all the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import cq_backends
 import pytest
 from floor.models import Effect
 from processes import PATIENCE, until
-from sites import BELL_ALONE, flags
+from sites import flags
 
 from cq.models import Task
 
@@ -26,14 +26,13 @@ REQUESTS = 40
 
 
 @pytest.mark.backend("postgres", "valkey")
-def test_row_15_children_of_gunicorn_ring_each_by_itself(
+def test_row_15_forked_children_of_gunicorn_enqueue(
     workers: Workers, tmp_path: Path
 ) -> None:
     own = flags(
         tmp_path,
         ROOT_URLCONF="prefork_site",
         ALLOWED_HOSTS=["127.0.0.1"],
-        **BELL_ALONE,
     )
     worker = workers.start(*own)
     port = cq_backends.free_port()
@@ -64,7 +63,7 @@ def test_row_15_children_of_gunicorn_ring_each_by_itself(
     with ThreadPoolExecutor(6) as pool:
         ids = set(pool.map(get, range(2, REQUESTS)))
     assert len(ids) == REQUESTS - 2
-    # What was rung before the fork as well. Without a ring nobody looks.
+    # What was enqueued before the fork as well.
     until(lambda: Effect.objects.count() == REQUESTS, "all effects")
     assert set(Task.objects.values_list("status", "attempts")) == {("COMPLETE", 1)}
     assert server.terminate() == 0, server.output
