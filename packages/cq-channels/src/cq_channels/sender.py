@@ -56,7 +56,11 @@ class Sender:
         self._warn_at = 0.0
         self._reset()
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+            os.register_at_fork(
+                before=self._before_fork,
+                after_in_parent=self._after_fork_here,
+                after_in_child=self._after_fork,
+            )
         atexit.register(self.close)
 
     def ring(self, using: str, ready: Ready) -> None:
@@ -100,6 +104,7 @@ class Sender:
 
     def _reset(self) -> None:
         self._changed = threading.Condition(threading.Lock())
+        self._choosing = threading.Lock()
         self._gathered: dict[str, dict[UUID, str]] = {}
         self._thread = None
         self._transports: dict[str, Transport] = {}
@@ -107,6 +112,14 @@ class Sender:
         self._closing = False
         self._stale = False
         self._delay = 0.0
+
+    def _before_fork(self) -> None:
+        # A choice imports. A child that was forked in between would have half of the
+        # module, and for good: nobody there goes on importing it.
+        self._choosing.acquire()
+
+    def _after_fork_here(self) -> None:
+        self._choosing.release()
 
     def _after_fork(self) -> None:
         # Kept, for to free them here would close what the parent still uses.
@@ -180,7 +193,8 @@ class Sender:
             self._transports.clear()
         transport = self._transports.get(using)
         if transport is None:
-            transport = self._transports[using] = self._choose(using)
+            with self._choosing:
+                transport = self._transports[using] = self._choose(using)
         return transport
 
     def _failed(self, error: Exception) -> None:
