@@ -107,6 +107,15 @@ def test_a_session_that_works_is_kept() -> None:
     assert connection.connection is before
 
 
+def test_a_thread_without_a_connection_yet_may_begin_with_the_lock() -> None:
+    def write() -> None:
+        with transactions.begin(connection, True), transaction.atomic():
+            Group.objects.create(name="written")
+
+    beside(write).result(60)
+    assert Group.objects.count() == 1
+
+
 @pytest.mark.usefixtures("closing")
 async def test_coroutines_go_on_after_the_connection_they_share_was_lost() -> None:
     lost, after = await loses_its_connection.adelay(), await counts.adelay()

@@ -42,6 +42,7 @@ def begin(connection: Any, immediate: bool) -> Iterator[None]:
     if not immediate or connection.vendor != "sqlite":
         yield
         return
+    connection.ensure_connection()  # which is what makes it know its mode
     before = connection.transaction_mode
     connection.transaction_mode = "IMMEDIATE"
     try:
