@@ -250,7 +250,7 @@ def versions() -> dict[str, str]:
     }
     if BACKEND == "mariadb":
         found["MariaDB"] = _mariadb_version()
-    if BACKEND in ("postgres", "valkey"):
+    if BACKEND not in ("sqlite", "mariadb"):
         import psycopg
 
         with psycopg.connect(_postgres_url(), dbname="postgres") as connection:
