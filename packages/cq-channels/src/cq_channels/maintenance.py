@@ -88,7 +88,8 @@ class Maintenance:
         sweep.due(self.using)
         rescue.rescue_unlocked(self.using, self._looks)
         # Not a whole look later than it can be told that a worker is dead.
-        return min(conf.POLL, self._looks.wait())
+        wait: float = min(conf.POLL, self._looks.wait())
+        return wait
 
     def _sweep(self) -> float:
         sweep.sweep(self.using, thorough=random.random() < sweep.THOROUGH)
