@@ -64,11 +64,11 @@ def _kill_child(process: WorkerProcess) -> float:
         process.until(held.all_run, "the start of the tasks")
         mine = Worker.objects.filter(kind="worker", pid__in=tree(process.pid))
         # One of them may have claimed all, ahead of the other's threads.
-        victim = random.choice([one for one in mine if held.fences(one.pk)])
-        hit = held.fences(victim.pk)
+        busy = [(one.pid, hit) for one in mine if (hit := held.fences(one.pk))]
+        victim, hit = random.choice(busy)
         time.sleep(random.uniform(*PAUSE))
         began = time.monotonic()
-        os.kill(victim.pid, signal.SIGKILL)
+        os.kill(victim, signal.SIGKILL)
         process.until(partial(again, hit), "the tasks' next run")
         seconds = time.monotonic() - began
     process.until_settled(held.handles[-1])
