@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cq_scheduler import cron
+from cq_scheduler import cron, cron_fields
 from cq_scheduler.cron import CronError, check, next_run, upcoming
 
 NOON = datetime(2027, 1, 1, 12, tzinfo=UTC)  # a Friday
@@ -299,7 +299,7 @@ def test_nothing_expands_before_it_is_known_to_be_small(
     def croniter(*args: object) -> None:
         raise AssertionError(f"expanded: {args}")
 
-    monkeypatch.setattr(cron, "range", small, raising=False)
+    monkeypatch.setattr(cron_fields, "range", small, raising=False)
     monkeypatch.setattr(cron, "croniter", croniter)
     with pytest.raises(CronError):
         check(line)
