@@ -18,7 +18,7 @@ from django.db import OperationalError, connections
 from django.utils import timezone
 
 from cq.models import Task
-from cq_scheduler import loop, repeat, schedules
+from cq_scheduler import declared, loop, repeat
 from cq_scheduler.loop import Scheduler, seconds_until_due
 from cq_scheduler.models import RepeatingTask, Slot
 
@@ -32,7 +32,7 @@ LONG = 30
 
 @pytest.fixture(autouse=True)
 def _nothing_declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedules, "_declared", {})
+    monkeypatch.setattr(declared, "_declared", {})
 
 
 def schedule(**values: Any) -> RepeatingTask:

@@ -11,24 +11,37 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cron import CronError, next_run, upcoming
-    from .schedules import repeat, schedule_task
+    from .declared import repeat
+    from .pausing import pause, resume
+    from .schedules import schedule_task, unschedule_task
+    from .timing import at, every
 
 __version__ = "1.0.0"
 
 _HOMES = {
     "CronError": "cq_scheduler.cron",
+    "at": "cq_scheduler.timing",
+    "every": "cq_scheduler.timing",
     "next_run": "cq_scheduler.cron",
-    "repeat": "cq_scheduler.schedules",
+    "pause": "cq_scheduler.pausing",
+    "repeat": "cq_scheduler.declared",
+    "resume": "cq_scheduler.pausing",
     "schedule_task": "cq_scheduler.schedules",
+    "unschedule_task": "cq_scheduler.schedules",
     "upcoming": "cq_scheduler.cron",
 }
 
 __all__ = [
     "CronError",
     "__version__",
+    "at",
+    "every",
     "next_run",
+    "pause",
     "repeat",
+    "resume",
     "schedule_task",
+    "unschedule_task",
     "upcoming",
 ]
 

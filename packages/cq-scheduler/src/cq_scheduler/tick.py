@@ -27,7 +27,7 @@ from cq.errors import CQError, UniqueBusy
 from cq.serving import left_to_the_table
 from cq.text import LONGEST_ERROR, storable
 
-from . import misfire
+from . import misfire, timing
 from .calls import call_of
 from .cron import CronError, UnknownZone
 from .models import RepeatingTask, schedules, slots
@@ -83,19 +83,23 @@ def _unknown(using: str, limit: int) -> list[RepeatingTask]:
 
 def _find_next(using: str, schedule: RepeatingTask, now: datetime) -> None:
     try:
-        slot = schedule.next_slot(now)
+        slot = timing.first_slot(schedule, now)
     except CronError as error:
         _refuse(using, schedule, error)
     else:
-        _set(using, schedule, next_run=slot, last_error="")
+        _set(using, schedule, **_waiting_for(schedule, slot), last_error="")
 
 
 def _come_to(using: str, schedule: RepeatingTask, now: datetime) -> int:
     """Make the tasks of one schedule that is due; how many."""
     assert schedule.next_run is not None
+    delay = timing.delay(schedule)
     try:
         choice = misfire.choose(
-            schedule.misfire, schedule.next_slot, schedule.next_run, now
+            schedule.misfire,
+            schedule.next_slot,
+            schedule.next_run - delay,
+            now - delay,
         )
     except CronError as error:
         _refuse(using, schedule, error)
@@ -110,7 +114,8 @@ def _come_to(using: str, schedule: RepeatingTask, now: datetime) -> int:
         logger.info("%s: %s", schedule, error)  # still due, for the next tick
     except Exception as error:
         logger.warning("%s is passed over: %s", schedule, error)
-        _set(using, schedule, next_run=choice.following, last_error=_text(error))
+        waiting = _waiting_for(schedule, choice.following)
+        _set(using, schedule, **waiting, last_error=_text(error))
     return 0
 
 
@@ -119,9 +124,8 @@ def _fire(
 ) -> int:
     """Move on from the slot, and make what was chosen; how many tasks."""
     last_run = choice.slots[-1] if choice.slots else schedule.last_run
-    if not _set(
-        using, schedule, next_run=choice.following, last_run=last_run, last_error=""
-    ):
+    waiting = _waiting_for(schedule, choice.following)
+    if not _set(using, schedule, **waiting, last_run=last_run, last_error=""):
         return 0  # another scheduler was here, or somebody changed the schedule
     if choice.capped:
         logger.warning("%s: slots before %s are too many", schedule, choice.slots[0])
@@ -151,6 +155,13 @@ def _make(
     return True
 
 
+def _waiting_for(schedule: RepeatingTask, slot: datetime | None) -> dict[str, Any]:
+    """The columns of a schedule that comes next for a slot, or is over."""
+    if slot is None:
+        return {"next_run": None, "enabled": False}
+    return {"next_run": slot + timing.delay(schedule)}
+
+
 def _refuse(using: str, schedule: RepeatingTask, error: CronError) -> None:
     """Note that a schedule has no slots; it is disabled, but for what may be mended.
 
@@ -173,8 +184,7 @@ def _set(using: str, schedule: RepeatingTask, **values: Any) -> bool:
         pk=schedule.pk,
         enabled=True,
         next_run=schedule.next_run,
-        crontab=schedule.crontab,
-        timezone=schedule.timezone,
+        **{name: getattr(schedule, name) for name in timing.COLUMNS},
     )
     with transaction.atomic(using=using, savepoint=False):
         if connections[using].features.has_select_for_update_skip_locked:
