@@ -144,6 +144,10 @@ class RepeatingTask(StoredRow):
         verbose_name = _("repeating task")
         verbose_name_plural = _("repeating tasks")
         ordering = ("name", "pk")
+        permissions = (
+            ("run_repeatingtask", "Can run a repeating task by hand"),
+            ("pause_repeatingtask", "Can pause and resume a repeating task"),
+        )
         constraints = (
             models.CheckConstraint(
                 name="cq_schedule_priority_range",
@@ -168,7 +172,12 @@ class RepeatingTask(StoredRow):
         )
 
     def __str__(self) -> str:
-        return f"{self.name} ({timing.in_words(self)})"
+        return f"{self.name} ({self.when})"
+
+    @property
+    def when(self) -> str:
+        """The cron line, or what stands for it."""
+        return timing.in_words(self)
 
     @property
     def in_code(self) -> bool:

@@ -30,7 +30,8 @@ def errors_by_field(
             try:
                 check(row)
             except (ValueError, LookupError) as error:
-                found[name] = [ValidationError(str(error), code="invalid")]
+                # Not "invalid": in its place a form says only what its field knows.
+                found[name] = [ValidationError(str(error), code="refused")]
     return found
 
 

@@ -50,6 +50,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'repeating tasks',
                 'db_table': 'cq_repeating_tasks',
                 'ordering': ('name', 'pk'),
+                'permissions': (('run_repeatingtask', 'Can run a repeating task by hand'), ('pause_repeatingtask', 'Can pause and resume a repeating task')),
                 'indexes': [models.Index(fields=['enabled', 'next_run'], name='cq_schedule_due')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('priority__isnull', True), ('priority__range', (-100, 100)), _connector='OR'), name='cq_schedule_priority_range'), models.CheckConstraint(condition=models.Q(models.Q(models.Q(('crontab', ''), _negated=True), ('anchor__isnull', True), ('interval__isnull', True), ('at__isnull', True)), models.Q(('crontab', ''), ('anchor__isnull', False), ('interval__gt', datetime.timedelta(0)), ('at__isnull', True)), models.Q(('crontab', ''), ('anchor__isnull', True), ('interval__isnull', True), ('at__isnull', False)), _connector='OR'), name='cq_schedule_one_kind', violation_error_message='Give exactly one: a cron line, an interval or a moment.'), models.CheckConstraint(condition=models.Q(('paused_at__isnull', True), ('enabled', False), _connector='OR'), name='cq_schedule_paused_is_disabled')],
             },

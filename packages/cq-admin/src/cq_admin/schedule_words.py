@@ -1,0 +1,83 @@
+"""Says in words when a schedule comes, in the language of who reads it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cron_descriptor  # type: ignore[import-untyped]
+from django.utils.dates import MONTHS, WEEKDAYS
+from django.utils.translation import get_language, to_locale
+from django.utils.translation import gettext as _
+
+from .readable import moment, span
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LOCALES = Path(cron_descriptor.__file__).parent / "locale"
+_ENGLISH = "en_US"
+#: By their English names, as the library leaves them in every language.
+_NAMES = {name._args[0]: name for name in (*WEEKDAYS.values(), *MONTHS.values())}  # type: ignore[attr-defined]
+
+
+def words(row: Any, aliases: Mapping[str, str]) -> list[Any]:
+    """Return the sentences for a valid schedule; `aliases` are those of cron lines."""
+    said: list[Any] = []
+    if row.at is not None:
+        said.append(_("Once, at %s") % moment(row.at))
+    elif row.interval is not None:
+        said.append(_("Every %s") % span(row.interval))
+    else:
+        line = row.crontab.strip().lower()
+        said.append(cron_words(aliases.get(line, row.crontab), get_language() or "en"))
+        if note := _about_days(row.crontab.split()):
+            said.append(note)
+    if row.jitter:
+        said.append(
+            _("Up to %s late, always by the same.")
+            % span(timedelta(seconds=row.jitter))
+        )
+    return said
+
+
+@lru_cache(maxsize=1024)
+def cron_words(line: str, language: str) -> str:
+    """Return what a valid line of five fields means; the line where that fails."""
+    options = cron_descriptor.Options(
+        locale_code=_locale(language), use_24hour_time_format=True
+    )
+    try:
+        text = cron_descriptor.get_description(line, options)
+    # Another parser than ours: what it cannot read is shown as it is.
+    except Exception:
+        return line
+    return re.sub(r"\b[A-Z][a-z]+\b", lambda m: str(_NAMES.get(m[0], m[0])), text)
+
+
+@lru_cache
+def _locale(language: str) -> str:
+    """Return the library's name of the nearest language that it has."""
+    known = sorted(path.stem for path in _LOCALES.glob("*.mo"))
+    scripts = {"zh_Hans": "zh_CN", "zh_Hant": "zh_TW"}
+    locale = to_locale(language)
+    locale = scripts.get(locale, locale)
+    if locale in known:
+        return locale
+    short = locale.partition("_")[0]
+    if short == "en":
+        return _ENGLISH
+    return next((k for k in known if k.startswith(f"{short}_")), _ENGLISH)
+
+
+def _about_days(fields: list[str]) -> str:
+    """Return a note where both fields of the day count, and the words say "or"."""
+    if len(fields) != 5:
+        return ""
+    day, weekday = fields[2], fields[4]
+    if "*" in (day, weekday) or not (day[0] == "*" or weekday[0] == "*"):
+        return ""
+    return _("A day has to match both the day of month and the day of week.")
