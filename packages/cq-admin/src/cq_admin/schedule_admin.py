@@ -156,7 +156,7 @@ class RepeatingTaskAdminMixin(ModelAdmin):
             "{} {} {}",
             moment(obj.paused_at),
             visible(obj.paused_by),
-            block(obj.pause_reason) if obj.pause_reason else "",
+            visible(obj.pause_reason),
         )
 
     @admin.display(description=_("next ten runs"))

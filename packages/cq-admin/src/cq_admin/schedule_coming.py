@@ -35,17 +35,19 @@ def shown(row: Any, now: datetime) -> SafeString:
     # A line or a zone that was just refused, and is still on the page.
     except (LookupError, OSError, ValueError) as error:
         return render_to_string("cq_admin/coming.html", {"error": visible(error)})
+    precise = any(slot.local.second for slot in slots)
+    clock = "D Y-m-d H:i:s" if precise else "D Y-m-d H:i"
     runs = [
-        (format_date(slot.local, "D Y-m-d H:i:s"), _offset(slot), _change(slot.change))
+        (
+            format_date(slot.local, clock),
+            format_date(slot.local, r"\U\T\CO"),
+            _change(slot.change),
+        )
         for slot in slots
     ]
     return render_to_string(
         "cq_admin/coming.html", {"words": said, "runs": runs, "zone": row.timezone}
     )
-
-
-def _offset(slot: Any) -> str:
-    return f"UTC{format_date(slot.local, 'O')}"
 
 
 def _change(change: timedelta) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import cron_descriptor  # type: ignore[import-untyped]
 from django.utils.dates import MONTHS, WEEKDAYS
+from django.utils.html import format_html
 from django.utils.translation import get_language, to_locale
 from django.utils.translation import gettext as _
 
@@ -24,18 +25,16 @@ _ENGLISH = "en_US"
 _NAMES = {name._args[0]: name for name in (*WEEKDAYS.values(), *MONTHS.values())}  # type: ignore[attr-defined]
 
 
-def words(row: Any, aliases: Mapping[str, str]) -> list[Any]:
+def words(row: Any, aliases: Mapping[str, str]) -> list[str]:
     """Return the sentences for a valid schedule; `aliases` are those of cron lines."""
-    said: list[Any] = []
+    said: list[str] = []
     if row.at is not None:
-        said.append(_("Once, at %s") % moment(row.at))
+        said.append(format_html(_("Once, at {}"), moment(row.at)))
     elif row.interval is not None:
         said.append(_("Every %s") % span(row.interval))
     else:
-        line = row.crontab.strip().lower()
-        said.append(cron_words(aliases.get(line, row.crontab), get_language() or "en"))
-        if note := _about_days(row.crontab.split()):
-            said.append(note)
+        line = row.crontab.strip()
+        said += _about_line(aliases.get(line.lower(), line), get_language() or "en")
     if row.jitter:
         said.append(
             _("Up to %s late, always by the same.")
@@ -73,11 +72,16 @@ def _locale(language: str) -> str:
     return next((k for k in known if k.startswith(f"{short}_")), _ENGLISH)
 
 
-def _about_days(fields: list[str]) -> str:
-    """Return a note where both fields of the day count, and the words say "or"."""
-    if len(fields) != 5:
-        return ""
-    day, weekday = fields[2], fields[4]
-    if "*" in (day, weekday) or not (day[0] == "*" or weekday[0] == "*"):
-        return ""
-    return _("A day has to match both the day of month and the day of week.")
+def _about_line(line: str, language: str) -> list[str]:
+    """Say what a line means; in parts where its two day fields have to match both.
+
+    For those the library would say "or", which holds unless one begins with a ``*``.
+    """
+    minute, hour, day, month, weekday = line.split()
+    if "*" in (day, weekday) or "*" not in (day[0], weekday[0]):
+        return [cron_words(line, language)]
+    return [
+        cron_words(f"{minute} {hour} {day} {month} *", language),
+        cron_words(f"{minute} {hour} * {month} {weekday}", language),
+        _("A day has to match both."),
+    ]
