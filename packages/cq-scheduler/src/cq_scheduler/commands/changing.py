@@ -12,7 +12,7 @@ from cq.conf import conf
 from cq.errors import CQError
 
 from .. import pausing
-from ..asking import run_now
+from ..by_hand import run_now
 from ..cron import CronError
 from ..declared import sync as sync_declared
 from ..models import schedules

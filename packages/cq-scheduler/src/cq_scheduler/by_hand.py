@@ -1,4 +1,4 @@
-"""A run that somebody asks for, beside the slots of the schedule."""
+"""A run that somebody asks for, beside those at the slots."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
 
 def run_now(schedule: RepeatingTask) -> Task:
-    """Make a task of a schedule, also of one that is paused; its slots stay as they are.
+    """Make a task of a schedule at once; it is among its runs, and changes no slot.
 
-    Where the schedule coalesces and a run of it is not done, that one is returned and no
-    other is made: `created` is False. Raises UnknownTask, TypeError for arguments that
-    don't fit the function, CodecError for stored ones that cannot be read, ValueError
-    for an option with a value that it may not have, UniqueBusy.
+    Also of one that is paused. While it coalesces and a run is not done, that run is
+    returned, and its `created` is False. Raises UnknownTask, TypeError, CodecError or
+    ValueError when it cannot run, as its `last_error` would say.
     """
     using = schedule._state.db or conf.DATABASE
     call = call_of(schedule)
