@@ -340,6 +340,10 @@ def test_import_reads_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> No
     ("changes", "reason"),
     [
         ({"crontab": "60 * * * *"}, "crontab: minute: 60 is not valid; use 0-59"),
+        (
+            {"crontab": "*/30 2 25-31 3 */7", "timezone": "Europe/Paris"},
+            "crontab: hour: '*/30 2 25-31 3 */7' never fires in Europe/Paris",
+        ),
         ({"crontab": ""}, "crontab: One is required: a cron line, an interval or"),
         ({"interval": 60}, "interval: There is a cron line already"),
         ({"timezone": "Mars/Phobos"}, "timezone: time zone: there is no 'Mars/Phobos'"),
