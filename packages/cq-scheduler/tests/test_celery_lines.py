@@ -8,6 +8,8 @@ from cq_scheduler.celery_beat.lines import cron_line
 from cq_scheduler.celery_beat.values import arguments
 from cq_scheduler.cron import CronError, check
 
+pytestmark = pytest.mark.backend("sqlite")  # no database is asked
+
 
 @pytest.mark.parametrize(
     ("given", "expected"),

@@ -18,7 +18,10 @@ from cq_scheduler.models import RepeatingTask
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.backend("sqlite", "postgres"),
+]
 
 LONG_AGO = datetime(2024, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
 FAR = datetime(2999, 1, 1, tzinfo=UTC)

@@ -24,7 +24,10 @@ from cq_scheduler.timing import at, every
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.backend("sqlite", "postgres"),
+]
 
 FAR = datetime(2999, 1, 1, tzinfo=UTC)
 
