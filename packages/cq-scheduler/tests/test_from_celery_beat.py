@@ -238,6 +238,8 @@ def test_a_schedule_is_refused_with_the_reason() -> None:
         "solar": {"solar": solar},
         "over": {"clocked": clocked(LONG_AGO)},
         "short": {"interval": interval(500, "microseconds")},
+        "long": {"interval": interval(2**31 - 1, "days")},
+        "odd": {"interval": interval(1, "moons")},
         "both": {"crontab": cron("0 0 13 * fri")},
         "zone": {"crontab": cron(zone="Mars/Phobos")},
         "none": {},
@@ -248,6 +250,8 @@ def test_a_schedule_is_refused_with_the_reason() -> None:
         "solar": "cq knows no solar schedules, like this at 'sunset'",
         "over": "its moment is over: 2024-02-03 04:05:06.000789+00:00",
         "short": "interval: 0:00:00.000500 is not valid; use whole seconds, 1 at least",
+        "long": "every 2147483647 days: cq knows no such interval",
+        "odd": "every 1 moons: cq knows no such interval",
         "both": "day of month: Celery wants '13' and day of week 'fri' to match both,"
         " and a cron line is content with one; schedule one of them and look at the"
         " other in the task",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -123,12 +124,14 @@ def test_list_of_none() -> None:
     assert as_json("list") == []
 
 
-def test_list_is_drawn_by_rich_on_a_terminal() -> None:
-    schedule()
-    out = OutputWrapper(io.StringIO())
-    out.isatty = lambda: True  # type: ignore[method-assign]
-    call_command("cqscheduler", "list", stdout=out)
-    assert "\x1b[1m" in out._out.getvalue()
+if find_spec("rich"):
+
+    def test_list_is_drawn_by_rich_on_a_terminal() -> None:
+        schedule()
+        out = OutputWrapper(io.StringIO())
+        out.isatty = lambda: True  # type: ignore[method-assign]
+        call_command("cqscheduler", "list", stdout=out)
+        assert "\x1b[1m" in out._out.getvalue()
 
 
 # --- next -----------------------------------------------------------------------------
@@ -358,6 +361,13 @@ def test_import_reads_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> No
         ({"start_after": "2027-01-01"}, "start_after: 2027-01-01 00:00:00 has no UTC"),
         ({"start_after": "x"}, "start_after: "),
         ({"priority": 101}, "priority: "),
+        ({"priority": "high"}, "priority: "),
+        ({"crontab": "", "interval": 1e14}, "interval: 100000000000000.0 is too much"),
+        ({"crontab": "", "interval": 0.5}, "interval: 0:00:00.500000 is not valid"),
+        ({"crontab": "", "at": "9999-12-31T23:59:59-05:00"}, "date value out of range"),
+        ({"crontab": None}, "crontab: "),
+        ({"enabled": None}, "enabled: "),
+        ({"args": [{"$": "code", "v": "1"}]}, "args: "),
         ({"enabled": True, "paused_at": "2027-01-01T00:00Z"}, "paused_is_disabled"),
     ],
 )

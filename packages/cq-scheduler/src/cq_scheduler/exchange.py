@@ -112,6 +112,8 @@ def row_of(values: Any) -> RepeatingTask:
             value = column.to_python(value)
         except ValidationError as error:
             raise ValidationError({name: error.messages}) from error
+        except OverflowError as error:
+            raise ValidationError({name: f"{value} is too much"}) from error
         if isinstance(value, datetime) and value.utcoffset() is None:
             raise ValidationError({name: f"{value} has no UTC offset"})
         setattr(row, name, value)
@@ -134,7 +136,7 @@ def store(using: str, name: str, row: RepeatingTask, *, update: bool) -> Importe
             return Imported(name, MADE, row.pk)
     except ValidationError as error:
         return Imported(name, REFUSED, remarks=messages(error))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         return Imported(name, REFUSED, remarks=[str(error)])
     changed = [c for c in _SETTINGS if getattr(found, c) != getattr(row, c)]
     if not update or not changed:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..timing import When
-    from .tables import PeriodicTask
+    from .tables import Interval, PeriodicTask
 
 #: Where a lower number is the more urgent one; elsewhere the higher.
 BROKERS = {"redis": -1, "rabbitmq": 1}
@@ -95,9 +95,7 @@ class Carrier:
                 beat.crontab.day_of_week,
             )
         elif beat.interval is not None:
-            when = Every(
-                timedelta(**{beat.interval.period: beat.interval.every}), _anchor(beat)
-            )
+            when = Every(_interval(beat.interval), _anchor(beat))
         else:
             raise ValueError("it has no schedule")
         if not beat.one_off:
@@ -143,6 +141,15 @@ def _zone(beat: PeriodicTask) -> str:
         return str(getattr(settings, "CELERY_TIMEZONE", None) or site_timezone())
     cron.zone(beat.crontab.timezone)
     return str(beat.crontab.timezone)
+
+
+def _interval(interval: Interval) -> timedelta:
+    try:
+        return timedelta(**{interval.period: interval.every})
+    except (TypeError, OverflowError) as error:
+        raise ValueError(
+            f"every {interval.every} {interval.period}: cq knows no such interval"
+        ) from error
 
 
 def _anchor(beat: PeriodicTask) -> datetime:
