@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .by_hand import run_now
     from .cron import CronError, next_run, upcoming
     from .declared import repeat
     from .pausing import pause, resume
@@ -26,6 +27,7 @@ _HOMES = {
     "pause": "cq_scheduler.pausing",
     "repeat": "cq_scheduler.declared",
     "resume": "cq_scheduler.pausing",
+    "run_now": "cq_scheduler.by_hand",
     "schedule_task": "cq_scheduler.schedules",
     "unschedule_task": "cq_scheduler.schedules",
     "upcoming": "cq_scheduler.cron",
@@ -40,6 +42,7 @@ __all__ = [
     "pause",
     "repeat",
     "resume",
+    "run_now",
     "schedule_task",
     "unschedule_task",
     "upcoming",
