@@ -12,8 +12,10 @@ from forced import forced, row, status
 from racing import beside, race
 
 from cq import CycleError, UniqueBusy, task
+from cq.enqueue import record_free
 from cq.models import Edge, Task
 from cq.status import Status
+from cq.uniqueness import waiting_at_most
 
 broken: set[str] = set()
 
@@ -258,3 +260,38 @@ def test_a_call_that_was_rolled_back_leaves_the_key_free() -> None:
         transaction.set_rollback(True)
 
     assert _only_one.delay(2).created
+
+
+@pytest.mark.parametrize("count", [3, 20])
+@pytest.mark.django_db
+def test_of_calls_recorded_together_those_with_free_keys_are(count: int) -> None:
+    live = _one_a_value.delay(2)
+    keyed = [_one_a_value.s(value) for value in (1, 2, *range(1, count))]
+    ids = record_free("default", [*keyed, _asks_for_it.s(5)])
+
+    # 2 is live, and the second 1 comes after the first.
+    taken = [call.args for call, pk in zip(keyed, ids, strict=False) if pk is None]
+    assert taken == [(2,), (1,), (2,)]
+    made = {pk for pk in ids if pk is not None}
+    assert set(Task.objects.values_list("pk", flat=True)) == {live.pk, *made}
+    assert len(made) == count - 1
+
+
+@pytest.mark.backend("postgres", "mariadb")
+@pytest.mark.django_db(transaction=True)
+def test_who_has_other_things_to_do_waits_less_for_a_key(settings: Any) -> None:
+    settings.CQ_UNIQUE_WAIT = 3600
+    refused: list[str] = []
+
+    def ask() -> None:
+        with waiting_at_most(0.1):
+            try:
+                record_free("default", [_one_a_value.s(n) for n in range(1, 20)])
+            except UniqueBusy as error:
+                refused.append(str(error))
+
+    with transaction.atomic():
+        _one_a_value.delay(7)
+        beside(ask).result()
+    assert "or one of 18 others" in refused[0]
+    assert not Task.objects.exclude(args__contains="7").exists()

@@ -13,6 +13,8 @@ import pytest
 from cq_scheduler import cron, cron_fields
 from cq_scheduler.cron import CronError, check, next_run, upcoming
 
+pytestmark = pytest.mark.backend("sqlite")  # no database is asked
+
 NOON = datetime(2027, 1, 1, 12, tzinfo=UTC)  # a Friday
 
 

@@ -61,6 +61,7 @@ def outcome(line: str, zone: str, after: datetime) -> datetime | str:
         return str(error)
 
 
+@pytest.mark.backend("sqlite")
 def test_row_s15_ten_thousand_lines_fire_or_are_refused_with_a_reason() -> None:
     rng = random.Random("fuzz")
     fired, refused, slowest = 0, 0, (0.0, "")
@@ -86,6 +87,7 @@ def test_row_s15_ten_thousand_lines_fire_or_are_refused_with_a_reason() -> None:
     assert slowest[0] < SECONDS, slowest
 
 
+@pytest.mark.backend("sqlite")
 def test_row_s15_no_line_takes_much_memory() -> None:
     rng = random.Random("memory")
     lines = [mangled(rng) for _ in range(200)]

@@ -34,6 +34,8 @@ from cq_scheduler.cron import CronError, next_run, upcoming
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.backend("sqlite")  # no database is asked
+
 WHOLE = bool(os.environ.get("CQ_TEST_TEN_YEARS"))
 #: How far the oracle walks to either side of a change.
 REACH = 4 * HOUR

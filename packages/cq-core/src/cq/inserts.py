@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.db import IntegrityError, connections
 
@@ -18,7 +19,6 @@ from .uniqueness import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from uuid import UUID
 
     from .models import Task
 
@@ -86,15 +86,18 @@ def insert(using: str, drafts: Sequence[Draft]) -> None:
     if not drafts:
         return
     connection = connections[using]
-    many = len(drafts) >= _MANY and connection.vendor == "postgresql"
-    statements = (
-        _insert_arrays(connection, drafts)
-        if many
-        else iter([_insert_values(connection, drafts)])
-    )
     with connection.cursor() as cursor:
-        for sql, params in statements:
+        for sql, params in _inserts(connection, drafts):
             cursor.execute(sql, params)
+
+
+def _inserts(
+    connection: Any, drafts: Sequence[Draft]
+) -> Iterator[tuple[str, list[Any]]]:
+    if len(drafts) >= _MANY and connection.vendor == "postgresql":
+        yield from _insert_arrays(connection, drafts)
+    else:
+        yield _insert_values(connection, drafts)
 
 
 def _insert_values(connection: Any, drafts: Sequence[Draft]) -> tuple[str, list[Any]]:
@@ -182,11 +185,29 @@ def _time(connection: Any, value: datetime | timedelta | None) -> tuple[str, lis
     return "%s", [connection.ops.adapt_datetimefield_value(value)]
 
 
+def insert_free(using: str, drafts: Sequence[Draft]) -> set[UUID]:
+    """Write the drafts whose keys are not live, together; the ids of those written.
+
+    Of several with one key the first is written. To be called in a transaction.
+    """
+    connection = connections[using]
+    if not drafts or connection.vendor == "mysql":
+        return {draft.id for draft in drafts if insert_unique(using, draft)}
+    written: set[UUID] = set()
+    with patience(using, drafts), connection.cursor() as cursor:
+        for sql, params in _inserts(connection, drafts):
+            cursor.execute(
+                f"{sql} ON CONFLICT (unique_key) DO NOTHING RETURNING id", params
+            )
+            written.update(UUID(str(row[0])) for row in cursor.fetchall())
+    return written
+
+
 def insert_unique(using: str, draft: Draft) -> bool:
     """Write a draft unless its key is live; whether it was written."""
     connection = connections[using]
     sql, params = _insert_values(connection, [draft])
-    with patience(using, draft), connection.cursor() as cursor:
+    with patience(using, [draft]), connection.cursor() as cursor:
         if connection.vendor == "mysql":
             return _insert_unless_taken(cursor, sql, params, draft)
         cursor.execute(f"{sql} ON CONFLICT (unique_key) DO NOTHING", params)

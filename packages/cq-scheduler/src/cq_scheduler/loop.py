@@ -12,7 +12,7 @@ from cq import outage
 from cq.clock import Moment
 
 from .declared import make_missing
-from .models import schedules
+from .models import enabled
 from .tick import prune, tick
 
 logger = logging.getLogger("cq.scheduler")
@@ -78,7 +78,7 @@ class Looks:
 
 def seconds_until_due(using: str) -> float:
     """Seconds, by the database's clock, to the first slot; 0 if it has come."""
-    waiting = schedules(using).filter(enabled=True, next_run__isnull=False)
+    waiting = enabled(using).filter(next_run__isnull=False)
     row = waiting.order_by("next_run").values_list("next_run", Moment()).first()
     if row is None:
         return float("inf")
