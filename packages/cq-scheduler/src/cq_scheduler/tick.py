@@ -178,8 +178,10 @@ def _set(using: str, schedule: RepeatingTask, **values: Any) -> bool:
     )
     with transaction.atomic(using=using, savepoint=False):
         if connections[using].features.has_select_for_update_skip_locked:
-            free = same.select_for_update(skip_locked=True)
-            same = schedules(using).filter(pk__in=free.values("pk"))
+            # By itself: as a part of the UPDATE, MariaDB waits for the lock.
+            free = same.select_for_update(skip_locked=True).values_list("pk")
+            if not free:
+                return False
         return bool(same.update(**values))
 
 
