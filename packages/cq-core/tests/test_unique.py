@@ -73,6 +73,14 @@ def test_a_key_of_the_arguments_tells_calls_apart() -> None:
 
 
 @pytest.mark.django_db
+def test_keys_are_told_apart_exactly() -> None:
+    keys = ["key", "Key", "kéy", "key "]
+
+    assert all(_only_one.using(unique=key).delay().created for key in keys)
+    assert not _only_one.using(unique="Key").delay().created
+
+
+@pytest.mark.django_db
 def test_none_as_a_key_is_no_key() -> None:
     assert _one_a_value.delay(0) != _one_a_value.delay(0)
 

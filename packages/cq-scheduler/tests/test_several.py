@@ -48,7 +48,7 @@ def test_row_49_several_threads_make_exactly_one_task_for_each_slot(
         assert row.last_error == ""
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db(transaction=True)
 def test_a_schedule_that_somebody_has_locked_keeps_no_other_waiting() -> None:
     locked, free = schedule(), schedule()

@@ -12,7 +12,7 @@ from cq.text import LONGEST_ERROR, storable
 
 from . import timing
 from .cron import CronError, UnknownZone
-from .models import enabled, schedules
+from .models import enabled
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -64,8 +64,10 @@ def change(using: str, schedule: RepeatingTask, **values: Any) -> bool:
     same = enabled(using).filter(pk=schedule.pk, **state_of(schedule))
     with transaction.atomic(using=using, savepoint=False):
         if connections[using].features.has_select_for_update_skip_locked:
-            free = same.select_for_update(skip_locked=True)
-            same = schedules(using).filter(pk__in=free.values("pk"))
+            # By itself: as a part of the UPDATE, MariaDB waits for the lock.
+            free = same.select_for_update(skip_locked=True).values_list("pk")
+            if not free:
+                return False
         return bool(same.update(**values))
 
 

@@ -11,7 +11,7 @@ from django.db.models import Case, F, Value, When
 from cq.clock import Moment, moment
 from cq.codec import Encoded
 from cq.rows import tasks
-from cq.statements import update_returning, uuid_param
+from cq.statements import update_one, uuid_param
 from cq.status import FAILED, OPEN, Status
 from cq.text import LONGEST_ERROR, storable
 
@@ -192,21 +192,29 @@ def settle(using: str, task_id: UUID, now: datetime | None = None) -> Status | N
         default=Value(Status.COMPLETE.value),
     )
     values = settled(status, now)
-    waits = movable("settle", using).filter(pk=task_id)
+    waits = movable("settle", using)
     features = connections[using].features
     with transaction.atomic(using=using):
         if features.has_select_for_update:
             # By a statement of its own, so that the next one sees the subtasks of all
             # who had the lock before. SQLite has one writer at a time.
             no_key = features.has_select_for_no_key_update
-            list(waits.select_for_update(no_key=no_key).values_list("pk"))
-        ready = waits.filter(~open_children())
-        won = update_returning(ready, ("status", "outcome", "result_from"), **values)
-        if won and won[0][3] is not None:
-            _take_result(using, task_id, won[0][3])
-        if won and won[0][1] == Status.INCOMPLETE and won[0][2] is None:
+            locked = waits.select_for_update(no_key=no_key)
+            list(locked.filter(pk=task_id).values_list("pk"))
+        won = update_one(
+            waits.filter(~open_children()),
+            task_id,
+            ("status", "outcome", "result_from"),
+            **values,
+        )
+        if won is None:
+            return None
+        ended, outcome, source = won
+        if source is not None:
+            _take_result(using, task_id, source)
+        if ended == Status.INCOMPLETE and outcome is None:
             _say_who_failed(using, task_id)
-    return Status(won[0][1]) if won else None
+    return Status(ended)
 
 
 def _take_result(using: str, task_id: UUID, source: UUID) -> None:

@@ -7,6 +7,18 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 
+def fit_mysql(apps, schema_editor):
+    """Tell keys apart exactly, whatever the database's collation."""
+    connection = schema_editor.connection
+    if connection.vendor != "mysql":
+        return
+    exact = "utf8mb4_nopad_bin" if connection.mysql_is_mariadb else "utf8mb4_0900_bin"
+    schema_editor.execute(
+        "ALTER TABLE cq_repeating_tasks MODIFY `key` varchar(300) "
+        f"CHARACTER SET utf8mb4 COLLATE {exact} NULL"
+    )
+
+
 class Migration(migrations.Migration):
 
     initial = True
@@ -70,4 +82,6 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('schedule', 'slot'), name='cq_one_task_per_slot')],
             },
         ),
+        # MySQL changes no table inside a transaction.
+        migrations.RunPython(fit_mysql, migrations.RunPython.noop, atomic=False),
     ]
