@@ -111,13 +111,8 @@ def _add(count: int) -> None:
 
 
 def _row(number: int, **columns: Any) -> RepeatingTask:
-    return RepeatingTask(
-        name=tasks.noop.name,
-        args=(number,),
-        timezone="UTC",
-        coalesce=False,
-        **columns,
-    )
+    columns = {"args": (number,), "timezone": "UTC", "coalesce": False, **columns}
+    return RepeatingTask(name=tasks.noop.name, **columns)
 
 
 def _empty() -> None:
