@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from cq import registry
@@ -12,6 +14,7 @@ from cq.errors import CodecError
 from cq.options import check_queue
 
 from . import cron
+from .cron import UnknownZone
 from .timing import Every
 
 if TYPE_CHECKING:
@@ -53,6 +56,8 @@ def _check_name(row: RepeatingTask) -> None:
 def _check_crontab(row: RepeatingTask) -> None:
     if row.crontab:
         cron.check(row.crontab)
+        with suppress(UnknownZone):  # the other field says so
+            cron.next_run(row.crontab, timezone.now(), row.timezone)
     elif row.interval is None and row.at is None:
         raise ValueError(_("One is required: a cron line, an interval or a moment."))
 
