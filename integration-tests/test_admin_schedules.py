@@ -310,7 +310,7 @@ def test_paused_and_resumed_it_has_a_next_run(staff: Client) -> None:
 # What is shown -----------------------------------------------------------------------
 
 
-def test_the_list_shows_runs_and_errors(staff: Client) -> None:
+def test_row_53_the_list_shows_runs_and_errors(staff: Client) -> None:
     row = made()
     RepeatingTask.objects.update(
         last_run=datetime(2026, 1, 2, 3, 4, tzinfo=UTC), last_error="it <b>broke</b>"

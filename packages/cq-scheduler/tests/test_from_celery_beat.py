@@ -260,6 +260,16 @@ def test_a_schedule_is_refused_with_the_reason() -> None:
     }
 
 
+@pytest.mark.usefixtures("beat")
+@pytest.mark.parametrize(
+    "name",
+    ["os.system", "builtins.eval", "django.core.management.call_command", "cq.group"],
+)
+def test_row_s1_a_name_that_is_no_task_is_not_taken_over(name: str) -> None:
+    said = refused(crontab=cron(), task=name)
+    assert said.startswith(f"no task named {name!r} is registered here; decorate it")
+
+
 # The command -------------------------------------------------------------------------
 
 
