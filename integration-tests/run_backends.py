@@ -30,6 +30,7 @@ CONFORMANCE = [
     "integration-tests/test_worker_process.py",
     "integration-tests/test_supervisor.py",
     "integration-tests/test_pooler.py",
+    "integration-tests/test_scheduler_process.py",
 ]
 #: What a run without arguments has, where that is not everything. On Valkey: what a
 #: channel layer can change, for the rest would be that of PostgreSQL once more.

@@ -333,7 +333,7 @@ def test_a_refused_line_has_no_runs(staff: Client) -> None:
     assert shown_runs(refused.content.decode()) == []
 
 
-def test_the_list_shows_runs_and_errors(staff: Client) -> None:
+def test_row_53_the_list_shows_runs_and_errors(staff: Client) -> None:
     row = made()
     RepeatingTask.objects.update(
         last_run=datetime(2026, 1, 2, 3, 4, tzinfo=UTC), last_error="it <b>broke</b>"

@@ -100,6 +100,19 @@ BENCHMARKS = {
         _LATENCY,
         valkey=True,
     ),
+    "schedules": Benchmark(
+        "how late schedules are, and what a tick costs",
+        "schedules",
+        {
+            "late": Figure("1,000 schedules over 20 s: late, p50", "ms"),
+            "late_p99": Figure("the same, p99", "ms"),
+            "late_max": Figure("the same, the latest", "ms", 250.0),
+            "together": Figure("1,000 at one moment: the last of them", "ms"),
+            "few": Figure("a tick, 100 due of 1,000", "ms"),
+            "many": Figure("a tick, 100 due of 100,000", "ms"),
+            "ratio": Figure("a tick: 100,000 / 1,000 schedules", "x", 1.5),
+        },
+    ),
     "recovery": Benchmark(
         "20 kills each: until what a dead process ran runs again; only when named",
         "recovery",

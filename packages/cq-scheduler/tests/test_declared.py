@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import repeating_samples as samples
-from django.db import connections
+from django.apps import apps
+from django.core.management import call_command
+from django.db import connection, connections
+from django.db.migrations.loader import MigrationLoader
 
 from cq.models import Task
-from cq_scheduler import cron, repeat, schedule_task
+from cq_scheduler import cron, every, pause, repeat, schedule_task
 from cq_scheduler import declared as in_code
-from cq_scheduler.declared import sync
+from cq_scheduler.declared import make_missing, sync
+from cq_scheduler.migrated import sync_after_migrate
 from cq_scheduler.models import RepeatingTask
+from cq_scheduler.pausing import SYNC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,3 +137,116 @@ def test_several_processes_that_start_together_insert_once() -> None:
     assert errors == []
     assert RepeatingTask.objects.count() == 2
     assert not Task.objects.exists()
+
+
+# --- what the code says, and what people say ------------------------------------------
+
+
+@pytest.mark.django_db
+def test_one_that_is_gone_from_the_code_is_paused_and_comes_back(
+    declared: dict[str, Any],
+) -> None:
+    repeat("0 3 * * *")(samples.report)
+    repeat("0 4 * * *")(samples.nightly)
+    schedule_task(RepeatingTask, "0 5 * * *", samples.report)
+    sync("default")
+    kept = dict(declared)
+    del declared[f"{samples.report.name}:"]
+    assert sync("default").gone == [f"{samples.report.name}:"]
+    assert not sync("default")
+    row = RepeatingTask.objects.get(key=f"{samples.report.name}:")
+    assert (row.enabled, row.next_run, row.paused_by) == (False, None, SYNC)
+    assert "no @repeat" in row.pause_reason
+    assert RepeatingTask.objects.filter(enabled=True).count() == 2
+
+    declared.update(kept)
+    assert sync("default").changed == [f"{samples.report.name}:"]
+    row.refresh_from_db()
+    assert row.enabled
+    assert row.next_run is not None
+    assert row.paused_by == ""
+
+
+@pytest.mark.django_db
+def test_who_was_paused_by_a_person_stays_so_when_the_code_goes_and_comes_back(
+    declared: dict[str, Any],
+) -> None:
+    repeat("0 3 * * *")(samples.report)
+    sync("default")
+    row = RepeatingTask.objects.get()
+    pause(row, "not now", "kim")
+    kept = dict(declared)
+    declared.clear()
+    assert not sync("default")
+    declared.update(kept)
+    assert not sync("default")
+    row.refresh_from_db()
+    assert (row.enabled, row.paused_by) == (False, "kim")
+
+
+@pytest.mark.django_db
+def test_a_process_that_starts_makes_what_is_missing_and_changes_nothing(
+    declared: dict[str, Any],
+) -> None:
+    """It may have the code of before the last deploy."""
+    repeat("0 3 * * *")(samples.report)
+    repeat("0 4 * * *")(samples.nightly)
+    sync("default")
+    declared.clear()
+    repeat("30 4 * * *")(samples.report)
+    repeat("0 5 * * *")(samples.mailing)
+    assert make_missing("default").made == [f"{samples.mailing.name}:"]
+    lines = RepeatingTask.objects.filter(enabled=True).values_list("name", "crontab")
+    assert dict(lines) == {
+        samples.report.name: "0 3 * * *",
+        samples.nightly.name: "0 4 * * *",
+        samples.mailing.name: "0 5 * * *",
+    }
+
+
+@pytest.mark.django_db
+def test_an_interval_in_code_keeps_its_anchor_and_may_become_a_line(
+    declared: dict[str, Any],
+) -> None:
+    repeat(every(minutes=90), jitter=30)(samples.report)
+    assert sync("default").made
+    row = RepeatingTask.objects.get()
+    assert (row.interval, row.in_code) == (timedelta(minutes=90), True)
+    assert not sync("default")
+    declared.clear()
+    repeat(every(minutes=30))(samples.report)
+    assert sync("default").changed
+    changed = RepeatingTask.objects.get()
+    assert (changed.interval, changed.jitter) == (timedelta(minutes=30), 0)
+    assert changed.anchor == row.anchor
+    declared.clear()
+    repeat("@daily")(samples.report)
+    assert sync("default").changed
+    changed.refresh_from_db()
+    assert (changed.crontab, changed.interval, changed.anchor) == ("@daily", None, None)
+
+
+# --- after migrate --------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_migrate_brings_the_rows_up_to_date() -> None:
+    repeat("0 3 * * *")(samples.report)
+    call_command("migrate", "cq_scheduler", verbosity=0)
+    assert RepeatingTask.objects.get().key == f"{samples.report.name}:"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_migration_back_leaves_the_rows_alone() -> None:
+    repeat("0 3 * * *")(samples.report)
+    app = apps.get_app_config("cq_scheduler")
+    state = MigrationLoader(connection).project_state(("cq_scheduler", "0001_initial"))
+    state.remove_field("cq_scheduler", "repeatingtask", "jitter")
+    for historical in (state.apps, MigrationLoader(connection).project_state().apps):
+        sync_after_migrate(sender=app, using="default", apps=historical)
+    assert RepeatingTask.objects.count() == 1
+    RepeatingTask.objects.all().delete()
+    state = MigrationLoader(connection).project_state(("cq", "0001_tasks"))
+    sync_after_migrate(sender=app, using="default", apps=state.apps)
+    sync_after_migrate(sender=app, using="other")
+    assert not RepeatingTask.objects.exists()

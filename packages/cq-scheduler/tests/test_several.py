@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import transaction
-from ticking import MINUTE, NOON, at_once, schedule
+from django.utils import timezone
+from ticking import HOUR, MINUTE, NOON, at_once, schedule
 
+from cq.clock import database_now
 from cq.models import Task
 from cq_scheduler import calls
+from cq_scheduler.loop import seconds_until_due
 from cq_scheduler.models import RepeatingTask, Slot
 from cq_scheduler.tick import tick
 
@@ -101,3 +105,22 @@ def test_row_51_a_tick_that_dies_before_its_commit_leaves_everything_as_it_was()
     assert not Slot.objects.exists()
     assert tick("default", NOON) == 1
     assert Task.objects.count() == 1
+
+
+@pytest.mark.backend("postgres")
+@pytest.mark.django_db
+def test_row_46_a_host_whose_clock_is_ahead_makes_nothing_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten minutes: what decides is the clock of the database."""
+    now = database_now("default")
+    schedule(next_run=now + timedelta(minutes=5))
+    every_hour = schedule(crontab="", interval=HOUR, next_run=None, coalesce=False)
+    ahead = timezone.now() + timedelta(minutes=10)
+    monkeypatch.setattr(timezone, "now", lambda: ahead)
+    assert tick("default") == 0
+    assert 290 < seconds_until_due("default") <= 300
+    same = schedule(crontab="", interval=HOUR, next_run=None, coalesce=False)
+    assert same.next_run is not None
+    assert every_hour.next_run is not None
+    assert same.next_run - every_hour.next_run < timedelta(minutes=5)

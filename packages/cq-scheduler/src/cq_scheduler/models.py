@@ -198,7 +198,7 @@ class RepeatingTask(StoredRow):
         using = options.setdefault("using", self._state.db or conf.DATABASE)
         names = options.get("update_fields")
         new = self._state.adding or self.pk is None
-        self.set_anchor()
+        self.set_anchor(using)
         retimed = self._retime(using, new, _TIMING if names is None else set(names))
         if names is not None:
             options["update_fields"] = {*names, *retimed}
@@ -212,14 +212,15 @@ class RepeatingTask(StoredRow):
                 super().save(using=using, update_fields=["next_run"])
         self.remember(self.watched)
 
-    def set_anchor(self) -> None:
-        """Let an interval count from its start, or from now, where nothing else is said."""
+    def set_anchor(self, using: str | None = None) -> None:
+        """Let an interval count from its start, or from now by a database's clock."""
         if "interval" in self.get_deferred_fields():
             return
         if self.interval is None:
             self.anchor = None
         elif self.anchor is None:
-            self.anchor = self.start_after or timezone.now()
+            now = database_now(using) if using else timezone.now()
+            self.anchor = self.start_after or now
 
     def _retime(self, using: str, new: bool, names: Collection[str]) -> Collection[str]:
         """Find the next slot if it isn't known any more; the columns that changed."""

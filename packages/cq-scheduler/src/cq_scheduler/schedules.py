@@ -16,6 +16,7 @@ from .fields import site_timezone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from .timing import When
 
@@ -60,9 +61,15 @@ def schedule_task(
     found = _same(model, using, row, crontab).order_by("pk").first()
     if found is None:
         return _made(model, using, row)
-    changed = [name for name in fields if _has(model, name)]
+    changed = {
+        name
+        for name in fields
+        if _has(model, name) and getattr(found, name) != getattr(row, name)
+    }
     for name in changed:
         setattr(found, name, getattr(row, name))
+    if changed & {*timing.COLUMNS, "enabled"}:
+        changed |= _time_anew(found, database_now(using))
     if changed:
         found.save(using=using, update_fields=changed)
     return found
@@ -86,7 +93,8 @@ def unschedule_task(
     check_fields(fields)
     name = func if isinstance(func, str) else definition_of(func).name
     row = _row(model, name, crontab, args, kwargs or {}, fields)
-    return int(_same(model, conf.DATABASE, row, crontab).delete()[0])
+    _, deleted = _same(model, conf.DATABASE, row, crontab).delete()
+    return int(deleted.get(model._meta.label, 0))  # slots go as well
 
 
 def new_row(
@@ -178,14 +186,29 @@ def _made(model: Any, using: str, row: Any) -> Any:
         row.anchor = getattr(row, "start_after", None) or now
     if not _has(model, "timezone"):
         row.timezone = site_timezone()
-    slot = timing.first_slot(row, now) if row.enabled else None
-    row.enabled = slot is not None
     with transaction.atomic(using=using):
         row.save(using=using)
-        if slot is not None:
-            row.next_run = slot + timing.delay(row)
-            row.save(using=using, update_fields=["next_run"])
+        # Its jitter is by the id that it has from now on.
+        row.save(using=using, update_fields=_time_anew(row, now))
     return row
+
+
+def _time_anew(row: Any, now: datetime) -> set[str]:
+    """Let a row wait for its next slot, as the model does; the columns of that.
+
+    A historical model has no `save` of ours, which leaves a given `next_run` alone.
+    """
+    slot = timing.first_slot(row, now) if row.enabled else None
+    values: dict[str, Any] = {
+        "enabled": slot is not None,
+        "next_run": None if slot is None else slot + timing.delay(row),
+    }
+    if slot is not None:
+        values |= {"paused_at": None, "paused_by": "", "pause_reason": ""}
+    names = {name for name in values if _has(type(row), name)}
+    for name in names:
+        setattr(row, name, values[name])
+    return names
 
 
 def _has(model: type[models.Model], name: str) -> bool:
