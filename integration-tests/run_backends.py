@@ -29,6 +29,7 @@ CONFORMANCE = [
     "packages/cq-scheduler",
     "integration-tests/test_worker_process.py",
     "integration-tests/test_supervisor.py",
+    "integration-tests/test_ending_tasks.py",
     "integration-tests/test_pooler.py",
 ]
 #: What a run without arguments has, where that is not everything. On Valkey: what a
