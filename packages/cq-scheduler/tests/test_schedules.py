@@ -232,6 +232,14 @@ def test_several_of_one_task_are_told_apart_by_key() -> None:
 
 
 @pytest.mark.django_db
+def test_keys_are_told_apart_exactly() -> None:
+    for key in ("late", "Late", "láte", "late "):
+        repeat("0 3 * * *", key=key)(samples.report)
+
+    assert (sync("default"), sync("default")) == (4, 0)
+
+
+@pytest.mark.django_db
 def test_a_migrations_row_and_a_declared_one_are_two() -> None:
     repeat("0 3 * * *")(samples.report)
     sync("default")

@@ -80,7 +80,8 @@ def update_one(
         if not one.update(**values):
             return None
         changed = queryset.model._base_manager.using(using)
-        return changed.values_list(*columns).get(pk=pk)
+        found: tuple[Any, ...] = changed.values_list(*columns).get(pk=pk)
+        return found
 
 
 def uuid_param(connection: Any, value: UUID | None) -> Any:
