@@ -202,7 +202,17 @@ def test_two_at_once_make_one() -> None:
     assert Task.objects.count() == len(values)
 
 
-@pytest.mark.backend("postgres", "valkey")
+#: How this session's own patience is set, and asked for.
+PATIENCE = {
+    "postgresql": ("SET LOCAL lock_timeout = 1234", "SHOW lock_timeout"),
+    "mysql": (
+        "SET innodb_lock_wait_timeout = 1234",
+        "SELECT concat(@@innodb_lock_wait_timeout, 'ms')",
+    ),
+}
+
+
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db(transaction=True)
 def test_a_key_of_a_transaction_that_does_not_end_is_busy(settings: Any) -> None:
     settings.CQ_UNIQUE_WAIT = 0.05
@@ -214,21 +224,23 @@ def test_a_key_of_a_transaction_that_does_not_end_is_busy(settings: Any) -> None
             holds.set()
             assert asked.wait(10)
 
+    set_patience, ask_for_it = PATIENCE[connection.vendor]
     other = beside(hold)
     assert holds.wait(10)
     with transaction.atomic():
         before = _one_a_value.delay(7)
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = 1234")
+            cursor.execute(set_patience)
         with pytest.raises(UniqueBusy, match=r"'the one' was held .* for 0.05 s"):
             _only_one.delay(2)
         # The caller's transaction stays usable, and its settings are its own.
         later = _one_a_value.delay(8)
         with connection.cursor() as cursor:
-            cursor.execute("SHOW lock_timeout")
+            cursor.execute(ask_for_it)
             assert cursor.fetchone() == ("1234ms",)
     asked.set()
     other.result(10)
+    connection.close()  # and with it its patience
 
     assert {before.pk, later.pk} < set(Task.objects.values_list("pk", flat=True))
     assert Task.objects.filter(unique_key="the one").count() == 1

@@ -69,6 +69,15 @@ def test_who_was_paused_by_a_person_stays_paused() -> None:
 
 
 @pytest.mark.django_db
+def test_keys_are_told_apart_exactly() -> None:
+    for key in ("late", "Late", "láte", "late "):
+        repeat("0 3 * * *", key=key)(samples.report)
+
+    assert len(sync("default").made) == 4
+    assert not sync("default")
+
+
+@pytest.mark.django_db
 def test_several_of_one_task_are_told_apart_by_key() -> None:
     repeat("0 3 * * *", key="late")(repeat("0 2 * * *")(samples.report))
     with pytest.raises(ValueError, match="another key="):

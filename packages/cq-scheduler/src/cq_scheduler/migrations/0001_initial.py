@@ -12,10 +12,11 @@ def fit_mysql(apps, schema_editor):
     connection = schema_editor.connection
     if connection.vendor != "mysql":
         return
+    table = "ALTER TABLE cq_repeating_tasks"
+    schema_editor.execute(f"{table} CONVERT TO CHARACTER SET utf8mb4")
     exact = "utf8mb4_nopad_bin" if connection.mysql_is_mariadb else "utf8mb4_0900_bin"
     schema_editor.execute(
-        "ALTER TABLE cq_repeating_tasks MODIFY `key` varchar(300) "
-        f"CHARACTER SET utf8mb4 COLLATE {exact} NULL"
+        f"{table} MODIFY `key` varchar(300) CHARACTER SET utf8mb4 COLLATE {exact} NULL"
     )
 
 
