@@ -20,7 +20,7 @@ from cqbench.figures import BENCHMARKS
 from cqbench.servers import Servers
 from peers.catalogue import PEERS
 from peers.figures import WORKLOADS
-from peers.run import compare
+from peers.run import compare, publish
 
 HERE = Path(__file__).resolve().parent
 
@@ -46,6 +46,13 @@ def arguments() -> argparse.Namespace:
     peers.add_argument(
         "--publish", action="store_true", help="write the page of results in docs/"
     )
+    peers.add_argument(
+        "--from",
+        dest="found",
+        type=Path,
+        metavar="FILE",
+        help="publish what --json has written, and measure nothing",
+    )
     options = parser.parse_args()
     for option, known in (("systems", PEERS), ("workloads", WORKLOADS)):
         given = getattr(options, option)
@@ -67,6 +74,9 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
+    if options.found is not None:
+        publish(options.found)
+        return 0
     if not options.names:
         return compare(options)
     # What has started servers and workers ends them, whoever ends this.

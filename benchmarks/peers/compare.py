@@ -52,7 +52,7 @@ class Comparison:
             print(f"environment of {PEERS[name].title}", file=sys.stderr)
             interpreter, why = environment(name, wanted)
             if interpreter is None:
-                self._misses(name, f"no environment: {why}")
+                self._misses(name, f"no environment: {' '.join(why.split())}")
                 continue
             self._interpreters[name] = interpreter
             self.servers.add_database(_database(name))
@@ -118,7 +118,7 @@ class Comparison:
         if self._stopped:
             return
         # The last line of a traceback says what, and where nobody cares.
-        self.missing[what] = why.strip().splitlines()[-1][:200]
+        self.missing[what] = why.strip().splitlines()[-1][:300]
         print(f"MISSING {what}: {why}", file=sys.stderr)
 
     def _drive(self, name: str, workload: str) -> dict[str, Any]:

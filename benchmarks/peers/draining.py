@@ -12,8 +12,10 @@ from .running import PATIENCE, started
 if TYPE_CHECKING:
     from .system import System
 
-#: Seconds that are looked at, after the beginning of which too little is known.
+#: Seconds that are looked at, and before them, from the first task that has ended:
+#: then all processes and connections are there.
 SPAN, QUICK = 2.5, 1.0
+WARM = 0.5
 #: Seconds between two looks, each of which costs the system some of the machine.
 LOOK = 0.2
 
@@ -40,25 +42,24 @@ def drained(
     system.enqueue_many(name, range(backlog))
     with started(system.workers(processes, threads)) as workers:
         looks: list[tuple[float, int]] = []
+        began = 0.0
         end = time.monotonic() + PATIENCE
         while True:
-            time.sleep(LOOK / 4 if not looks else LOOK)
+            time.sleep(LOOK)
             done = system.finished() - before
             now = time.perf_counter()
             if done >= backlog:
                 break
-            if done > 0:
+            if done > 0 and not began:
+                began = now
+            if done > 0 and now - began > WARM:
                 looks.append((now, done))
             if looks and now - looks[0][0] > span:
                 break
             if time.monotonic() > end:
                 raise RuntimeError(f"{done} of {backlog} tasks in {PATIENCE:g} s")
             workers.check()
-    # All was done between two looks, or nearly: the figure is a lower bound then.
-    looks.append((now, min(done, backlog)))
-    (first, some), (last, most) = looks[0], looks[-1]
-    if len(looks) > 2 and done >= backlog:
-        last, most = looks[-2]
-    if last == first:
+    if len(looks) < 2:
         raise RuntimeError(f"{backlog} tasks are too few for a rate")
+    (first, some), (last, most) = looks[0], looks[-1]
     return (most - some) / (last - first)

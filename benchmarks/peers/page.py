@@ -22,7 +22,7 @@ HEAD = """\
 cq beside other task queues, measured in one run that anybody can repeat:
 
 ```
-hatch run bench              {minutes} minutes on this machine
+hatch run bench              {minutes} minutes on the machine below
 hatch run bench --quick      does it all run? Nothing to quote
 hatch run bench --publish    writes this page anew
 ```
@@ -69,6 +69,8 @@ def page(found: dict[str, Any], charts: dict[str, str]) -> str:
         if workload in charts:
             lines += [f"![{known.title}](benchmarks/{charts[workload]})", ""]
         lines += [*_table(rows(found, workload)), ""]
+    if not found["values"]:
+        lines += ["There are no figures yet.", ""]
     lines += ["## How each was set up", ""]
     lines += [*_table(_setup(found)), ""]
     if found["missing"]:
