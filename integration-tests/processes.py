@@ -102,7 +102,8 @@ def lives(pid: int) -> bool:
     """Tell whether a process runs; one that nobody has reaped does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):  # the latter: ended once it was open
+    # The latter where it ends between the opening and the reading.
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
 

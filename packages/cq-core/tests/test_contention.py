@@ -13,7 +13,8 @@ from django.db import connection, transaction
 from driving import claim, fresh, run
 from racing import race
 
-from cq import contention, runner, task
+from cq import chain, contention, runner, task
+from cq.models import Task
 from cq.status import Status
 
 if TYPE_CHECKING:
@@ -109,6 +110,29 @@ def test_row_36_a_parent_is_told_again() -> None:
         runner.execute(child)
 
     assert fresh(parent).status == Status.COMPLETE
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_row_36_a_workflow_is_recorded_again(state: str) -> None:
+    with refused("INSERT ON cq_tasks", contention.TRIES, state):
+        chain(sample_tasks.square.s(2), sample_tasks.square.s()).delay()
+
+    assert sorted(Task.objects.values_list("status", flat=True)) == [
+        "PENDING",
+        "QUEUED",
+        "WAITING",
+    ]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_row_36_a_tree_is_revoked_again(state: str) -> None:
+    parent = run(sample_tasks.send_emails.delay(["a", "b"]))
+
+    with settling(contention.TRIES, state):
+        assert parent.revoke()
+
+    found = Task.objects.values_list("status", "fence")
+    assert set(found) == {(Status.REVOKED, 2), (Status.REVOKED, 1)}
 
 
 def test_row_36_it_is_done_again_five_times_at_most_with_jitter() -> None:

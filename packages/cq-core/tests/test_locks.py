@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,20 @@ def test_whose_lock_is_free_is_dead_at_a_later_look(
     assert looks.dead(DB) == []
     clock.now += 0.2 * FREE
     assert looks.dead(DB) == [ID]
+
+
+def test_the_next_look_is_no_later_than_its_death(
+    looks: LockLooks, clock: Clock
+) -> None:
+    register()
+    assert looks.wait() == math.inf  # nothing looked at yet
+    looks.dead(DB)
+    assert looks.wait() == FREE
+    clock.now += 0.5 * FREE
+    assert looks.wait() == 0.5 * FREE
+    clock.now += 0.5 * FREE
+    assert looks.dead(DB) == [ID]
+    assert looks.wait() == math.inf  # told; a look at once would tell no more
 
 
 def test_who_beats_lives_without_a_lock(looks: LockLooks, clock: Clock) -> None:

@@ -87,8 +87,9 @@ class Maintenance:
     def _look(self) -> float:
         sweep.due(self.using)
         rescue.rescue_unlocked(self.using, self._looks)
-        poll: float = conf.POLL
-        return poll
+        # Not a whole look later than it can be told that a worker is dead.
+        wait: float = min(conf.POLL, self._looks.wait())
+        return wait
 
     def _sweep(self) -> float:
         sweep.sweep(self.using, thorough=random.random() < sweep.THOROUGH)

@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from . import advance, cycles, doorbell, lifecycle, made
 from .conf import conf
+from .contention import insist
 from .errors import AlreadySettled, LeaseLost, UniqueBusy
 from .inserts import Draft, handle, insert, insert_unique
 from .plan import After, Place, Plan
@@ -60,11 +61,15 @@ def _write_all(plan: Plan) -> None:
         _write_tasks(plan)
         _claim_parent(plan)
     else:
-        with transaction.atomic(using=plan.using):
-            _write_tasks(plan)
-            _write_edges(plan)
-            _claim_parent(plan)
+        insist(plan.using, partial(_write_together, plan))
     _announce(plan)
+
+
+def _write_together(plan: Plan) -> None:
+    with transaction.atomic(using=plan.using):
+        _write_tasks(plan)
+        _write_edges(plan)
+        _claim_parent(plan)
 
 
 def _is_one_statement(plan: Plan) -> bool:

@@ -8,6 +8,7 @@ decide alone.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,12 @@ class LockLooks:
             if now - since >= FREE:
                 dead.append(worker)
         return dead
+
+    def wait(self) -> float:
+        """Return the seconds until a look can find one more of them dead, or infinity."""
+        now = self._clock()
+        ends = (since + FREE for since, _ in self._free.values())
+        return min((end - now for end in ends if end > now), default=math.inf)
 
 
 # A key of 64 bits is shown in two halves.

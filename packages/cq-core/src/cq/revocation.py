@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db import connections, transaction
+from django.db import connections
 
 from . import advance, lifecycle
+from .contention import insist
 from .rows import tasks
 from .statements import as_deep_as_it_goes, uuid_of, uuid_param
 from .status import OPEN
@@ -28,10 +29,16 @@ def revoke(
     Dependants follow as when any predecessor fails. The task goes first: a subtask
     that settles now finds no parent to settle.
     """
-    won = lifecycle.revoke(using, [task_id], reason, now)
+    won = _revoke(using, [task_id], reason, now)
     revoked = won + _revoke_below(using, task_id, f"Task {task_id} was revoked.", now)
-    advance.settled(using, revoked, now)
+    insist(using, lambda: advance.settled(using, revoked, now))
     return bool(won)
+
+
+def _revoke(
+    using: str, ids: list[UUID], reason: str, now: datetime | None
+) -> list[UUID]:
+    return insist(using, lambda: lifecycle.revoke(using, ids, reason, now))
 
 
 def abandon_children(
@@ -58,8 +65,7 @@ def _revoke_below(
             return revoked
         won: list[UUID] = []
         for start in range(0, len(ids), CHUNK):
-            with transaction.atomic(using=using):
-                won += lifecycle.revoke(using, ids[start : start + CHUNK], reason, now)
+            won += _revoke(using, ids[start : start + CHUNK], reason, now)
         revoked += won
         if not won:
             return revoked
