@@ -93,7 +93,7 @@ def claim_ids(
         where.append(_none("queue", connection, exclude))
     sql = " AND ".join(part for part, _ in where)
     params = [param for _, some in where for param in some]
-    return lifecycle.claim(using, worker, sql, params, len(ids), now)
+    return lifecycle.claim(using, worker, sql, params, len(ids), now, by_id=True)
 
 
 class _Picking:

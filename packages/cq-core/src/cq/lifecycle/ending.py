@@ -53,7 +53,7 @@ def complete(
         cursor.execute(
             "UPDATE cq_tasks SET status = 'WAITING', worker_id = NULL, result = %s, "
             "result_from = %s, open_children = open_children + %s "
-            "WHERE id = %s AND fence = %s AND worker_id = %s",
+            f"WHERE id = %s AND fence = %s AND {HOLDER} = %s",
             [
                 result,
                 uuid_param(connection, result_from),
@@ -73,7 +73,7 @@ def _finish(using: str, held: Claim, result: str | None, now: datetime | None) -
         cursor.execute(
             "UPDATE cq_tasks SET status = COALESCE(outcome, 'COMPLETE'), result = %s, "
             f"finished = {now_sql}, worker_id = NULL, unique_key = NULL "
-            f"WHERE id = %s AND fence = %s AND worker_id = %s AND {NO_OPEN_CHILD}",
+            f"WHERE id = %s AND fence = %s AND {HOLDER} = %s AND {NO_OPEN_CHILD}",
             [
                 result,
                 *now_params,
@@ -84,6 +84,11 @@ def _finish(using: str, held: Claim, result: str | None, now: datetime | None) -
         )
         return bool(cursor.rowcount == 1)
 
+
+# Where the planner knows of no row that runs, the index of those costs nothing in its
+# eyes, and it would read all its dead entries. So this is an expression, which no index
+# has, and one that may be of a NULL: else PostgreSQL infers that the column is not.
+HOLDER = "COALESCE(cq_tasks.worker_id, 0)"
 
 # The counter as well: an UPDATE that waited for the lock of somebody who adds a subtask
 # looks at the row anew (PostgreSQL's EvalPlanQual), but not at the subtasks. Where the
@@ -115,7 +120,7 @@ def complete_many(
             "FROM unnest(%s::uuid[], %s::int[], %s::bigint[], %s::text[]) "
             "AS d(id, fence, worker, result) "
             "WHERE cq_tasks.id = d.id AND cq_tasks.fence = d.fence "
-            f"AND cq_tasks.worker_id = d.worker AND {NO_OPEN_CHILD} "
+            f"AND {HOLDER} = d.worker AND {NO_OPEN_CHILD} "
             "RETURNING cq_tasks.id",
             [
                 *now_params,
