@@ -127,14 +127,20 @@ def test_a_line_is_said_in_the_readers_language(language: str, said: str) -> Non
         assert cron_words("30 7 * 1 MON-FRI", language) == said
 
 
-def test_that_both_days_have_to_match_is_said() -> None:
-    both = shown(made(crontab="0 9 */2 * FRI"), WINTER)
-    assert ", or on" not in both
-    assert "At 09:00, only on Friday" in both
-    assert "A day has to match both" in both
-    either = shown(made(crontab="0 9 13 * FRI"), WINTER)
-    assert "At 09:00, on day 13 of the month, or on Friday" in either
-    assert "match both" not in either
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0 9 */2 * FRI", "A day has to match both."),
+        ("0 9 13 * FRI", "A match of one is enough."),
+    ],
+)
+def test_what_the_two_fields_of_the_day_mean_together_is_said(
+    line: str, said: str
+) -> None:
+    html = shown(made(crontab=line), WINTER)
+    assert "At 09:00, only on Friday" in html
+    assert said in html
+    assert "A day" not in shown(made(crontab="0 9 13 * *"), WINTER)
 
 
 # While it is typed --------------------------------------------------------------------

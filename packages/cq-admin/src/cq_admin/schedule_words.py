@@ -46,15 +46,22 @@ def words(row: Any, aliases: Mapping[str, str]) -> list[str]:
 @lru_cache(maxsize=1024)
 def cron_words(line: str, language: str) -> str:
     """Return what a valid line of five fields means; the line where that fails."""
-    options = cron_descriptor.Options(
-        locale_code=_locale(language), use_24hour_time_format=True
-    )
     try:
-        text = cron_descriptor.get_description(line, options)
-    # Another parser than ours: what it cannot read is shown as it is.
-    except Exception:
+        text = cron_descriptor.get_description(line, _options(language))
+    except Exception:  # another parser than ours: what it can't read is shown as it is
         return line
     return re.sub(r"\b[A-Z][a-z]+\b", lambda m: str(_NAMES.get(m[0], m[0])), text)
+
+
+def _options(language: str) -> Any:
+    wanted = {"locale_code": _locale(language), "use_24hour_time_format": True}
+    try:
+        return cron_descriptor.Options(**wanted)
+    except TypeError:  # version 1, which django-celery-beat wants
+        options = cron_descriptor.Options()
+        for name, value in wanted.items():
+            setattr(options, name, value)
+        return options
 
 
 @lru_cache
@@ -73,15 +80,17 @@ def _locale(language: str) -> str:
 
 
 def _about_line(line: str, language: str) -> list[str]:
-    """Say what a line means; in parts where its two day fields have to match both.
+    """Say what a line means; in parts where its two day fields both say something.
 
-    For those the library would say "or", which holds unless one begins with a ``*``.
+    The library's own word between them is "and" or "or" by version and language, and
+    not by what cron makes of it.
     """
     minute, hour, day, month, weekday = line.split()
-    if "*" in (day, weekday) or "*" not in (day[0], weekday[0]):
+    if "*" in (day, weekday):
         return [cron_words(line, language)]
+    both = "*" in (day[0], weekday[0])
     return [
         cron_words(f"{minute} {hour} {day} {month} *", language),
         cron_words(f"{minute} {hour} * {month} {weekday}", language),
-        _("A day has to match both."),
+        _("A day has to match both.") if both else _("A match of one is enough."),
     ]

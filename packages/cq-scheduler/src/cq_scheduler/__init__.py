@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .by_hand import run_now
-    from .coming import coming
     from .cron import ALIASES, CronError, next_run, upcoming
     from .declared import repeat
+    from .outlook import coming
     from .pausing import pause, resume
     from .schedules import schedule_task, unschedule_task
     from .timing import at, every
@@ -24,7 +24,7 @@ _HOMES = {
     "ALIASES": "cq_scheduler.cron",
     "CronError": "cq_scheduler.cron",
     "at": "cq_scheduler.timing",
-    "coming": "cq_scheduler.coming",
+    "coming": "cq_scheduler.outlook",
     "every": "cq_scheduler.timing",
     "next_run": "cq_scheduler.cron",
     "pause": "cq_scheduler.pausing",

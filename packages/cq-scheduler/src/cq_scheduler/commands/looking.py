@@ -12,10 +12,10 @@ from cq.clock import database_now
 from cq.commands.verbs import Verb, add_format, positive
 from cq.conf import conf
 
-from ..coming import Coming, coming
 from ..cron import CronError
 from ..exchange import EXPORTED, plain
 from ..models import RepeatingTask, schedules
+from ..outlook import Coming, coming
 from ..timing import in_words
 from .finding import add_schedules, find_all
 
