@@ -65,7 +65,8 @@ class Cq(System):
         return [command if threads is None else [*command, "--threads", str(threads)]]
 
     def slots(self, count: int) -> tuple[int, int]:
-        return 1, count
+        # On two cores a process for each, then threads: measured to be the better way.
+        return min(count, 2), max(1, count // 2)
 
     def finished(self) -> int:
         return count("SELECT count(*) FROM cq_tasks WHERE finished IS NOT NULL")
