@@ -62,11 +62,14 @@ def scheduler(settings: Any) -> Iterator[Scheduler]:
 
 
 @pytest.mark.django_db
-def test_it_waits_for_the_first_slot_that_is_enabled() -> None:
+def test_row_56_it_waits_for_the_first_slot_however_far_and_looks_each_second() -> None:
     assert seconds_until_due("default") == float("inf")
     now = timezone.now()
     schedule(next_run=now + timedelta(days=3650))
     assert seconds_until_due("default") > 3649 * 86400
+    looks = loop.Looks("default")
+    looks.look()
+    assert looks.look() == loop.LOOK
     schedule(next_run=now + timedelta(hours=1))
     RepeatingTask.objects.filter(pk=schedule().pk).update(enabled=False)
     assert 3500 < seconds_until_due("default") <= 3600

@@ -157,3 +157,12 @@ def test_a_run_whose_task_was_pruned_is_not_among_them() -> None:
     tick("default", NOON)
     Task.objects.all().delete()
     assert list(row.runs()) == []
+
+
+def test_the_slot_of_a_run_by_hand_is_forgotten_as_others_are() -> None:
+    row = schedule(next_run=NOON)
+    task = run_now(row)
+    made = Slot.objects.get().made
+    assert prune("default", made + timedelta(days=7)) == 0
+    assert list(row.runs()) == [task]
+    assert prune("default", made + timedelta(days=7, seconds=1)) == 1

@@ -190,9 +190,11 @@ def insert_free(using: str, drafts: Sequence[Draft]) -> set[UUID]:
 
     Of several with one key the first is written. To be called in a transaction.
     """
+    if not drafts:
+        return set()
     connection = connections[using]
-    if not drafts or connection.vendor == "mysql":
-        return {draft.id for draft in drafts if insert_unique(using, draft)}
+    if connection.vendor == "mysql":
+        return _insert_free_on_mysql(connection, drafts)
     written: set[UUID] = set()
     with patience(using, drafts), connection.cursor() as cursor:
         for sql, params in _inserts(connection, drafts):
@@ -212,6 +214,32 @@ def insert_unique(using: str, draft: Draft) -> bool:
             return _insert_unless_taken(cursor, sql, params, draft)
         cursor.execute(f"{sql} ON CONFLICT (unique_key) DO NOTHING", params)
         return bool(cursor.rowcount == 1)
+
+
+def _insert_free_on_mysql(connection: Any, drafts: Sequence[Draft]) -> set[UUID]:
+    marks = ", ".join(["%s"] * len(drafts))
+    keys = [draft.unique_key for draft in drafts]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT unique_key FROM cq_tasks WHERE unique_key IN ({marks})", keys
+        )
+        live = {row[0] for row in cursor.fetchall()}
+        # Of several with one key the first.
+        first = {draft.unique_key: draft for draft in reversed(drafts)}
+        free = [draft for key, draft in first.items() if key not in live]
+        if not free:
+            return set()
+        sql, params = _insert_values(connection, free)
+        try:
+            with patience(connection.alias, free):
+                cursor.execute(sql, params)
+        except IntegrityError as error:
+            if error.args[0] != _DUPLICATE:
+                raise
+        else:
+            return {draft.id for draft in free}
+    # One was taken in between, and all of the statement was undone.
+    return {draft.id for draft in free if insert_unique(connection.alias, draft)}
 
 
 _DUPLICATE = 1062

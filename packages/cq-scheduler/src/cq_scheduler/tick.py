@@ -11,6 +11,7 @@ a transaction of its own, so that one which cannot run holds up no other.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.db.models import F
 
@@ -18,9 +19,13 @@ from cq.clock import database_now
 from cq.serving import left_to_the_table
 from cq.uniqueness import waiting_at_most
 
-from .due import Due, come_to, find_next, now_due, unknown
+from .due import come_to, find_next, now_due, unknown
 from .firing import fire_all
 from .models import slots
+
+if TYPE_CHECKING:
+    from .due import Due
+    from .models import RepeatingTask
 
 #: Schedules a pass, and tasks: those of one schedule more at most.
 LIMIT = 100
@@ -42,8 +47,7 @@ def tick(using: str, now: datetime | None = None, limit: int = LIMIT) -> int:
     with left_to_the_table(), waiting_at_most(PATIENCE):
         for schedule in unknown(using, limit):
             find_next(using, schedule, now)
-        found = [come_to(using, row, now) for row in now_due(using, now, limit)]
-        return fire_all(using, _bounded([due for due in found if due]), now)
+        return fire_all(using, _bounded(using, now_due(using, now, limit), now), now)
 
 
 def prune(using: str, now: datetime | None = None, limit: int = 1000) -> int:
@@ -57,10 +61,15 @@ def prune(using: str, now: datetime | None = None, limit: int = 1000) -> int:
     return slots(using).filter(pk__in=ids).delete()[0] if ids else 0
 
 
-def _bounded(found: list[Due]) -> list[Due]:
+def _bounded(using: str, rows: list[RepeatingTask], now: datetime) -> list[Due]:
+    """Find what the first of them make, until that is enough for a pass."""
+    found: list[Due] = []
     tasks = 0
-    for number, due in enumerate(found):
+    for row in rows:
+        due = come_to(using, row, now)
+        if due is not None:
+            found.append(due)
+            tasks += len(due.choice.slots)
         if tasks >= MOST_TASKS:
-            return found[:number]
-        tasks += len(due.choice.slots)
+            break
     return found
