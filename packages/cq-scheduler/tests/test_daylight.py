@@ -124,7 +124,7 @@ def theirs_counts(line: str, after: datetime, theirs: datetime, zone: str) -> bo
     if Oracle(line).fixed:
         return theirs > after
     half = zone == "Australia/Lord_Howe"
-    return not half or offset(after - HOUR, zone) == offset(theirs, zone)
+    return not half or offset(theirs - 24 * HOUR, zone) == offset(theirs, zone)
 
 
 def test_row_48_slots_are_those_of_cronsim() -> None:
