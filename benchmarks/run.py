@@ -1,4 +1,4 @@
-"""``hatch run bench``: how fast cq is here, and how much memory it takes.
+"""``hatch run bench``: cq beside other task queues; with names, parts of cq alone.
 
 Each measurement is a process of its own, and the rounds go over all of them in turn:
 what the machine does beside it then falls on all alike.
@@ -18,6 +18,9 @@ from pathlib import Path
 from cqbench import report
 from cqbench.figures import BENCHMARKS
 from cqbench.servers import Servers
+from peers.catalogue import PEERS
+from peers.figures import WORKLOADS
+from peers.run import compare, publish
 
 HERE = Path(__file__).resolve().parent
 
@@ -25,21 +28,43 @@ HERE = Path(__file__).resolve().parent
 def arguments() -> argparse.Namespace:
     width = max(map(len, BENCHMARKS))
     names = [f"  {name:<{width}}  {b.what}" for name, b in BENCHMARKS.items()]
+    names.append(f"  {'alone':<{width}}  all of these but the long ones")
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="benchmarks:\n" + "\n".join(names),
+        epilog="benchmarks of cq alone:\n" + "\n".join(names),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="these only")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of cq alone")
     parser.add_argument("--rounds", type=int, help="default: 3, with --quick 1")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all values")
     parser.add_argument(
         "--quick", action="store_true", help="much less of everything: does it run?"
     )
+    peers = parser.add_argument_group("cq beside others, when no NAME is given")
+    peers.add_argument("--systems", metavar="A,B", help=f"of {', '.join(PEERS)}")
+    peers.add_argument("--workloads", metavar="A,B", help=f"of {', '.join(WORKLOADS)}")
+    peers.add_argument(
+        "--publish", action="store_true", help="write the page of results in docs/"
+    )
+    peers.add_argument(
+        "--from",
+        dest="found",
+        type=Path,
+        metavar="FILE",
+        help="publish what --json has written, and measure nothing",
+    )
     options = parser.parse_args()
+    for option, known in (("systems", PEERS), ("workloads", WORKLOADS)):
+        given = getattr(options, option)
+        chosen = list(known) if given is None else given.split(",")
+        if wrong := set(chosen) - known.keys():
+            parser.error(f"--{option}: no {', '.join(sorted(wrong))}")
+        setattr(options, option, chosen)
     for name in options.names:
-        if name not in BENCHMARKS:
-            parser.error(f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+        if name not in BENCHMARKS and name != "alone":
+            parser.error(
+                f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}, alone"
+            )
     if options.rounds is None:
         options.rounds = 1 if options.quick else 3
     if options.rounds < 1:
@@ -49,11 +74,18 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
+    if options.found is not None:
+        publish(options.found)
+        return 0
+    if not options.names:
+        return compare(options)
     # What has started servers and workers ends them, whoever ends this.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    names = list(dict.fromkeys(options.names)) or [
-        name for name, benchmark in BENCHMARKS.items() if not benchmark.long
+    usual = [name for name, benchmark in BENCHMARKS.items() if not benchmark.long]
+    names = [
+        one for name in options.names for one in (usual if name == "alone" else [name])
     ]
+    names = list(dict.fromkeys(names))
     values: dict[str, dict[str, list[float]]] = {name: {} for name in names}
     machine: dict[str, str] = {}
     interrupted = False

@@ -1,4 +1,4 @@
-"""A way to a server that takes its time."""
+"""Ways to a server that take their time, or end at the wrong moment."""
 
 from __future__ import annotations
 
@@ -63,3 +63,42 @@ class SlowProxy:
             await target.drain()
             self.answers += seconds > 0
         raise ConnectionResetError
+
+
+class CommitCutter(SlowProxy):
+    """Passes on what MySQL's protocol says, but for the answer to a COMMIT: hangs up."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port, 0.0)
+        #: COMMITs that were done and not answered.
+        self.cut = 0
+
+    async def _pass(self, reader: Any, writer: Any) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self.server_port)
+        committing = asyncio.Event()
+
+        async def ask() -> None:
+            while piece := await reader.read(65536):
+                # Behind the length of the packet and its number: a query.
+                if piece[4:].lower() == b"\x03commit":
+                    committing.set()
+                back.write(piece)
+            raise ConnectionResetError
+
+        async def answer() -> None:
+            while piece := await there.read(65536):
+                if committing.is_set():
+                    self.cut += 1
+                    break
+                writer.write(piece)
+            raise ConnectionResetError
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(ask())
+                group.create_task(answer())
+        except* OSError:
+            pass
+        finally:
+            back.close()
+            writer.close()

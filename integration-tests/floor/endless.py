@@ -27,6 +27,24 @@ def spins(cqt: Any, key: int) -> None:
     spin()
 
 
+#: It runs on in the server for as long as nobody cancels it there.
+QUERY = {
+    "postgresql": "SELECT pg_sleep(3600)",
+    "mysql": "SELECT sleep(3600) FROM cq_tasks",
+    "sqlite": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
+    " SELECT count(*) FROM n WHERE x < 0",
+}
+
+
+@task
+def asks(cqt: Any, key: int) -> None:
+    if connection.vendor != "sqlite":
+        Effect.objects.create(key=key)
+    cqt.log("spinning")
+    with connection.cursor() as cursor:
+        cursor.execute(QUERY[connection.vendor])
+
+
 @task(atomic=False)
 def spins_openly(cqt: Any, key: int) -> None:
     cqt.log("spinning")

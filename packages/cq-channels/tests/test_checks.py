@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.checks import CheckMessage, run_checks
+from django.db import connection
 
 from cq_channels import checks, doorbells, legacy
 
@@ -14,26 +15,30 @@ CORE = {"BACKEND": legacy.CORE, "CONFIG": {"hosts": [URL]}}
 MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 
 
+#: On MariaDB nothing rings without a layer that reaches other processes.
+SILENT = {"cq_channels.W003"} if connection.vendor == "mysql" else set()
+
+
 def found() -> dict[str | None, CheckMessage]:
     return {m.id: m for m in run_checks() if str(m.id).startswith("cq_channels.")}
 
 
 def test_these_settings_are_in_order() -> None:
-    assert found() == {}
+    assert set(found()) == SILENT
 
 
 def test_no_layer_at_all_is_in_order(settings: Any) -> None:
     settings.CHANNEL_LAYERS = {}
-    assert found() == {}
+    assert set(found()) == SILENT
     del settings.CHANNEL_LAYERS
-    assert found() == {}
+    assert set(found()) == SILENT
 
 
 def test_an_in_memory_layer_is_in_order_where_the_database_rings(
     settings: Any,
 ) -> None:
     settings.CHANNEL_LAYERS = {"default": MEMORY}
-    assert found() == {}
+    assert set(found()) == SILENT
 
 
 def test_e001_names_the_alias_that_is_missing(settings: Any) -> None:

@@ -24,12 +24,14 @@ from forced import (
     saved,
     status,
 )
+from plans import analyze, plan, reads_all
 from racing import beside, race, rounds
 
 from cq import advance, doorbell, lifecycle, sweep
 from cq.ids import uuid7
 from cq.lifecycle import Failure
 from cq.models import Edge, Task
+from cq.statements import uuid_param
 from cq.status import FINAL, Status
 
 if TYPE_CHECKING:
@@ -268,8 +270,10 @@ def test_row_66_the_cost_of_a_subtask_does_not_grow_with_its_siblings() -> None:
                 end(child)
             costs.append(len(queries))
 
-    # complete; look at it; look for dependants; tell the parent.
-    assert costs[:5] == [4] * 5
+    # complete; look at it; look for dependants; tell the parent. MariaDB's UPDATE gives
+    # no answer: what became of the parent is another look.
+    told = 2 if connection.vendor == "mysql" else 1
+    assert costs[:5] == [3 + told] * 5
     assert costs[5] < 16  # the last one settles the parent
     assert status(parent) == Status.COMPLETE
     # Of rows read or changed by one statement: no more than the batch it was given.
@@ -289,22 +293,20 @@ def widest(widths: list[int]) -> Iterator[None]:
         yield
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db
 def test_row_66_looking_for_an_open_sibling_uses_the_index_of_open_ones() -> None:
     parent = forced(Status.WAITING, open_children=0)
     forced_many(3000, Status.COMPLETE, parent)
     forced(Status.QUEUED, parent)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE cq_tasks")
-        cursor.execute(
-            "EXPLAIN SELECT 1 FROM cq_tasks WHERE id = %s AND "
-            + lifecycle.ending.NO_OPEN_CHILD,
-            [parent.pk],
-        )
-        plan = "\n".join(line for (line,) in cursor.fetchall())
+    analyze("cq_tasks")
 
-    assert "cq_open_children" in plan
+    found = plan(
+        "SELECT 1 FROM cq_tasks WHERE id = %s AND " + lifecycle.ending.NO_OPEN_CHILD,
+        [uuid_param(connection, parent.pk)],
+    )
+
+    assert "cq_open_children" in found
 
 
 @pytest.mark.django_db
@@ -538,23 +540,18 @@ def test_looking_asks_only_for_what_these_tasks_depend_on() -> None:
     assert (status(mine), status(other)) == (Status.QUEUED, Status.PENDING)
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db
 def test_a_look_costs_the_same_in_a_full_table() -> None:
     forced_many(3000, Status.COMPLETE)
     upstream = forced(Status.RUNNING)
     task = forced(Status.PENDING, open_edges=1)
     after(task, upstream)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE cq_tasks")
-        cursor.execute("ANALYZE cq_edges")
+    analyze("cq_tasks", "cq_edges")
     with CaptureQueriesContext(connection) as queries:
         advance.look(DB, [task.pk], NOW)
 
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN {queries[0]['sql']}")
-        plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert "Seq Scan on cq_tasks" not in plan
+    assert not reads_all(plan(queries[0]["sql"].replace("%", "%%")))
 
 
 @pytest.mark.backend("postgres", "valkey", "mariadb")

@@ -282,6 +282,22 @@ def test_a_database_error_caught_by_hand_is_said_in_clear_text() -> None:
     assert "a database error was caught inside it" in handle.error
 
 
+@pytest.mark.backend("mariadb")
+def test_a_transaction_that_the_server_ended_half_way_is_not_taken_for_whole() -> None:
+    @task(name="goes on after its transaction")
+    def goes_on(cqt: Any) -> None:
+        Group.objects.create(name="before")
+        with connection.cursor() as cursor:
+            cursor.execute("ROLLBACK")  # as a deadlock does that is caught
+        Group.objects.create(name="after")
+
+    handle = run(goes_on.delay())
+
+    assert handle.status == Status.FAILURE
+    assert "had ended before the task did" in handle.error
+    assert not Group.objects.exists()
+
+
 @server
 @pytest.mark.parametrize("atomic", [True, False])
 def test_row_30_a_connection_cut_by_the_server_is_the_tasks_failure(

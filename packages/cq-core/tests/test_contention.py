@@ -1,4 +1,4 @@
-"""Deadlocks and serialization failures: work that PostgreSQL took back, done again."""
+"""Deadlocks and serialization failures: work that the server took back, done again."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.backend("postgres", "valkey"),
+    pytest.mark.backend("postgres", "valkey", "mariadb"),
 ]
 
-STATES = ["40001", "40P01"]
+#: As each of them says it: SQL's states, and MariaDB's numbers.
+STATES = ["1213", "1205"] if connection.vendor == "mysql" else ["40001", "40P01"]
 
 
 @pytest.fixture(autouse=True)
@@ -39,23 +40,45 @@ def refused(event: str, times: int, state: str, when: str = "true") -> Iterator[
 
     The count is a sequence's: what is rolled back counts too.
     """
+    mysql = connection.vendor == "mysql"
+    make, take_back = _ON_MARIADB if mysql else _ON_POSTGRESQL
+    values = {"event": event, "times": times, "state": state, "when": when}
     with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE SEQUENCE refusals; CREATE FUNCTION refuse() RETURNS trigger AS $$ "
-            f"BEGIN IF nextval('refusals') <= {times} THEN "
-            f"RAISE 'others were in the way' USING ERRCODE = '{state}'; "
-            "END IF; RETURN NEW; END $$ LANGUAGE plpgsql; "
-            f"CREATE TRIGGER refuse BEFORE {event} FOR EACH ROW WHEN ({when}) "
-            "EXECUTE FUNCTION refuse()"
-        )
+        for statement in make:
+            cursor.execute(statement.format(**values))
     try:
         yield
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("DROP FUNCTION refuse() CASCADE; DROP SEQUENCE refusals")
+            for statement in take_back:
+                cursor.execute(statement)
 
 
-def settling(times: int, state: str = "40001") -> Any:
+_ON_POSTGRESQL = (
+    [
+        "CREATE SEQUENCE refusals",
+        "CREATE FUNCTION refuse() RETURNS trigger AS $$ "
+        "BEGIN IF nextval('refusals') <= {times} THEN "
+        "RAISE 'others were in the way' USING ERRCODE = '{state}'; "
+        "END IF; RETURN NEW; END $$ LANGUAGE plpgsql",
+        "CREATE TRIGGER refuse BEFORE {event} FOR EACH ROW WHEN ({when}) "
+        "EXECUTE FUNCTION refuse()",
+    ],
+    ["DROP FUNCTION refuse() CASCADE", "DROP SEQUENCE refusals"],
+)
+_ON_MARIADB = (
+    [
+        "CREATE SEQUENCE refusals",
+        "CREATE TRIGGER refuse BEFORE {event} FOR EACH ROW IF {when} THEN "
+        "IF nextval(refusals) <= {times} THEN SIGNAL SQLSTATE '40001' SET "
+        "MYSQL_ERRNO = {state}, MESSAGE_TEXT = 'others were in the way'; "
+        "END IF; END IF",
+    ],
+    ["DROP TRIGGER refuse", "DROP SEQUENCE refusals"],
+)
+
+
+def settling(times: int, state: str = STATES[0]) -> Any:
     return refused("UPDATE ON cq_tasks", times, state, "NEW.finished IS NOT NULL")
 
 
@@ -105,7 +128,7 @@ def test_row_36_a_parent_is_told_again() -> None:
     child = claim(parent.subtasks.get())
 
     with refused(
-        "UPDATE ON cq_tasks", contention.TRIES, "40P01", "OLD.status = 'WAITING'"
+        "UPDATE ON cq_tasks", contention.TRIES, STATES[1], "OLD.status = 'WAITING'"
     ):
         runner.execute(child)
 
@@ -163,7 +186,7 @@ def test_row_37_an_atomic_task_runs_again_within_its_attempt(state: str) -> None
 
 
 def test_row_37_when_it_never_ends_it_is_the_tasks_failure() -> None:
-    with refused("INSERT ON auth_group", contention.TRIES + 1, "40001"):
+    with refused("INSERT ON auth_group", contention.TRIES + 1, STATES[0]):
         handle = run(writes.delay("never"))
 
     assert (handle.status, handle.failures) == (Status.FAILURE, 1)
@@ -172,7 +195,7 @@ def test_row_37_when_it_never_ends_it_is_the_tasks_failure() -> None:
 
 
 def test_row_37_what_may_not_run_twice_does_not() -> None:
-    with refused("INSERT ON auth_group", 1, "40001"):
+    with refused("INSERT ON auth_group", 1, STATES[0]):
         handle = run(writes.using(on_lost="fail").delay("never"))
 
     assert handle.status == Status.FAILURE
@@ -204,7 +227,7 @@ def _lock(pk: int) -> None:
 
 def test_row_37_in_somebodys_transaction_it_is_run_once() -> None:
     handle = writes.delay("never")
-    with refused("INSERT ON auth_group", 1, "40001"), transaction.atomic():
+    with refused("INSERT ON auth_group", 1, STATES[0]), transaction.atomic():
         handle = run(handle)
 
     assert handle.status == Status.FAILURE

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sample_tasks
 from django.contrib.auth.models import Group
+from django.db import connection
 from driving import claim, fresh, run
 
 from cq import checks, codec, runner, sweep, task
@@ -159,21 +160,58 @@ def test_row_38_a_run_whose_row_a_failover_has_lost_ends_without_a_crash() -> No
 # --- other databases, other times -----------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["mysql", "oracle"])
 def test_row_45_a_database_that_is_not_tested_is_named_by_a_check(
-    settings: Any, monkeypatch: pytest.MonkeyPatch, engine: str
+    settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = f"django.db.backends.{engine}"
+    name = "django.db.backends.oracle"
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", name)
 
     [found] = checks.check_vendor()
 
     assert found.id == "cq.W007"
-    assert engine in found.msg
+    assert name in found.msg
 
 
 def test_row_45_those_that_are_tested_pass() -> None:
     assert checks.check_vendor() == []
+    assert checks.check_mysql(databases=["default"]) == []
+
+
+@pytest.mark.backend("mariadb")
+@pytest.mark.parametrize(
+    ("mariadb", "version", "said"),
+    [
+        (True, (10, 11, 4), "'default' is MariaDB 10.11.4"),
+        (True, (10, 6, 20), "'default' is MariaDB 10.6.20"),
+        (False, (8, 4, 3), "'default' is MySQL 8.4.3"),
+        (False, (11, 0, 0), "'default' is MySQL 11.0.0"),
+    ],
+)
+def test_row_45_mysql_and_an_old_mariadb_are_refused(
+    monkeypatch: pytest.MonkeyPatch, mariadb: bool, version: Any, said: str
+) -> None:
+    monkeypatch.setattr(connection, "mysql_is_mariadb", mariadb)
+    monkeypatch.setattr(connection, "mysql_version", version)
+
+    [found] = checks.check_mysql(databases=["default"])
+
+    assert found.id == "cq.E004"
+    assert said in found.msg
+    assert "10.11.5" in found.hint
+
+
+@pytest.mark.backend("mariadb")
+def test_row_45_transactions_that_see_too_little_are_refused() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        try:
+            [found] = checks.check_mysql(databases=["default"])
+        finally:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+    assert found.id == "cq.E005"
+    assert "'repeatable read'" in found.msg
+    assert "'isolation_level': 'read committed'" in found.hint
 
 
 def test_row_56_what_is_to_start_in_ten_years_starts_then() -> None:

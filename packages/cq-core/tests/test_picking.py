@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import sample_tasks
 from django.db import connection
 from django.db.models.functions import Now
+from plans import analyze, plan, reads_all
 
 from cq import lifecycle
 from cq.leases import Lease
@@ -107,6 +107,16 @@ def test_queues_are_chosen_by_name(
     assert [task.queue for task in found] == [name for name, _ in pairs]
 
 
+def test_queues_are_told_apart_exactly(queue: Queue, worker: int) -> None:
+    names = ["a", "A", "ä", "a "]
+    for number, name in enumerate(names):
+        queue(number, name)
+
+    assert ready_pairs("default") == [(name, 0) for name in names]
+    assert numbers(claim_next("default", worker, 9, ["A"])) == [1]
+    assert numbers(claim_next("default", worker, 9, exclude=["a"])) == [2, 3]
+
+
 def test_claims_follow_priority_then_age_across_queues(
     queue: Queue, worker: int
 ) -> None:
@@ -153,7 +163,11 @@ def test_a_cursor_goes_on_behind_what_was_claimed(queue: Queue, worker: int) -> 
     assert cursors == {("default", 0, False): tasks[3].pk}
 
 
-def test_known_pairs_cost_one_statement(
+#: MariaDB's UPDATE returns no rows: they are locked, changed and read.
+A_CLAIM = {"mysql": 3}
+
+
+def test_known_pairs_cost_one_claim(
     queue: Queue, worker: int, django_assert_num_queries: Any
 ) -> None:
     for number in range(5):
@@ -161,7 +175,7 @@ def test_known_pairs_cost_one_statement(
     cursors: dict[Any, UUID] = {}
     claim_next("default", worker, 2, cursors=cursors)
 
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(A_CLAIM.get(connection.vendor, 1)):
         claim_next("default", worker, 2, cursors=cursors)
 
 
@@ -266,8 +280,7 @@ def test_row_43_the_scan_and_the_claim_use_the_index(worker: int) -> None:
     for queue, priority in (("a", 0), ("b", 3), ("b", -3)):
         some = sample_tasks.square.using(queue=queue, priority=priority)
         some.delay_many([(n,) for n in range(100)])
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE cq_tasks")
+    analyze("cq_tasks")
 
     statements: list[tuple[str, Any]] = []
 
@@ -283,17 +296,11 @@ def test_row_43_the_scan_and_the_claim_use_the_index(worker: int) -> None:
         claim_next("default", worker, 2, cursors=cursors)
         claim_next("default", worker, 2, cursors=cursors)
 
-    assert len(statements) == 7
-    for sql, params in statements:
-        plan = explained(sql, params)
-        assert "cq_ready" in plan
-        assert "Seq Scan" not in plan
-        # SQLite's word for reading a table from end to end.
-        assert not re.search(r"SCAN t\b(?!.* USING )", plan)
-
-
-def explained(sql: str, params: Any) -> str:
-    how = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
-    with connection.cursor() as cursor:
-        cursor.execute(f"{how} {sql}", params)
-        return "\n".join(str(row[-1]) for row in cursor.fetchall())
+    finding = [(sql, params) for sql, params in statements if "'QUEUED'" in sql]
+    # Four scans and three claims; on MariaDB a scan is a statement for each pair, and
+    # one that finds no more; of the two queues, two each have been looked for by name.
+    assert len(finding) == (3 * 4 + 4 + 3 if connection.vendor == "mysql" else 7)
+    for sql, params in finding:
+        found = plan(sql, params)
+        assert "cq_ready" in found
+        assert not reads_all(found)

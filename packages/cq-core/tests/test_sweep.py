@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from driving import fresh
@@ -23,9 +24,10 @@ from forced import (
     saved,
     status,
 )
+from plans import analyze, plan
+from racing import beside
 
-from cq import sweep
-from cq.clock import Moment
+from cq import lifecycle, sweep
 from cq.models import Edge, Task, TaskLog
 from cq.picking import claim_next
 from cq.status import FINAL, OPEN, Status
@@ -328,11 +330,11 @@ def test_one_time_to_live_does_not_starve_another() -> None:
     assert slow.pk not in ids()
 
 
-def test_a_thousand_single_tasks_go_in_a_few_statements() -> None:
-    forced_many(1000, Status.COMPLETE, result_ttl=0)
+def test_a_batch_of_single_tasks_goes_in_a_few_statements() -> None:
+    forced_many(sweep.BATCH, Status.COMPLETE, result_ttl=0)
 
     with CaptureQueriesContext(connection) as queries:
-        assert sweep.prune(DB, NOW) == 1000
+        assert sweep.prune(DB, NOW) == sweep.BATCH
 
     assert not ids()
     assert len(queries) <= 10
@@ -346,18 +348,53 @@ def test_row_56_an_absurd_time_to_live_is_for_ever() -> None:
     assert ids() == {task.pk}
 
 
-@pytest.mark.backend("postgres", "valkey")
+@pytest.mark.backend("postgres", "valkey", "mariadb")
+@pytest.mark.django_db(transaction=True)
+def test_what_others_have_not_committed_is_not_waited_for() -> None:
+    due = forced_many(20, Status.PENDING, run_after=BEFORE)
+    kept = forced_many(200, Status.COMPLETE)
+    old = forced_many(20, Status.COMPLETE, result_ttl=0)
+    for rows in (kept, old):
+        for one, other in zip(rows[::2], rows[1::2], strict=True):
+            after(one, other, met=True)
+            TaskLog.objects.create(root=one, task=one, number=1, level=20, time=NOW)
+    holds, swept = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            open_ = forced(Status.PENDING, run_after=BEFORE)
+            after(forced(Status.PENDING, open_edges=1), open_)
+            TaskLog.objects.create(root=open_, task=open_, number=1, level=20, time=NOW)
+            holds.set()
+            assert swept.wait(60)
+
+    holding = beside(hold)
+    assert holds.wait(60)
+    try:
+        beside(lambda: sweep.sweep(DB, NOW)).result(30)
+    finally:
+        swept.set()
+        holding.result(60)
+
+    assert {status(task) for task in due} == {Status.QUEUED}
+    assert not ids() & {task.pk for task in old}
+
+
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 def test_what_is_still_to_come_is_not_read_to_find_what_is_due() -> None:
     forced_many(3000, Status.PENDING, run_after=timezone.now() + timedelta(days=1))
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE cq_tasks")
-    due = Task.objects.filter(
-        status__in=["PENDING", "RETRY"],
-        run_after__isnull=False,
-        run_after__lte=Moment(),
-    )
+    analyze("cq_tasks")
 
-    plan = due.order_by("run_after").explain()
+    with CaptureQueriesContext(connection) as queries:
+        assert lifecycle.queue_due(DB, 500) == []
 
-    assert "Index Cond" in plan
-    assert "cq_due" in plan
+    looks = [query["sql"] for query in queries if "LIMIT" in query["sql"]]
+    assert len(looks) == 2
+    for look in looks:
+        by = plan(look)
+        assert "cq_due" in by
+        assert BOUNDED[connection.vendor] in by
+
+
+#: How a plan says that the index is bounded, not read through.
+BOUNDED = {"postgresql": "Index Cond", "mysql": ": range, "}

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from cq import CodecError, TaskFailed, UnknownTask, chain, group, registry, task
-from cq.models import Task
+from cq.models import Edge, Task
 from cq.options import Options
 from cq.status import Status
 
@@ -383,6 +383,53 @@ def test_none_of_many_is_nothing() -> None:
 def test_many_take_a_generator_and_options() -> None:
     handles = bare.using(queue="mail").delay_many((n,) for n in range(3))
     assert {h.queue for h in handles} == {"mail"}
+
+
+#: What no two rows have in common.
+OWN = {"id", "root", "args", "submitted", "previous"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"queue": "mail", "priority": 7, "result_ttl": 60.0},
+        {"retries": 3, "timeout": 5, "on_lost": "fail", "atomic": False},
+        {"expires": timedelta(hours=1)},
+        {"run_after": timedelta(hours=1)},
+        {"run_after": datetime(2020, 1, 1, tzinfo=UTC)},
+    ],
+)
+def test_each_of_many_has_the_row_that_a_call_by_itself_has(
+    options: dict[str, Any],
+) -> None:
+    alone = bare.using(**options).delay(0)
+    bare.using(**options).delay_many([(n,) for n in range(10)])
+
+    columns = [f.attname for f in Task._meta.concrete_fields if f.name not in OWN]
+    moments = {"run_after", "expires"} if options.get("run_after") else {"expires"}
+    alike = [name for name in columns if name not in moments]
+    first, *rest = Task.objects.order_by("pk").values(*alike)
+    assert first["name"] == alone.name
+    assert rest == [first] * 10
+    for task_ in Task.objects.all():
+        assert task_.root_id == task_.pk
+        assert all(
+            (getattr(task_, name) is None) == (getattr(alone, name) is None)
+            for name in moments
+        )
+
+
+def test_those_of_many_that_depend_on_others_wait_for_them() -> None:
+    before = bare.delay(1)
+    plain, after, behind = sample_tasks.merge.delay_many([([2],), ([before],), ([3],)])
+
+    assert [plain.status, after.status, behind.status] == [
+        Status.QUEUED,
+        Status.PENDING,
+        Status.QUEUED,
+    ]
+    assert Edge.objects.get().depends_on_id == before.pk
 
 
 def test_unique_ones_among_many_share_a_row_and_none_is_passed_over() -> None:

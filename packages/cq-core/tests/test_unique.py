@@ -12,8 +12,10 @@ from forced import forced, row, status
 from racing import beside, race
 
 from cq import CycleError, UniqueBusy, task
+from cq.enqueue import record_free
 from cq.models import Edge, Task
 from cq.status import Status
+from cq.uniqueness import waiting_at_most
 
 broken: set[str] = set()
 
@@ -68,6 +70,14 @@ def test_a_key_of_the_arguments_tells_calls_apart() -> None:
 
     assert (one.created, other.created, again.created) == (True, True, False)
     assert again == one
+
+
+@pytest.mark.django_db
+def test_keys_are_told_apart_exactly() -> None:
+    keys = ["key", "Key", "kéy", "key "]
+
+    assert all(_only_one.using(unique=key).delay().created for key in keys)
+    assert not _only_one.using(unique="Key").delay().created
 
 
 @pytest.mark.django_db
@@ -192,7 +202,17 @@ def test_two_at_once_make_one() -> None:
     assert Task.objects.count() == len(values)
 
 
-@pytest.mark.backend("postgres", "valkey")
+#: How this session's own patience is set, and asked for.
+PATIENCE = {
+    "postgresql": ("SET LOCAL lock_timeout = 1234", "SHOW lock_timeout"),
+    "mysql": (
+        "SET innodb_lock_wait_timeout = 1234",
+        "SELECT concat(@@innodb_lock_wait_timeout, 'ms')",
+    ),
+}
+
+
+@pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db(transaction=True)
 def test_a_key_of_a_transaction_that_does_not_end_is_busy(settings: Any) -> None:
     settings.CQ_UNIQUE_WAIT = 0.05
@@ -204,21 +224,23 @@ def test_a_key_of_a_transaction_that_does_not_end_is_busy(settings: Any) -> None
             holds.set()
             assert asked.wait(10)
 
+    set_patience, ask_for_it = PATIENCE[connection.vendor]
     other = beside(hold)
     assert holds.wait(10)
     with transaction.atomic():
         before = _one_a_value.delay(7)
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = 1234")
+            cursor.execute(set_patience)
         with pytest.raises(UniqueBusy, match=r"'the one' was held .* for 0.05 s"):
             _only_one.delay(2)
         # The caller's transaction stays usable, and its settings are its own.
         later = _one_a_value.delay(8)
         with connection.cursor() as cursor:
-            cursor.execute("SHOW lock_timeout")
+            cursor.execute(ask_for_it)
             assert cursor.fetchone() == ("1234ms",)
     asked.set()
     other.result(10)
+    connection.close()  # and with it its patience
 
     assert {before.pk, later.pk} < set(Task.objects.values_list("pk", flat=True))
     assert Task.objects.filter(unique_key="the one").count() == 1
@@ -258,3 +280,38 @@ def test_a_call_that_was_rolled_back_leaves_the_key_free() -> None:
         transaction.set_rollback(True)
 
     assert _only_one.delay(2).created
+
+
+@pytest.mark.parametrize("count", [3, 20])
+@pytest.mark.django_db
+def test_of_calls_recorded_together_those_with_free_keys_are(count: int) -> None:
+    live = _one_a_value.delay(2)
+    keyed = [_one_a_value.s(value) for value in (1, 2, *range(1, count))]
+    ids = record_free("default", [*keyed, _asks_for_it.s(5)])
+
+    # 2 is live, and the second 1 comes after the first.
+    taken = [call.args for call, pk in zip(keyed, ids, strict=False) if pk is None]
+    assert taken == [(2,), (1,), (2,)]
+    made = {pk for pk in ids if pk is not None}
+    assert set(Task.objects.values_list("pk", flat=True)) == {live.pk, *made}
+    assert len(made) == count - 1
+
+
+@pytest.mark.backend("postgres", "mariadb")
+@pytest.mark.django_db(transaction=True)
+def test_who_has_other_things_to_do_waits_less_for_a_key(settings: Any) -> None:
+    settings.CQ_UNIQUE_WAIT = 3600
+    refused: list[str] = []
+
+    def ask() -> None:
+        with waiting_at_most(0.1):
+            try:
+                record_free("default", [_one_a_value.s(n) for n in range(1, 20)])
+            except UniqueBusy as error:
+                refused.append(str(error))
+
+    with transaction.atomic():
+        _one_a_value.delay(7)
+        beside(ask).result()
+    assert "for 0.1 s" in refused[0]
+    assert not Task.objects.exclude(args__contains="7").exists()

@@ -10,13 +10,13 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connection
 
-from cq_scheduler import repeat, schedules
+from cq_scheduler import declared, repeat
 from cq_scheduler.models import RepeatingTask
 
 
 @pytest.fixture(autouse=True)
 def _nothing_declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedules, "_declared", {})
+    monkeypatch.setattr(declared, "_declared", {})
 
 
 def found(**options: Any) -> list[tuple[str | None, str]]:

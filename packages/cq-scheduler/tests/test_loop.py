@@ -18,7 +18,7 @@ from django.db import OperationalError, connections
 from django.utils import timezone
 
 from cq.models import Task
-from cq_scheduler import loop, repeat, schedules
+from cq_scheduler import declared, loop, repeat
 from cq_scheduler.loop import Scheduler, seconds_until_due
 from cq_scheduler.models import RepeatingTask, Slot
 
@@ -32,7 +32,7 @@ LONG = 30
 
 @pytest.fixture(autouse=True)
 def _nothing_declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedules, "_declared", {})
+    monkeypatch.setattr(declared, "_declared", {})
 
 
 def schedule(**values: Any) -> RepeatingTask:
@@ -62,11 +62,14 @@ def scheduler(settings: Any) -> Iterator[Scheduler]:
 
 
 @pytest.mark.django_db
-def test_it_waits_for_the_first_slot_that_is_enabled() -> None:
+def test_row_56_it_waits_for_the_first_slot_however_far_and_looks_each_second() -> None:
     assert seconds_until_due("default") == float("inf")
     now = timezone.now()
     schedule(next_run=now + timedelta(days=3650))
     assert seconds_until_due("default") > 3649 * 86400
+    looks = loop.Looks("default")
+    looks.look()
+    assert looks.look() == loop.LOOK
     schedule(next_run=now + timedelta(hours=1))
     RepeatingTask.objects.filter(pk=schedule().pk).update(enabled=False)
     assert 3500 < seconds_until_due("default") <= 3600

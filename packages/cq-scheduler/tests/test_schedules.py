@@ -1,28 +1,23 @@
-"""Schedules made by migrations and by @repeat."""
+"""Schedules made by migrations."""
 
 from __future__ import annotations
 
-import threading
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import repeating_samples as samples
-from django.db import connection, connections
+from django.db import connection
 from django.db.migrations import RunPython
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
 import cq_scheduler
 from cq.errors import CodecError, UnknownTask
-from cq.models import Task, schedule_task
-from cq_scheduler import cron, repeat, schedules
-from cq_scheduler.models import RepeatingTask
-from cq_scheduler.schedules import sync
+from cq.models import schedule_task
+from cq_scheduler import at, cron, every, schedules, timing, unschedule_task
+from cq_scheduler.models import RepeatingTask, Slot
 from cq_scheduler.tick import tick
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -139,12 +134,31 @@ def test_the_same_schedule_again_is_the_same_row() -> None:
     assert len(others | {first.pk}) == 6
 
 
+@pytest.mark.parametrize("historical", [False, True])
 @pytest.mark.django_db
-def test_paused_again_by_a_migration_it_waits_for_nothing() -> None:
-    row = schedule_task(RepeatingTask, "@daily", samples.report)
-    schedule_task(RepeatingTask, "@daily", samples.report, enabled=False)
+def test_paused_and_resumed_by_migrations_it_waits_for_its_next_slot(
+    historical: bool,
+) -> None:
+    model: Any = RepeatingTask
+    if historical:
+        model = state_at_first_migration().apps.get_model("cq_scheduler.RepeatingTask")
+    row = RepeatingTask.objects.get(
+        pk=schedule_task(model, "@daily", samples.report).pk
+    )
+    schedule_task(model, "@daily", samples.report, enabled=False)
     row.refresh_from_db()
     assert (row.enabled, row.next_run) == (False, None)
+    RepeatingTask.objects.update(paused_at=NOON, paused_by="kim")
+    schedule_task(model, "@daily", samples.report, enabled=True)
+    row.refresh_from_db()
+    assert (row.enabled, row.paused_at, row.paused_by) == (True, None, "")
+    assert row.next_run is not None
+    assert row.next_run > timezone.now()
+    # Once more: a slot that has come meanwhile is not left out.
+    RepeatingTask.objects.update(next_run=NOON)
+    schedule_task(model, "@daily", samples.report, enabled=True)
+    row.refresh_from_db()
+    assert row.next_run == NOON
 
 
 def undecorated() -> None:
@@ -177,117 +191,97 @@ def test_bad_input_is_refused_where_it_is_given(
     assert not RepeatingTask.objects.exists()
 
 
-# --- repeat ---------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    found: dict[str, Any] = {}
-    monkeypatch.setattr(schedules, "_declared", found)
-    return found
+# --- other than lines -----------------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_a_declared_schedule_becomes_a_row() -> None:
-    same = repeat("0 3 * * *", args=[5], timezone="Asia/Tokyo")(samples.report)
-    assert same is samples.report
-    assert sync("default") == 1
+def test_an_interval_stands_where_a_line_does() -> None:
+    model = state_at_first_migration().apps.get_model("cq_scheduler", "RepeatingTask")
+    made = schedule_task(model, every(minutes=90), samples.report, [1], jitter=5)
     row = RepeatingTask.objects.get()
-    assert (row.name, row.args, row.crontab) == (samples.report.name, (5,), "0 3 * * *")
-    assert row.timezone == "Asia/Tokyo"
-    assert row.next_run is not None
-    assert row.next_run.hour == 18
-    assert sync("default") == 0
+    assert (row.pk, row.crontab) == (made.pk, "")
+    assert (row.interval, row.jitter) == (timedelta(minutes=90), 5)
+    assert row.anchor is not None
+    assert row.next_run == row.anchor + timedelta(minutes=90) + timing.delay(row)
+    again = schedule_task(model, every(minutes=90), samples.report, [1], queue="mail")
+    assert again.pk == made.pk
+    anchored = every(minutes=90, anchor=NOON)
+    assert schedule_task(model, anchored, samples.report, [1]).pk != made.pk
+    with pytest.raises(cron.CronError, match="interval"):
+        schedule_task(model, every(), samples.report)
 
 
 @pytest.mark.django_db
-def test_a_change_in_code_changes_the_row(declared: dict[str, Any]) -> None:
-    repeat("0 3 * * *", priority=5)(samples.report)
-    sync("default")
-    before = RepeatingTask.objects.get()
-    declared.clear()
-    repeat("30 4 * * *", args=[1])(samples.report)
-    assert sync("default") == 1
-    row = RepeatingTask.objects.get()
-    assert row.pk == before.pk
-    assert (row.crontab, row.args, row.priority) == ("30 4 * * *", (1,), None)
-    assert row.next_run != before.next_run
+def test_a_moment_stands_where_a_line_does() -> None:
+    moment = timezone.now().replace(microsecond=0) + timedelta(days=3)
+    row = schedule_task(RepeatingTask, at(moment), samples.report)
+    row.full_clean()
+    row.refresh_from_db()
+    assert (row.at, row.next_run) == (moment, moment)
+    past = schedule_task(RepeatingTask, at(NOON - timedelta(days=9)), samples.nightly)
+    assert (past.enabled, past.next_run) == (False, None)
 
 
 @pytest.mark.django_db
-def test_who_was_paused_by_a_person_stays_paused() -> None:
-    repeat("0 3 * * *")(samples.report)
-    sync("default")
-    RepeatingTask.objects.update(enabled=False, next_run=None)
-    sync("default")
-    assert not RepeatingTask.objects.get().enabled
+def test_limits_can_be_given() -> None:
+    start = timezone.now() + timedelta(days=30)
+    row = schedule_task(
+        RepeatingTask, "0 3 * * *", samples.report, start_after=start, end_after=None
+    )
+    assert row.next_run >= start
+    later = start + timedelta(days=30)
+    schedule_task(RepeatingTask, "0 3 * * *", samples.report, start_after=later)
+    row.refresh_from_db()
+    assert row.next_run >= later
 
 
 @pytest.mark.django_db
-def test_several_of_one_task_are_told_apart_by_key() -> None:
-    repeat("0 3 * * *", key="late")(repeat("0 2 * * *")(samples.report))
-    with pytest.raises(ValueError, match="another key="):
-        repeat("0 4 * * *")(samples.report)
-    assert sync("default") == 2
+def test_a_model_from_before_intervals_is_not_given_one() -> None:
+    state = state_at_first_migration()
+    state.remove_constraint("cq_scheduler", "repeatingtask", "cq_schedule_one_kind")
+    state.remove_field("cq_scheduler", "repeatingtask", "interval")
+    model = state.apps.get_model("cq_scheduler", "RepeatingTask")
+    with pytest.raises(TypeError, match="no column 'interval'"):
+        schedule_task(model, every(hours=1), samples.report)
+    assert schedule_task(model, "@daily", samples.report).pk
 
 
-@pytest.mark.django_db
-def test_a_migrations_row_and_a_declared_one_are_two() -> None:
-    repeat("0 3 * * *")(samples.report)
-    sync("default")
-    schedule_task(RepeatingTask, "0 3 * * *", samples.report)
-    assert RepeatingTask.objects.count() == 2
+# --- unschedule_task ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("crontab", "fields", "error"),
-    [
-        ("* * * * 8", {}, cron.CronError),
-        ("@daily", {"args": [1, 2]}, TypeError),
-        ("@daily", {"nonsense": 1}, TypeError),
-        ("@daily", {"key": "k" * 100}, ValueError),
-    ],
+    "when", ["@daily", every(minutes=90), at(NOON.replace(year=2050))]
 )
-def test_a_bad_declaration_is_refused_when_the_module_is_loaded(
-    crontab: str, fields: dict[str, Any], error: type[Exception]
-) -> None:
-    with pytest.raises(error):
-        repeat(crontab, **fields)(samples.report)
-    with pytest.raises(TypeError):
-        repeat("@daily")(undecorated)
+@pytest.mark.django_db
+def test_what_was_scheduled_is_unscheduled_by_the_same_call(when: Any) -> None:
+    model = state_at_first_migration().apps.get_model("cq_scheduler", "RepeatingTask")
+    call = (model, when, samples.report, [1], {"to": "me"})
+    made = schedule_task(*call, queue="mail")
+    other = schedule_task(model, when, samples.report, [2], {"to": "me"})
+    assert unschedule_task(*call, queue="mail") == 1
+    assert unschedule_task(*call) == 0
+    assert RepeatingTask.objects.get().pk == other.pk != made.pk
 
 
 @pytest.mark.django_db
-def test_one_that_cannot_be_stored_does_not_hold_up_the_others(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    repeat("@daily", timezone="Mars/Olympus")(samples.report)
-    repeat("@daily")(samples.nightly)
-    assert sync("default") == 1
-    assert "Mars/Olympus" in caplog.text
+def test_a_schedule_whose_task_is_gone_from_the_code_can_be_unscheduled() -> None:
+    schedule_task(RepeatingTask, "@daily", samples.report)
+    RepeatingTask.objects.update(name="shop.tasks.gone")
+    assert unschedule_task(RepeatingTask, "@daily", "shop.tasks.gone") == 1
+    with pytest.raises(TypeError, match="no field 'quue'"):
+        unschedule_task(RepeatingTask, "@daily", "shop.tasks.gone", quue="mail")
 
 
-@pytest.mark.django_db(transaction=True)
-def test_several_processes_that_start_together_insert_once() -> None:
-    repeat("0 3 * * *")(samples.report)
-    repeat("0 4 * * *")(samples.nightly)
-    barrier = threading.Barrier(4)
-    errors: list[BaseException] = []
+@pytest.mark.django_db
+def test_slots_go_with_a_historical_row_that_is_unscheduled() -> None:
+    row = schedule_task(RepeatingTask, "@daily", samples.report)
+    assert tick("default", row.next_run) == 1
+    model = state_at_first_migration().apps.get_model("cq_scheduler", "RepeatingTask")
+    assert unschedule_task(model, "@daily", samples.report) == 1
+    assert not Slot.objects.exists()
 
-    def work() -> None:
-        try:
-            barrier.wait()
-            sync("default")
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert RepeatingTask.objects.count() == 2
-    assert not Task.objects.exists()
+@pytest.mark.django_db
+def test_one_in_code_is_not_unscheduled() -> None:
+    RepeatingTask.objects.create(name=samples.report.name, crontab="@daily", key="k")
+    assert unschedule_task(RepeatingTask, "@daily", samples.report) == 0

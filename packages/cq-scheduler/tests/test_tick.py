@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import repeating_samples as samples
-from django.db import OperationalError, connection, connections, transaction
+from ticking import HOUR, MINUTE, NOON, schedule
 
-from cq import lifecycle, registry
-from cq.errors import UniqueBusy, UniqueTaken
+from cq import lifecycle
+from cq.errors import UniqueTaken
 from cq.leases import Lease
 from cq.models import Task
-from cq.options import Options
 from cq.picking import claim_next
 from cq.status import OPEN, Status
-from cq_scheduler import calls
 from cq_scheduler.models import RepeatingTask, Slot
 from cq_scheduler.tick import prune, tick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-MINUTE = timedelta(minutes=1)
+    from collections.abc import Iterator
 
 
 @pytest.fixture(autouse=True)
 def _only_record(settings: Any) -> None:
     settings.CQ_RUN_INLINE = False
-
-
-def schedule(**values: Any) -> RepeatingTask:
-    values = {
-        "name": samples.report.name,
-        "crontab": "0 * * * *",
-        "timezone": "UTC",
-        "next_run": NOON,
-        **values,
-    }
-    return RepeatingTask.objects.create(**values)
 
 
 @pytest.fixture
@@ -131,7 +113,7 @@ def test_a_row_that_knows_no_slot_yet_gets_its_first() -> None:
     [("latest", 1, 18), ("skip", 0, None), ("all", 7, 18)],
 )
 @pytest.mark.django_db
-def test_six_hours_without_a_scheduler(
+def test_row_50_six_hours_without_a_scheduler(
     policy: str, slots: int, last: int | None
 ) -> None:
     row = schedule(misfire=policy, coalesce=False)
@@ -145,7 +127,7 @@ def test_six_hours_without_a_scheduler(
 
 
 @pytest.mark.django_db
-def test_all_makes_at_most_a_hundred(caplog: pytest.LogCaptureFixture) -> None:
+def test_row_50_all_makes_at_most_a_hundred(caplog: pytest.LogCaptureFixture) -> None:
     schedule(crontab="* * * * *", misfire="all", coalesce=False)
     assert tick("default", NOON + 6 * HOUR) == 100
     assert "too many" in caplog.text
@@ -155,7 +137,7 @@ def test_all_makes_at_most_a_hundred(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.django_db
-def test_who_coalesces_makes_up_for_one_only() -> None:
+def test_row_50_who_coalesces_makes_up_for_one_only() -> None:
     row = schedule(misfire="all")
     assert tick("default", NOON + 6 * HOUR) == 1
     row.refresh_from_db()
@@ -167,7 +149,7 @@ def test_who_coalesces_makes_up_for_one_only() -> None:
 
 
 @pytest.mark.django_db
-def test_a_clock_that_is_set_back_makes_no_slot_twice() -> None:
+def test_row_47_a_clock_that_is_set_back_makes_no_slot_twice() -> None:
     schedule(crontab="* * * * *", coalesce=False)
     for minutes in (0, 1, 2, 3, -2, -1, 0, 1, 2, 3, 4):
         tick("default", NOON + minutes * MINUTE)
@@ -177,7 +159,7 @@ def test_a_clock_that_is_set_back_makes_no_slot_twice() -> None:
 
 
 @pytest.mark.django_db
-def test_a_slot_is_made_once_even_if_the_row_is_set_back() -> None:
+def test_row_47_a_slot_is_made_once_even_if_the_row_is_set_back() -> None:
     row = schedule(coalesce=False)
     tick("default", NOON)
     Task.objects.all().delete()  # pruned: what was made is known all the same
@@ -189,7 +171,7 @@ def test_a_slot_is_made_once_even_if_the_row_is_set_back() -> None:
 
 
 @pytest.mark.django_db
-def test_ten_years_ahead_is_as_near_as_an_hour() -> None:
+def test_row_56_ten_years_ahead_is_as_near_as_an_hour() -> None:
     row = schedule(coalesce=False)
     later = NOON.replace(year=2036)
     assert tick("default", later) == 1
@@ -212,7 +194,7 @@ def test_slots_are_known_for_a_week() -> None:
 
 @pytest.mark.parametrize("status", sorted(OPEN))
 @pytest.mark.django_db
-def test_while_a_run_is_open_no_other_is_made(status: str, worker: int) -> None:
+def test_row_52_while_a_run_is_open_no_other_is_made(status: str, worker: int) -> None:
     row = schedule()
     tick("default", NOON)
     by = worker if status == Status.RUNNING else None
@@ -237,7 +219,7 @@ def test_a_run_that_is_done_makes_way(worker: int) -> None:
 
 @pytest.mark.parametrize("status", ["LOST", "FAILURE", "REVOKED", "EXPIRED"])
 @pytest.mark.django_db
-def test_a_run_that_came_to_nothing_does_not_block(status: str) -> None:
+def test_row_52_a_run_that_came_to_nothing_does_not_block(status: str) -> None:
     schedule()
     tick("default", NOON)
     Task.objects.update(status=status, finished=NOON, unique_key=None)
@@ -245,7 +227,7 @@ def test_a_run_that_came_to_nothing_does_not_block(status: str) -> None:
 
 
 @pytest.mark.django_db
-def test_a_run_that_was_deleted_does_not_block() -> None:
+def test_row_52_a_run_that_was_deleted_does_not_block() -> None:
     schedule()
     tick("default", NOON)
     Task.objects.all().delete()
@@ -253,14 +235,14 @@ def test_a_run_that_was_deleted_does_not_block() -> None:
 
 
 @pytest.mark.django_db
-def test_two_schedules_of_one_task_do_not_block_each_other() -> None:
+def test_row_52_two_schedules_of_one_task_do_not_block_each_other() -> None:
     schedule(args=[1])
     schedule(args=[1])
     assert tick("default", NOON) == 2
 
 
 @pytest.mark.django_db
-def test_a_run_with_other_arguments_does_not_block() -> None:
+def test_row_52_a_run_with_other_arguments_does_not_block() -> None:
     row = schedule(args=[1])
     tick("default", NOON)
     row = RepeatingTask.objects.get(pk=row.pk)
@@ -277,7 +259,7 @@ def test_who_does_not_coalesce_makes_one_each_time() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_retry_by_hand_makes_no_second_open_run() -> None:
+def test_row_52_a_retry_by_hand_makes_no_second_open_run() -> None:
     schedule()
     tick("default", NOON)
     first = Task.objects.get()
@@ -296,258 +278,3 @@ def test_a_key_of_the_tasks_own_is_respected() -> None:
     schedule(name=samples.single.name)
     assert tick("default", NOON) == 0
     assert Task.objects.get().pk == live.pk
-
-
-# --- bad schedules --------------------------------------------------------------------
-
-
-@pytest.fixture
-def good() -> Callable[[], None]:
-    """A schedule due after the bad one, which has to be made all the same."""
-    row = schedule(next_run=NOON + MINUTE, crontab="1 * * * *")
-
-    def was_made() -> None:
-        row.refresh_from_db()
-        assert row.last_run == NOON + MINUTE
-        assert row.last_error == ""
-
-    return was_made
-
-
-@pytest.mark.parametrize(
-    ("values", "error"),
-    [
-        ({"name": "shop.tasks.gone"}, "no task named 'shop.tasks.gone'"),
-        ({"name": "os.system", "args": '["true"]'}, "no task named 'os.system'"),
-        ({"kwargs": '{"too":"many"}'}, "unexpected keyword argument 'too'"),
-        ({"args": "[1,2,3]"}, "too many positional arguments"),
-        ({"args": "broken"}, "cannot be read"),
-        ({"kwargs": "[]"}, "not an object"),
-        ({"queue": "nowhere"}, "CQ_QUEUES"),
-        ({"result_ttl": -5}, "result_ttl is -5"),
-    ],
-)
-@pytest.mark.django_db(transaction=True)
-def test_a_schedule_that_cannot_run_is_passed_over_with_its_error(
-    values: dict[str, Any], error: str, good: Callable[[], None], settings: Any
-) -> None:
-    settings.CQ_QUEUES = ["default"]
-    row = schedule(name=samples.report.name)
-    with connection.cursor() as cursor:  # as somebody who does not ask the model
-        for name, value in values.items():
-            cursor.execute(
-                f"UPDATE cq_repeating_tasks SET {name} = %s WHERE id = %s",
-                [value, row.pk],
-            )
-    assert tick("default", NOON + MINUTE) == 1
-    good()
-    row.refresh_from_db()
-    assert error in row.last_error
-    assert row.enabled
-    assert row.next_run == NOON + HOUR
-    assert row.last_run is None
-    assert Slot.objects.filter(schedule=row).count() == 0
-
-
-@pytest.mark.django_db
-def test_the_error_goes_when_the_schedule_runs_again() -> None:
-    row = schedule(name="shop.tasks.gone")
-    tick("default", NOON)
-    RepeatingTask.objects.update(name=samples.report.name)
-    assert tick("default", NOON + HOUR) == 1
-    row.refresh_from_db()
-    assert row.last_error == ""
-
-
-@pytest.mark.parametrize("next_run", [NOON, None])
-@pytest.mark.parametrize("crontab", ["0 0 30 2 *", "* * * * 8", "1--100000000", ""])
-@pytest.mark.django_db
-def test_a_line_that_never_fires_is_disabled(
-    crontab: str, next_run: datetime | None, good: Callable[[], None]
-) -> None:
-    row = schedule()
-    RepeatingTask.objects.filter(pk=row.pk).update(crontab=crontab, next_run=next_run)
-    assert tick("default", NOON + MINUTE) == 1
-    good()
-    row.refresh_from_db()
-    assert not row.enabled
-    assert row.next_run is None
-    assert row.last_error
-
-
-@pytest.mark.parametrize("next_run", [NOON, None])
-@pytest.mark.django_db
-def test_an_unknown_zone_is_never_taken_for_utc_and_may_come_back(
-    next_run: datetime | None, good: Callable[[], None]
-) -> None:
-    row = schedule()
-    broken = RepeatingTask.objects.filter(pk=row.pk)
-    broken.update(timezone="Europe/Atlantis", next_run=next_run)
-    assert tick("default", NOON + MINUTE) == 1
-    good()
-    row.refresh_from_db()
-    assert (row.enabled, row.next_run) == (True, None)
-    assert "Europe/Atlantis" in row.last_error
-    broken.update(timezone="Europe/Paris")
-    assert tick("default", NOON + MINUTE) == 0
-    row.refresh_from_db()
-    assert (row.last_error, row.next_run) == ("", NOON + HOUR)
-
-
-@pytest.mark.django_db
-def test_a_key_function_that_raises_is_the_schedules_own_trouble(
-    good: Callable[[], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def key() -> str:
-        raise KeyError("no key")
-
-    def function(cqt: Any) -> None:
-        pass
-
-    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
-    registry.define("keyed", function, Options(unique=key))
-    row = schedule(name="keyed")
-    assert tick("default", NOON + MINUTE) == 1
-    good()
-    row.refresh_from_db()
-    assert row.last_error == "KeyError: 'no key'"
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_key_held_by_another_transaction_leaves_the_slot_due(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def busy(*args: Any) -> None:
-        raise UniqueBusy("held")
-
-    row = schedule()
-    with monkeypatch.context() as patched:
-        patched.setattr("cq_scheduler.tick.enqueue.record", busy)
-        assert tick("default", NOON) == 0
-    row.refresh_from_db()
-    assert (row.next_run, row.last_run, row.last_error) == (NOON, None, "")
-    assert tick("default", NOON) == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_database_that_fails_leaves_the_slot_due(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fails(self: Any, **values: Any) -> None:
-        raise OperationalError("gone")
-
-    row = schedule()
-    with monkeypatch.context() as patched:
-        patched.setattr("django.db.models.query.QuerySet.create", fails)
-        with pytest.raises(OperationalError):
-            tick("default", NOON)
-    row.refresh_from_db()
-    assert (row.next_run, row.last_run) == (NOON, None)
-    assert not Task.objects.exists()
-    assert tick("default", NOON) == 1
-
-
-# --- several at once ------------------------------------------------------------------
-
-
-def at_once(count: int, function: Callable[[], object]) -> None:
-    """Call a function on so many threads at one moment; what one raises is raised."""
-    barrier = threading.Barrier(count)
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            barrier.wait()
-            function()
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=work) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for error in errors:
-        raise error
-
-
-@pytest.mark.parametrize("coalesce", [True, False])
-@pytest.mark.django_db(transaction=True)
-def test_several_threads_make_exactly_one_task_for_each_slot(coalesce: bool) -> None:
-    # A thread may be minutes ahead of a schedule that others keep locked; by `latest` it
-    # would rightly leave out the slots between.
-    rows = [
-        schedule(coalesce=coalesce, crontab="* * * * *", misfire="all")
-        for _ in range(5)
-    ]
-    made = []
-
-    def tick_through() -> None:
-        for minute in range(6):
-            made.append(tick("default", NOON + minute * MINUTE))
-
-    at_once(4, tick_through)
-    # A schedule that another thread had locked is passed over until the next tick.
-    made.append(tick("default", NOON + 5 * MINUTE))
-    slots = 5 * (1 if coalesce else 6)
-    assert sum(made) == slots
-    assert Task.objects.count() == Slot.objects.count() == slots
-    for row in rows:
-        row.refresh_from_db()
-        assert row.next_run == NOON + 6 * MINUTE
-        assert row.last_error == ""
-
-
-@pytest.mark.backend("postgres", "valkey")
-@pytest.mark.django_db(transaction=True)
-def test_a_schedule_that_somebody_has_locked_keeps_no_other_waiting() -> None:
-    locked, free = schedule(), schedule()
-    made: list[int] = []
-    with transaction.atomic():
-        RepeatingTask.objects.select_for_update().get(pk=locked.pk)
-        at_once(1, lambda: made.append(tick("default", NOON)))
-    assert made == [1]
-    free.refresh_from_db()
-    assert free.last_run == NOON
-    assert tick("default", NOON) == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_change_made_meanwhile_wins_over_the_tick(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    row = schedule()
-    call_of = calls.call_of
-
-    def paused_meanwhile(found: RepeatingTask) -> Any:
-        RepeatingTask.objects.update(enabled=False)
-        return call_of(found)
-
-    monkeypatch.setattr("cq_scheduler.tick.call_of", paused_meanwhile)
-    assert tick("default", NOON) == 0
-    assert not Task.objects.exists()
-    row.refresh_from_db()
-    assert (row.enabled, row.next_run) == (False, NOON)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_tick_that_dies_before_its_commit_leaves_everything_as_it_was() -> None:
-    class Killed(BaseException):
-        pass
-
-    row = schedule()
-
-    def tick_and_die() -> None:
-        with transaction.atomic():
-            tick("default", NOON)
-            raise Killed
-
-    with pytest.raises(Killed):
-        tick_and_die()
-    row.refresh_from_db()
-    assert row.next_run == NOON
-    assert not Slot.objects.exists()
-    assert tick("default", NOON) == 1
-    assert Task.objects.count() == 1

@@ -9,7 +9,9 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db.models import Q
+from django.db import connections
+from django.db.models import F, Q
+from django.db.models.functions import Collate
 from django.utils.formats import number_format
 from django.utils.functional import cached_property
 
@@ -86,11 +88,15 @@ def search(found: QuerySet[Task], term: str) -> QuerySet[Task]:
     words = term[:LONGEST_SEARCH].split()
     if not words:
         return found
+    # What tells names apart there would tell "Mail" from "mail", too.
+    mysql = connections[found.db].vendor == "mysql"
+    name = Collate("name", "utf8mb4_general_ci") if mysql else F("name")
+    found = found.alias(any_case=name)
     for word in words:
         # As the codec writes it: ASCII, with escapes for the rest.
         stored = json.dumps(word)[1:-1]
         found = found.filter(
-            Q(name__icontains=word)
+            Q(any_case__icontains=word)
             | Q(args__icontains=stored)
             | Q(kwargs__icontains=stored)
         )

@@ -5,35 +5,40 @@ Its model is found by Django's app registry: cq-admin does not import it.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from django.contrib import admin, messages
-from django.utils.dateformat import format as format_date
-from django.utils.html import format_html_join
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_POST
 
 from cq.conf import conf
 
+from . import schedule_coming
 from .filters import ScheduledNameFilter
 from .readable import EMPTY, block, moment, visible
-from .schedule_form import RepeatingTaskForm
+from .schedule_form import RepeatingTaskForm, zones
+from .schedule_runs import history
+from .schedule_verbs import PAUSE, RESUME, SCHEDULE_VERBS, ScheduleVerb
 from .values import readable
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
-    from django.http import HttpRequest
+    from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
     ModelAdmin = admin.ModelAdmin[Any]
 else:
     ModelAdmin = admin.ModelAdmin
 
-#: Runs to come that are shown.
-RUNS = 5
-_UTC = ZoneInfo("UTC")
+_LINE = ("crontab", "interval", "at")
+_BOUNDS = ("timezone", "start_after", "end_after", "jitter")
+_REST = ("enabled", "misfire", "coalesce")
 
 
 class RepeatingTaskAdminMixin(ModelAdmin):
@@ -42,7 +47,7 @@ class RepeatingTaskAdminMixin(ModelAdmin):
     form = RepeatingTaskForm
     list_display = (
         "shown_name",
-        "crontab",
+        "shown_when",
         "timezone",
         "enabled",
         "shown_last_run",
@@ -59,12 +64,14 @@ class RepeatingTaskAdminMixin(ModelAdmin):
         "shown_runs",
         "shown_last_run",
         "shown_next_run",
+        "shown_pause",
         "shown_last_error",
     )
-    actions = ("enable", "disable")
+    actions = ("pause_selected", "resume_selected")
 
     class Media:
         css = {"all": ("cq_admin/cq.css",)}  # noqa: RUF012
+        js = ("cq_admin/schedule.js",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).using(conf.DATABASE)
@@ -73,14 +80,15 @@ class RepeatingTaskAdminMixin(ModelAdmin):
         # Who may only look gets the arguments without what is secret in them.
         edits = obj is None or self.has_change_permission(request, obj)
         call = ("args", "kwargs") if edits else ("shown_args", "shown_kwargs")
-        when = ("crontab", "timezone", "enabled", "misfire", "coalesce")
         fieldsets: list[Any] = [
             (None, {"fields": ("name", *call)}),
-            (_("When"), {"fields": when if obj is None else (*when, "shown_runs")}),
+            (_("When"), {"fields": (*_LINE, *_BOUNDS, "shown_runs", *_REST)}),
             (_("Options"), {"fields": ("queue", "priority", "result_ttl")}),
         ]
         if obj is not None:
-            state = ("shown_last_run", "shown_next_run", "shown_last_error")
+            state = ["shown_last_run", "shown_next_run", "shown_last_error"]
+            if obj.paused_at is not None:
+                state.append("shown_pause")
             fieldsets.append((_("State"), {"fields": state}))
         return fieldsets
 
@@ -89,11 +97,34 @@ class RepeatingTaskAdminMixin(ModelAdmin):
         names = [visible(obj) for obj in objs]
         return names, {self.opts.verbose_name_plural: len(names)}, set(), []
 
+    # --- what is allowed --------------------------------------------------------------
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # What code declares would be written over what was typed.
+        if obj is not None and obj.in_code:
+            return False
+        return super().has_change_permission(request, obj)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request) or super().has_change_permission(
+            request
+        )
+
+    def has_run_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("cq_scheduler.run_repeatingtask")
+
+    def has_pause_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("cq_scheduler.pause_repeatingtask")
+
     # --- columns ----------------------------------------------------------------------
 
     @admin.display(description=_("task"), ordering="name")
     def shown_name(self, obj: Any) -> str:
         return visible(obj.name)
+
+    @admin.display(description=_("when"), ordering="crontab")
+    def shown_when(self, obj: Any) -> str:
+        return visible(obj.when)
 
     @admin.display(description=_("arguments"))
     def shown_args(self, obj: Any) -> SafeString | str:
@@ -119,55 +150,130 @@ class RepeatingTaskAdminMixin(ModelAdmin):
     def shown_last_error(self, obj: Any) -> SafeString | str:
         return block(obj.last_error)
 
-    @admin.display(description=_("next five runs"))
-    def shown_runs(self, obj: Any) -> SafeString | str:
-        """Show them by the clock of the schedule's own zone."""
-        try:
-            zone = ZoneInfo(obj.timezone)
-            runs: list[datetime] = []
-            after = datetime.now(_UTC)
-            while len(runs) < RUNS:
-                after = obj.next_slot(after)
-                runs.append(after)
-        # A line or a zone that was just refused, and is still on the page.
-        except (LookupError, OSError, ValueError):
-            return EMPTY
-        return format_html_join(
-            "",
-            '<div class="cq-time">{}</div>',
-            ((format_date(run.astimezone(zone), "D Y-m-d H:i O"),) for run in runs),
+    @admin.display(description=_("paused"))
+    def shown_pause(self, obj: Any) -> SafeString:
+        return format_html(
+            "{} {} {}",
+            moment(obj.paused_at),
+            visible(obj.paused_by),
+            visible(obj.pause_reason),
         )
 
-    # --- actions ----------------------------------------------------------------------
+    @admin.display(description=_("next ten runs"))
+    def shown_runs(self, obj: Any) -> SafeString:
+        saved = obj is not None and obj.pk is not None
+        return format_html(
+            '<div id="cq-coming" aria-live="polite" data-url="{}">{}</div>',
+            reverse(self._url("coming")),
+            schedule_coming.shown(obj, timezone.now()) if saved else EMPTY,
+        )
 
-    @admin.action(permissions=["change"], description=_("Enable selected schedules"))
-    def enable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._set_enabled(request, queryset, True)
+    # --- one schedule -----------------------------------------------------------------
 
-    @admin.action(permissions=["change"], description=_("Disable selected schedules"))
-    def disable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._set_enabled(request, queryset, False)
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        context["cq_zones"] = zones()
+        if obj is not None:
+            sees_tasks = request.user.has_perm("cq.view_task")
+            site = self.admin_site.name
+            context["cq_runs"] = history(obj, site, timezone.now(), sees_tasks)
+            context["cq_verbs"] = [
+                (verb, reverse(self._url(verb.name), args=[obj.pk]))
+                for verb in SCHEDULE_VERBS
+                if verb.applies(obj) and self._may(request, verb)
+            ]
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
-    def _set_enabled(
-        self, request: HttpRequest, queryset: QuerySet[Any], enabled: bool
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        coming = path(
+            "coming/", wrap(require_GET(self.coming)), name=self._name("coming")
+        )
+        verbs = [
+            path(
+                f"<path:object_id>/{verb.name}/",
+                wrap(require_POST(self._view(verb))),
+                name=self._name(verb.name),
+            )
+            for verb in SCHEDULE_VERBS
+        ]
+        return [coming, *verbs, *super().get_urls()]
+
+    def coming(self, request: HttpRequest) -> HttpResponse:
+        """Say when what is being typed would come."""
+        if not (
+            self.has_add_permission(request) or self.has_change_permission(request)
+        ):
+            raise PermissionDenied
+        form: Any = self.get_form(request, fields=(*_LINE, *_BOUNDS))(request.GET)
+        return HttpResponse(form.coming(timezone.now()))
+
+    # --- run, pause, resume -----------------------------------------------------------
+
+    def _view(self, verb: ScheduleVerb) -> Any:
+        def view(request: HttpRequest, object_id: str) -> HttpResponse:
+            # Before it is looked for: who may not act learns nothing of what there is.
+            if not self._may(request, verb):
+                raise PermissionDenied
+            row = self.get_object(request, object_id)
+            if row is None:
+                raise Http404(f"There is no schedule {object_id!r}.")
+            said, level = self._apply(request, verb, row)
+            self.message_user(request, said, level)
+            return HttpResponseRedirect(reverse(self._url("change"), args=[row.pk]))
+
+        return view
+
+    @admin.action(permissions=["pause"], description=_("Pause selected schedules"))
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._act_on_all(request, queryset, PAUSE)
+
+    @admin.action(permissions=["pause"], description=_("Resume selected schedules"))
+    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._act_on_all(request, queryset, RESUME)
+
+    def _act_on_all(
+        self, request: HttpRequest, queryset: QuerySet[Any], verb: ScheduleVerb
     ) -> None:
         changed = 0
-        for schedule in queryset.exclude(enabled=enabled):
-            schedule.enabled = enabled
-            try:
-                # Without a look at the rest: a schedule whose task is gone can be
-                # stopped, too.
-                schedule.save(update_fields=["enabled"])
-            except ValueError as error:
-                said = f"{schedule}: {error}"
-                self.message_user(request, visible(said), messages.ERROR)
-                continue
-            self.log_change(
-                request, schedule, str(_("Enabled.") if enabled else _("Disabled."))
-            )
-            changed += 1
+        for row in filter(verb.applies, queryset):
+            said, level = self._apply(request, verb, row)
+            if level == messages.ERROR:
+                self.message_user(request, f"{visible(row)}: {said}", level)
+            else:
+                changed += 1
         said = ngettext("%(n)s was changed.", "%(n)s were changed.", changed)
         self.message_user(request, said % {"n": changed}, messages.SUCCESS)
+
+    def _apply(
+        self, request: HttpRequest, verb: ScheduleVerb, row: Any
+    ) -> tuple[str, int]:
+        """Do it and log it; return what is to be said, and at which level."""
+        user = request.user.get_username()
+        try:
+            said = verb.apply(row, user, request.POST.get("reason", ""))
+        except (LookupError, TypeError, ValueError) as error:
+            return visible(error), messages.ERROR
+        self.log_change(request, row, str(verb.logged))
+        return said, messages.SUCCESS
+
+    def _may(self, request: HttpRequest, verb: ScheduleVerb) -> bool:
+        allowed: bool = getattr(self, f"has_{verb.permission}_permission")(request)
+        return allowed and self.has_view_permission(request)
+
+    @staticmethod
+    def _name(page: str) -> str:
+        return f"cq_scheduler_repeatingtask_{page}"
+
+    def _url(self, page: str) -> str:
+        return f"{self.admin_site.name}:{self._name(page)}"
 
 
 class RepeatingTaskAdmin(RepeatingTaskAdminMixin):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from zoneinfo import available_timezones
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -15,9 +18,14 @@ from cq.codec import Encoded
 from cq.conf import conf
 from cq.errors import CodecError
 
+from . import schedule_coming
 from .readable import visible
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.utils.safestring import SafeString
+
     ModelForm = forms.ModelForm[Any]
 else:
     ModelForm = forms.ModelForm
@@ -27,6 +35,12 @@ _ROWS = 4
 
 def _registered() -> list[tuple[str, str]]:
     return [("", "---------"), *((name, visible(name)) for name in registry.names())]
+
+
+@lru_cache
+def zones() -> list[str]:
+    """Return the names of all time zones that are known here."""
+    return sorted(available_timezones())
 
 
 class RepeatingTaskForm(ModelForm):
@@ -48,6 +62,24 @@ class RepeatingTaskForm(ModelForm):
             if column in self.fields:
                 self.fields[column].widget.attrs["rows"] = _ROWS
                 self.initial[column] = _legible(self.initial.get(column))
+
+        if "jitter" in self.fields:
+            self.fields["jitter"].required = False
+        if "timezone" in self.fields:
+            self.fields["timezone"].widget.attrs["list"] = "cq-zones"
+
+    def coming(self, now: datetime) -> SafeString:
+        """Show when the schedule would come that is being typed, or what is wrong."""
+        when = ("crontab", "interval", "at", "timezone", "start_after", "end_after")
+        wrong = [e for name in (*when, "jitter") for e in self.errors.get(name, ())]
+        if wrong:
+            return render_to_string(
+                "cq_admin/coming.html", {"error": visible(" ".join(map(str, wrong)))}
+            )
+        return schedule_coming.shown(self.instance, now)
+
+    def clean_jitter(self) -> int:
+        return self.cleaned_data["jitter"] or 0
 
     def clean_args(self) -> Encoded:
         return self._stored("args", list, _('a list, like [1, "a"]'))

@@ -16,14 +16,15 @@ from django.db.models import Exists, F, OuterRef
 
 from . import doorbell, lifecycle
 from .rows import EdgeRow, edges, tasks
-from .statements import update_returning
+from .statements import by_primary_key, update_returning
 from .status import FAILED, FINAL, OPEN, SUCCEEDED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-CHUNK = 1000
+#: Fewer than a thousand, see cq.sweep.
+CHUNK = 900
 
 
 #: An edge: id, task, depends_on, when.
@@ -139,13 +140,10 @@ def resolve(
         _mark(using, unmet, False)
         dependants = {*fresh, *(edge[1] for edge in unmet)}
         # In ascending order, or two of us lock the same rows crosswise.
-        pending = set(
-            tasks(using)
-            .filter(pk__in=dependants, status=Status.PENDING)
-            .order_by("pk")
-            .select_for_update()
-            .values_list("pk", flat=True)
-        )
+        waiting = tasks(using).filter(pk__in=dependants, status=Status.PENDING)
+        locked = waiting.order_by("pk").select_for_update()
+        with by_primary_key(using):
+            pending = set(locked.values_list("pk", flat=True))
         ended = _end(using, [e for e in unmet if e[1] in pending], upstream, now)
         by_count: dict[int, list[UUID]] = defaultdict(list)
         for task_id, count in fresh.items():

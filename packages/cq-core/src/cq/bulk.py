@@ -48,13 +48,14 @@ def record_many(
     Raises TypeError, naming the number of the call, for arguments that don't fit.
     """
     plan = Plan(using)
-    drafts = []
+    drafts: list[Any] = []
     for number, args in enumerate(arguments):
         if not isinstance(args, (tuple, list)):
             raise TypeError(
                 f"{definition.name}.delay_many: call {number} is {args!r}, but must be "
                 "a tuple of arguments"
             )
-        drafts.append(plan.add(Call(definition, tuple(args), {}, changes)))
+        call = Call(definition, tuple(args), {}, changes)
+        drafts.append(plan.add_again(drafts[0], call) if drafts else plan.add(call))
     write(plan)
     return Handles(plan, drafts)

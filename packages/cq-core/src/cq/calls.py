@@ -112,6 +112,8 @@ def frozen(call: AnyCall) -> AnyCall:
 
 def row_options(call: Call) -> dict[str, Any] | None:
     """Return what a row keeps of `call`'s changes for the runner; None for nothing."""
+    if not call.changes:
+        return None
     kept: dict[str, Any] = {
         name: call.changes[name]
         for name in ("timeout", "retries", "log_limit", "atomic")

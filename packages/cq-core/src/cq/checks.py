@@ -80,8 +80,9 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-# Those that Django ships; a third party's may well be PostgreSQL underneath.
-_UNTESTED = ("django.db.backends.mysql", "django.db.backends.oracle")
+# Of those that Django ships; a third party's may well be PostgreSQL underneath. MariaDB
+# is told from MySQL, which is refused, by asking it: see check_mysql.
+_UNTESTED = ("django.db.backends.oracle",)
 
 
 @register("cq")
@@ -93,7 +94,7 @@ def check_vendor(**kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             f"Tasks are kept in a database on {engine}, on which cq is not tested.",
-            hint="What cq promises is tested on PostgreSQL and SQLite.",
+            hint="What cq promises is tested on PostgreSQL, SQLite and MariaDB.",
             id="cq.W007",
         )
     ]
@@ -181,37 +182,35 @@ def check_mysql(
     connection: Any = connections[conf.DATABASE]
     if connection.vendor != "mysql":
         return []
-    found: list[CheckMessage] = []
     kind = "MariaDB" if connection.mysql_is_mariadb else "MySQL"
     if kind == "MySQL" or connection.mysql_version < _OLDEST:
         version, oldest = (
             ".".join(map(str, v)) for v in (connection.mysql_version, _OLDEST)
         )
-        found.append(
+        return [
             Error(
                 f"The database {conf.DATABASE!r} is {kind} {version}.",
                 hint=f"cq needs PostgreSQL, SQLite, or MariaDB {oldest} or later.",
                 id="cq.E004",
             )
-        )
-    # Asks for the server's own where Django is told to leave it.
+        ]
+    # Asked for: Django may have been told to leave the server's own.
     with connection.cursor() as cursor:
-        variable = "tx_isolation" if kind == "MariaDB" else "transaction_isolation"
-        cursor.execute(f"SELECT @@{variable}")
+        cursor.execute("SELECT @@tx_isolation")
         level = cursor.fetchone()[0].replace("-", " ").lower()
-    if level != "read committed":
-        found.append(
-            Error(
-                f"Transactions of the database {conf.DATABASE!r} are {level!r}.",
-                hint=(
-                    "A parent would not see that its last subtask has settled. Leave "
-                    "Django's default, or add to its OPTIONS: "
-                    "'isolation_level': 'read committed'"
-                ),
-                id="cq.E005",
-            )
+    if level == "read committed":
+        return []
+    return [
+        Error(
+            f"Transactions of the database {conf.DATABASE!r} are {level!r}.",
+            hint=(
+                "A parent would not see that its last subtask has settled. Leave "
+                "Django's default, or add to its OPTIONS: "
+                "'isolation_level': 'read committed'"
+            ),
+            id="cq.E005",
         )
-    return found
+    ]
 
 
 @register("cq")

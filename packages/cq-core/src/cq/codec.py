@@ -70,7 +70,7 @@ def encode_call(
     """
     handles: list[Handle] = []
     args_text = _quick(args, args, depth_limit, size_limit)
-    kwargs_text = _quick(kwargs, kwargs, depth_limit, size_limit)
+    kwargs_text = _quick(kwargs, kwargs, depth_limit, size_limit) if kwargs else "{}"
     if args_text is None or kwargs_text is None:
         if not all(isinstance(name, str) for name in kwargs):
             raise CodecError("kwargs: a name is not a str")

@@ -25,12 +25,19 @@ FIRST_DELAY = 0.02
 # wrong with it.
 _SERIALIZATION_FAILURE = "40001"
 _DEADLOCK_DETECTED = "40P01"
+# MySQL's numbers: a deadlock, and a lock that was waited for for too long.
+_MYSQL_CONTENTION = (1213, 1205)
 
 
 def is_contention(error: BaseException) -> bool:
-    """Tell whether a deadlock or a serialization failure has ended a transaction."""
+    """Tell whether a deadlock or a serialization failure has ended a transaction.
+
+    On MySQL also whether a lock was not to be had within its own patience.
+    """
     if not isinstance(error, OperationalError):
         return False
+    if error.args and error.args[0] in _MYSQL_CONTENTION:
+        return True
     state = getattr(error.__cause__, "sqlstate", None)
     return state in (_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED)
 

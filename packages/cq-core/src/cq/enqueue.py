@@ -11,7 +11,7 @@ from . import advance, cycles, doorbell, lifecycle, made
 from .conf import conf
 from .contention import insist
 from .errors import AlreadySettled, LeaseLost, UniqueBusy
-from .inserts import Draft, handle, insert, insert_unique
+from .inserts import Draft, handle, insert, insert_free, insert_unique
 from .plan import After, Place, Plan
 from .rows import EdgeRow, edges, tasks
 from .runs import current_run
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from .calls import AnyCall
+    from .calls import AnyCall, Call
     from .models import Edge, Task
 
 
@@ -37,6 +37,29 @@ def record(
     draft = plan.add(call, after=after, previous=after[0].task if after else None)
     write(plan)
     return handle_of(plan, draft)
+
+
+def record_free(using: str, calls: Sequence[Call]) -> list[UUID | None]:
+    """Record those calls whose unique keys are not live, together, at the top level.
+
+    Returns the ids of their tasks, and None for a call that was not recorded. Raises
+    UniqueBusy as `write` does, and then has recorded none.
+    """
+    plan = Plan(using)
+    drafts = [plan.add(call) for call in calls]
+    keyed = [draft for draft in drafts if draft.unique_key is not None]
+    plain = [draft for draft in drafts if draft.unique_key is None]
+    written = {draft.id for draft in plain}
+    with transaction.atomic(using=using):
+        for start in range(0, len(plain), CHUNK):
+            insert(using, plain[start : start + CHUNK])
+        for start in range(0, len(keyed), CHUNK):
+            written |= insert_free(using, keyed[start : start + CHUNK])
+        plan.drafts = [draft for draft in drafts if draft.id in written]
+        plan.edges = [edge for edge in plan.edges if edge[0] in written]
+        _write_edges(plan)
+    _announce(plan)
+    return [draft.id if draft.id in written else None for draft in drafts]
 
 
 def write(plan: Plan) -> None:

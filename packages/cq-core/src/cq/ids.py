@@ -10,23 +10,40 @@ from __future__ import annotations
 import os
 import threading
 import time
-from uuid import UUID
+from typing import TYPE_CHECKING
+from uuid import UUID, SafeUUID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _COUNTER_BITS = 32
+_COUNTER_START = 2 ** (_COUNTER_BITS - 1) - 1
+_TAIL_BITS = 42
+#: Bytes for one id: 42 random bits at its end, 31 in the counter of a new millisecond.
+_BYTES = 10
+#: Ids whose random bytes are asked of the system at once.
+_AHEAD = 256
+_VERSION_AND_VARIANT = 0x7 << 76 | 0b10 << 62
+
 _lock = threading.Lock()
 _last_ms = 0
 _counter = 0
+_random: Iterator[int] = iter(())
+
+# UUID(int=...) takes longer than all the rest here: it looks at each of six arguments.
+_new = UUID.__new__
+_set = object.__setattr__
 
 
 def uuid7() -> UUID:
     """Return a new UUIDv7, greater than any this process has returned before."""
     global _last_ms, _counter
-    rand = int.from_bytes(os.urandom(10), "big")
     with _lock:
+        random = _next_random()
         ms = time.time_ns() // 1_000_000
         if ms > _last_ms:
             _last_ms = ms
-            _counter = rand & (2 ** (_COUNTER_BITS - 1) - 1)
+            _counter = random >> _TAIL_BITS & _COUNTER_START
         else:
             # The clock stood still or stepped back: go on counting in the old one.
             _counter += 1
@@ -34,21 +51,36 @@ def uuid7() -> UUID:
                 _last_ms += 1
                 _counter = 0
         ms, counter = _last_ms, _counter
-    rand_tail = rand >> 38 & (2**42 - 1)
-    value = (ms & (2**48 - 1)) << 80
-    value |= 0x7 << 76
-    value |= (counter >> 20) << 64
-    value |= 0b10 << 62
-    value |= (counter & (2**20 - 1)) << 42
-    value |= rand_tail
-    return UUID(int=value)
+    value = (
+        (ms & 0xFFFFFFFFFFFF) << 80
+        | _VERSION_AND_VARIANT
+        | counter >> 20 << 64
+        | (counter & 0xFFFFF) << _TAIL_BITS
+        | random & 0x3FFFFFFFFFF
+    )
+    uuid = _new(UUID)
+    _set(uuid, "int", value)
+    _set(uuid, "is_safe", SafeUUID.unknown)
+    return uuid
+
+
+def _next_random() -> int:
+    global _random
+    found: int | None = next(_random, None)
+    if found is None:
+        text = os.urandom(_AHEAD * _BYTES)
+        starts = range(0, len(text), _BYTES)
+        _random = iter([int.from_bytes(text[i : i + _BYTES], "big") for i in starts])
+        found = next(_random)
+    return found
 
 
 def _reset_after_fork() -> None:
-    # A child that kept the counter would hand out what its parent hands out.
-    global _lock, _last_ms
+    # A child that kept these would hand out what its parent hands out.
+    global _lock, _last_ms, _random
     _lock = threading.Lock()
     _last_ms = 0
+    _random = iter(())
 
 
 if hasattr(os, "register_at_fork"):

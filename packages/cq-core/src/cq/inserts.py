@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.db import IntegrityError, connections
 
@@ -17,8 +19,7 @@ from .statements import uuid_param
 from .uniqueness import patience
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from uuid import UUID
+    from collections.abc import Callable, Iterator, Sequence
 
     from .models import Task
 
@@ -49,6 +50,25 @@ class Draft(codec.Handle):
     result_ttl: float | None = None
     options: dict[str, Any] | None = None
     finished: datetime | None = None
+
+    def again(self, task_id: UUID, args: str) -> Draft:
+        """Return a top-level draft of the same call with other arguments."""
+        return Draft(
+            id=task_id,
+            name=self.name,
+            args=args,
+            kwargs=self.kwargs,
+            queue=self.queue,
+            priority=self.priority,
+            status=self.status,
+            parent_id=None,
+            root_id=task_id,
+            depth=self.depth,
+            rerun_lost=self.rerun_lost,
+            expires=self.expires,
+            result_ttl=self.result_ttl,
+            options=self.options,
+        )
 
 
 # --- the INSERT -----------------------------------------------------------------------
@@ -86,15 +106,18 @@ def insert(using: str, drafts: Sequence[Draft]) -> None:
     if not drafts:
         return
     connection = connections[using]
-    many = len(drafts) >= _MANY and connection.vendor == "postgresql"
-    statements = (
-        _insert_arrays(connection, drafts)
-        if many
-        else iter([_insert_values(connection, drafts)])
-    )
     with connection.cursor() as cursor:
-        for sql, params in statements:
+        for sql, params in _inserts(connection, drafts):
             cursor.execute(sql, params)
+
+
+def _inserts(
+    connection: Any, drafts: Sequence[Draft]
+) -> Iterator[tuple[str, list[Any]]]:
+    if len(drafts) >= _MANY and connection.vendor == "postgresql":
+        yield from _insert_arrays(connection, drafts)
+    else:
+        yield _insert_values(connection, drafts)
 
 
 def _insert_values(connection: Any, drafts: Sequence[Draft]) -> tuple[str, list[Any]]:
@@ -103,7 +126,8 @@ def _insert_values(connection: Any, drafts: Sequence[Draft]) -> tuple[str, list[
     for draft in drafts:
         times = _times(connection, draft)
         rows.append(f"({_MARKS}, {', '.join(sql for sql, _ in times)})")
-        params += _values(connection, draft)
+        for column in _columns(connection, [draft]).values():
+            params += column
         for _, more in times:
             params += more
     return f"INSERT INTO cq_tasks ({_COLUMNS}) VALUES {', '.join(rows)}", params
@@ -117,55 +141,57 @@ def _insert_arrays(
     Parsing the placeholders of a thousand rows takes longer than writing the rows. So
     a column that is the same in all of them is one parameter, another is one array.
     """
-    for _, alike in groupby(drafts, key=lambda draft: (draft.run_after, draft.expires)):
+    for _, alike in groupby(drafts, key=attrgetter("run_after", "expires")):
         rows = list(alike)
-        columns = zip(*(_values(connection, draft) for draft in rows), strict=True)
+        columns = _columns(connection, rows)
         selected: list[str] = []
         constants: list[Any] = []
-        names: list[str] = []
-        arrays: list[Any] = []
-        for (name, kind), column in zip(_TYPES.items(), columns, strict=True):
-            if column.count(column[0]) == len(column):
+        arrays: dict[str, list[Any]] = {}
+        for name, kind in _TYPES.items():
+            column = columns[name]
+            if column[0] == column[-1] and column.count(column[0]) == len(column):
                 selected.append(f"%s::{kind}")
                 constants.append(column[0])
+            elif name == "root_id" and column == columns["id"]:
+                selected.append("rows.id")
             else:
                 selected.append(f"rows.{name}")
-                names.append(name)
-                arrays.append(list(column))
+                arrays[name] = column
         for sql, params in _times(connection, rows[0]):
             selected.append(f"{sql}::timestamptz")
             constants += params
-        unnested = ", ".join(f"%s::{_TYPES[name]}[]" for name in names)
+        unnested = ", ".join(f"%s::{_TYPES[name]}[]" for name in arrays)
         sql = (
             f"INSERT INTO cq_tasks ({_COLUMNS}) SELECT {', '.join(selected)} "
-            f"FROM unnest({unnested}) AS rows ({', '.join(names)})"
+            f"FROM unnest({unnested}) AS rows ({', '.join(arrays)})"
         )
-        yield sql, constants + arrays
+        yield sql, [*constants, *arrays.values()]
 
 
-def _values(connection: Any, draft: Draft) -> tuple[Any, ...]:
-    """Return what `_TYPES` names."""
-    return (
-        uuid_param(connection, draft.id),
-        draft.name,
-        str(draft.args),
-        str(draft.kwargs),
-        draft.queue,
-        draft.priority,
-        str(draft.status),
-        uuid_param(connection, draft.parent_id),
-        uuid_param(connection, draft.root_id),
-        draft.depth,
-        draft.rerun_lost,
-        uuid_param(connection, draft.previous_id),
-        draft.open_children,
-        draft.open_edges,
-        None if draft.result is None else str(draft.result),
-        uuid_param(connection, draft.result_from),
-        draft.unique_key,
-        draft.result_ttl,
-        None if draft.options is None else json.dumps(draft.options),
-    )
+#: By column, what a value has to become; None stays. The others are as they are.
+_STORED: dict[str, Callable[[Any, Any], Any]] = {
+    "id": uuid_param,
+    "args": lambda _, text: str(text),
+    "kwargs": lambda _, text: str(text),
+    "status": lambda _, status: str(status),
+    "parent_id": uuid_param,
+    "root_id": uuid_param,
+    "previous_id": uuid_param,
+    "result": lambda _, text: str(text),
+    "result_from": uuid_param,
+    "options": lambda _, options: json.dumps(options),
+}
+
+
+def _columns(connection: Any, drafts: Sequence[Draft]) -> dict[str, list[Any]]:
+    """Return what `_TYPES` names, by column."""
+    columns: dict[str, list[Any]] = {}
+    for name in _TYPES:
+        column = [getattr(draft, name) for draft in drafts]
+        if stored := _STORED.get(name):
+            column = [None if v is None else stored(connection, v) for v in column]
+        columns[name] = column
+    return columns
 
 
 def _times(connection: Any, draft: Draft) -> list[tuple[str, list[Any]]]:
@@ -182,15 +208,61 @@ def _time(connection: Any, value: datetime | timedelta | None) -> tuple[str, lis
     return "%s", [connection.ops.adapt_datetimefield_value(value)]
 
 
+def insert_free(using: str, drafts: Sequence[Draft]) -> set[UUID]:
+    """Write the drafts whose keys are not live, together; the ids of those written.
+
+    Of several with one key the first is written. To be called in a transaction.
+    """
+    if not drafts:
+        return set()
+    connection = connections[using]
+    if connection.vendor == "mysql":
+        return _insert_free_on_mysql(connection, drafts)
+    written: set[UUID] = set()
+    with patience(using, drafts), connection.cursor() as cursor:
+        for sql, params in _inserts(connection, drafts):
+            cursor.execute(
+                f"{sql} ON CONFLICT (unique_key) DO NOTHING RETURNING id", params
+            )
+            written.update(UUID(str(row[0])) for row in cursor.fetchall())
+    return written
+
+
 def insert_unique(using: str, draft: Draft) -> bool:
     """Write a draft unless its key is live; whether it was written."""
     connection = connections[using]
     sql, params = _insert_values(connection, [draft])
-    with patience(using, draft), connection.cursor() as cursor:
+    with patience(using, [draft]), connection.cursor() as cursor:
         if connection.vendor == "mysql":
             return _insert_unless_taken(cursor, sql, params, draft)
         cursor.execute(f"{sql} ON CONFLICT (unique_key) DO NOTHING", params)
         return bool(cursor.rowcount == 1)
+
+
+def _insert_free_on_mysql(connection: Any, drafts: Sequence[Draft]) -> set[UUID]:
+    marks = ", ".join(["%s"] * len(drafts))
+    keys = [draft.unique_key for draft in drafts]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT unique_key FROM cq_tasks WHERE unique_key IN ({marks})", keys
+        )
+        live = {row[0] for row in cursor.fetchall()}
+        # Of several with one key the first.
+        first = {draft.unique_key: draft for draft in reversed(drafts)}
+        free = [draft for key, draft in first.items() if key not in live]
+        if not free:
+            return set()
+        sql, params = _insert_values(connection, free)
+        try:
+            with patience(connection.alias, free):
+                cursor.execute(sql, params)
+        except IntegrityError as error:
+            if error.args[0] != _DUPLICATE:
+                raise
+        else:
+            return {draft.id for draft in free}
+    # One was taken in between, and all of the statement was undone.
+    return {draft.id for draft in free if insert_unique(connection.alias, draft)}
 
 
 _DUPLICATE = 1062

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, connections
 
+from . import lock_waits
 from .logs import LogBuffer, write
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ LINGER = 1.0
 #: Seconds to wait for a lock on a row. The task itself may hold it, and then wait for
 #: this thread at its end, which no database could see as a deadlock.
 PATIENCE = 0.5
-
-_LOCK_NOT_AVAILABLE = "55P03"
 
 
 class LogWriter:
@@ -111,7 +110,7 @@ class LogWriter:
         try:
             write(buffer, PATIENCE)
         except Exception as error:
-            if getattr(error.__cause__, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+            if lock_waits.has_run_out(error):
                 self.touch(buffer)
                 return
             connections[buffer.using].close()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from . import lock_waits
 from .conf import conf
 from .progress import Progress
 from .rows import logs, tasks
@@ -139,7 +141,7 @@ class LogBuffer:
 def write(buffer: LogBuffer, patience: float | None = None) -> None:
     """Write what a buffer has ready, on this thread's connection.
 
-    patience: seconds to wait for somebody's lock on a row, on PostgreSQL.
+    patience: seconds to wait for somebody's lock on a row, where there are such locks.
     Raises DatabaseError; nothing is lost from the buffer then.
     """
     with buffer.writing:
@@ -148,7 +150,10 @@ def write(buffer: LogBuffer, patience: float | None = None) -> None:
         if not lines and progress is None:
             return
         try:
-            with transaction.atomic(using=buffer.using):
+            with (
+                _patient_on_mysql(buffer.using, patience),
+                transaction.atomic(using=buffer.using),
+            ):
                 _limit_patience(buffer.using, patience)
                 if progress is not None:
                     _write_progress(buffer, progress)
@@ -159,6 +164,13 @@ def write(buffer: LogBuffer, patience: float | None = None) -> None:
             raise
         if connections[buffer.using].in_atomic_block:
             buffer.unconfirmed.append(taken)
+
+
+def _patient_on_mysql(using: str, patience: float | None) -> Any:
+    connection = connections[using]
+    if patience is None or connection.vendor != "mysql":
+        return contextlib.nullcontext()
+    return lock_waits.limited_on_mysql(connection, patience)
 
 
 def _limit_patience(using: str, patience: float | None) -> None:

@@ -1,9 +1,4 @@
-"""Chooses what is claimed next: the highest priority first, the oldest of that first.
-
-A pair is a (queue, priority) under which something is QUEUED. The index ``cq_ready``
-starts with both, so the pairs are found by jumping from one to the next, and the tasks
-of one pair stand there in the order of their ids.
-"""
+"""Chooses what is claimed next: the highest priority first, the oldest of that first."""
 
 from __future__ import annotations
 
@@ -13,15 +8,14 @@ from uuid import UUID
 from django.db import connections
 
 from . import lifecycle
-from .statements import as_deep_as_it_goes, uuid_of, uuid_param
+from .pairs import Pair, heads, last_of
+from .statements import uuid_param
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from .models import Task
-
-Pair = tuple[str, int]
 
 #: How far a caller has come in each pair; by (queue, priority, whether `only` is given).
 #: Owned by the caller, who clears it now and then: a task may be committed after one
@@ -38,7 +32,7 @@ def ready_pairs(
 
     queues, exclude: names of queues to look at, or not to; None: all.
     """
-    return [pair for pair, _ in _heads(using, queues, exclude)]
+    return [pair for pair, _ in heads(using, queues, exclude)]
 
 
 def claim_next(
@@ -71,7 +65,7 @@ def claim_next(
     for pair in known:
         picking.claim(pair, cursors)
     if picking.left > 0:
-        for pair, head in _heads(using, queues, exclude):
+        for pair, head in heads(using, queues, exclude):
             key = (*pair, picking.filtered_in)
             if key not in cursors:
                 cursors[key] = UUID(int=max(head.int - 1, 0))
@@ -99,7 +93,7 @@ def claim_ids(
         where.append(_none("queue", connection, exclude))
     sql = " AND ".join(part for part, _ in where)
     params = [param for _, some in where for param in some]
-    return lifecycle.claim(using, worker, sql, params, len(ids), now)
+    return lifecycle.claim(using, worker, sql, params, len(ids), now, by_id=True)
 
 
 class _Picking:
@@ -147,7 +141,13 @@ class _Picking:
             where.append(sql)
             params += some
         found = lifecycle.claim(
-            self.using, self.worker, " AND ".join(where), params, self.left, self.now
+            self.using,
+            self.worker,
+            " AND ".join(where),
+            params,
+            self.left,
+            self.now,
+            index="cq_ready",
         )
         self.found += found
         self.left -= len(found)
@@ -156,7 +156,7 @@ class _Picking:
         if self.left <= 0:
             return
         # No more behind the cursor: what is left, or comes, the next scan finds.
-        last = _last(self.using, pair) if self.filtered else None
+        last = last_of(self.using, pair) if self.filtered else None
         if last is None:
             del cursors[key]
         else:
@@ -196,74 +196,3 @@ def _none(column: str, connection: Any, values: Sequence[Any]) -> _Condition:
 
 
 # --- the loose index scan -------------------------------------------------------------
-
-_QUEUED = "FROM cq_tasks t WHERE t.status = 'QUEUED'"
-
-# Each step is one descent into ``cq_ready``, however much stands between two pairs. The
-# orders are such as no other index gives: by the primary key alone PostgreSQL might read
-# all finished tasks before it comes to one that is queued.
-_ALL_QUEUES = f"""
-    SELECT (SELECT t.queue {_QUEUED} ORDER BY t.queue LIMIT 1) AS queue
-    UNION ALL
-    SELECT (SELECT t.queue {_QUEUED} AND t.queue > q.queue ORDER BY t.queue LIMIT 1)
-    FROM queues q WHERE q.queue IS NOT NULL
-"""
-
-_HEADS = f"""
-    WITH RECURSIVE queues(queue) AS ({{queues}}),
-    pairs(queue, priority) AS (
-        SELECT q.queue, (
-            SELECT t.priority {_QUEUED} AND t.queue = q.queue
-            ORDER BY t.priority DESC LIMIT 1
-        )
-        FROM queues q WHERE q.queue IS NOT NULL
-        UNION ALL
-        SELECT p.queue, (
-            SELECT t.priority {_QUEUED} AND t.queue = p.queue AND t.priority < p.priority
-            ORDER BY t.priority DESC LIMIT 1
-        )
-        FROM pairs p WHERE p.priority IS NOT NULL
-    )
-SELECT p.queue, p.priority, (
-        SELECT t.id {_QUEUED} AND t.queue = p.queue AND t.priority <= p.priority
-        ORDER BY t.priority DESC, t.id LIMIT 1
-    )
-    FROM pairs p WHERE p.priority IS NOT NULL
-"""
-
-
-def _heads(
-    using: str, queues: Sequence[str] | None, exclude: Sequence[str] | None
-) -> list[tuple[Pair, UUID]]:
-    """Return each pair with the id of its first task, in the order to claim them."""
-    if queues is not None and not queues:
-        return []
-    connection = connections[using]
-    source, params = _ALL_QUEUES, []
-    if queues is not None:
-        params = sorted(set(queues))
-        kind = "char(100)" if connection.vendor == "mysql" else "varchar"
-        source = " UNION ALL ".join([f"SELECT CAST(%s AS {kind})"] * len(params))
-    sql = as_deep_as_it_goes(connection, _HEADS.format(queues=source))
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        rows = cursor.fetchall()
-    found = [
-        ((queue, priority), uuid_of(head))
-        for queue, priority, head in rows
-        if queue not in (exclude or ())
-    ]
-    return sorted(found, key=lambda row: (-row[0][1], row[1]))
-
-
-def _last(using: str, pair: Pair) -> UUID | None:
-    """Return the id of the last task of a pair; None when there is none."""
-    queue, priority = pair
-    sql = (
-        f"SELECT t.priority, t.id {_QUEUED} AND t.queue = %s AND t.priority >= %s "
-        "ORDER BY t.priority, t.id DESC LIMIT 1"
-    )
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, [queue, priority])
-        row = cursor.fetchone()
-    return uuid_of(row[1]) if row and row[0] == priority else None

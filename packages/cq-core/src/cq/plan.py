@@ -114,6 +114,16 @@ class Plan:
             return self._chain(call, place, after, previous)
         return self._call(call, place, after, previous)
 
+    def add_again(self, like: Draft, call: Call) -> Draft:
+        """Add a call that differs from that of `like` in its arguments alone."""
+        call.definition.check_arguments(call.args, call.kwargs)
+        args, _, handles = encoded(call.args, {})
+        if handles or not _is_plain(like):
+            return self.add(call)
+        draft = like.again(uuid7(), args)
+        self.drafts.append(draft)
+        return draft
+
     def _call(
         self, call: Call, place: Place, after: Sequence[After], previous: Any
     ) -> Draft:
@@ -246,6 +256,17 @@ class Plan:
             last = self.add(step, under, links, last)
         chain.result_from = last.id
         return chain
+
+
+def _is_plain(draft: Draft) -> bool:
+    """Tell whether nothing but its id and its arguments makes a draft its own."""
+    return (
+        draft.status == Status.QUEUED
+        and draft.parent_id is None
+        and draft.unique_key is None
+        and not draft.open_edges
+        and draft.run_after is None
+    )
 
 
 def _is_later(run_after: datetime | timedelta | None) -> bool:

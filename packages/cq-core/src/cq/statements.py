@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,6 +11,8 @@ from django.db import connections, transaction
 from django.db.models.sql import UpdateQuery
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.db.models import QuerySet
 
 
@@ -19,19 +22,13 @@ def update_returning(
     """Update the rows of `queryset`; return (id, *columns) of each one changed.
 
     One statement where the database has ``UPDATE ... RETURNING``. MySQL has not: there
-    the rows are locked, looked at and changed in one transaction.
+    the rows are locked, changed and looked at in one transaction.
     """
     using = queryset.db
     connection = connections[using]
     names = ("pk", *columns)
     if connection.vendor == "mysql":
-        with transaction.atomic(using=using):
-            ids = list(queryset.select_for_update().values_list("pk", flat=True))
-            if not ids:
-                return []
-            changed = queryset.model._base_manager.using(using).filter(pk__in=ids)
-            changed.update(**values)
-            return list(changed.values_list(*names)) if columns else [(i,) for i in ids]
+        return _lock_and_update(queryset, names, values)
     model = queryset.model
     query: UpdateQuery = queryset.query.chain(UpdateQuery)  # type: ignore[assignment]
     query.add_update_values(values)
@@ -53,6 +50,65 @@ def update_returning(
         tuple(field.to_python(value) for field, value in zip(fields, row, strict=True))
         for row in rows
     ]
+
+
+def _lock_and_update(
+    queryset: QuerySet[Any], names: tuple[str, ...], values: dict[str, Any]
+) -> list[tuple[Any, ...]]:
+    # What is not written can be read when it is locked.
+    once = values.keys().isdisjoint(names)
+    using = queryset.db
+    with transaction.atomic(using=using, savepoint=False):
+        locked = queryset.select_for_update()
+        with by_primary_key(using):
+            rows = list(locked.values_list(*(names if once else names[:1])))
+        if not rows:
+            return []
+        ids = [row[0] for row in rows]
+        changed = queryset.model._base_manager.using(using).filter(pk__in=ids)
+        changed.update(**values)
+        return rows if once else list(changed.values_list(*names))
+
+
+def update_one(
+    queryset: QuerySet[Any], pk: Any, columns: tuple[str, ...], /, **values: Any
+) -> tuple[Any, ...] | None:
+    """Update the one row `pk` if it is in `queryset`; return its columns, or None."""
+    using = queryset.db
+    one = queryset.filter(pk=pk)
+    if connections[using].vendor != "mysql":
+        rows = update_returning(one, columns, **values)
+        return rows[0][1:] if rows else None
+    # It stays locked until it has been looked at.
+    with transaction.atomic(using=using, savepoint=False):
+        if not one.update(**values):
+            return None
+        changed = queryset.model._base_manager.using(using)
+        found: tuple[Any, ...] = changed.values_list(*columns).get(pk=pk)
+        return found
+
+
+@contextlib.contextmanager
+def by_primary_key(using: str) -> Iterator[None]:
+    """Let MySQL find the rows that it locks by the ids that they are asked for by.
+
+    By another index it comes past rows that others have not committed, and waits to see
+    whether they are among those.
+    """
+    connection = connections[using]
+    if connection.vendor != "mysql":
+        yield
+        return
+    with connection.execute_wrapper(_force_primary_key):
+        yield
+
+
+def _force_primary_key(
+    execute: Any, sql: str, params: Any, many: bool, context: Any
+) -> Any:
+    # The ORM has no words for it.
+    sql = sql.replace(" WHERE ", " FORCE INDEX (PRIMARY) WHERE ", 1)
+    return execute(sql, params, many, context)
 
 
 def uuid_param(connection: Any, value: UUID | None) -> Any:

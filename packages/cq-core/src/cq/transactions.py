@@ -33,7 +33,32 @@ def together(using: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for alias in aliases(using):
             stack.enter_context(transaction.atomic(using=alias))
+            if connections[alias].vendor == "mysql":
+                stack.enter_context(_unbroken(alias))
         yield
+
+
+_DOES_NOT_EXIST = 1305
+
+
+@contextlib.contextmanager
+def _unbroken(alias: str) -> Iterator[None]:
+    """Raise TransactionManagementError when the transaction has ended in the middle.
+
+    On MySQL a deadlock ends it, and what changes a table; who goes on after that is in
+    another, without noticing. The savepoint is gone then.
+    """
+    try:
+        with transaction.atomic(using=alias):
+            yield
+    except OperationalError as error:
+        if error.args[0] == _DOES_NOT_EXIST and "SAVEPOINT" in str(error):
+            raise transaction.TransactionManagementError(
+                "The task's transaction had ended before the task did: a deadlock was "
+                "caught inside it, or a statement committed it, as those that change "
+                "tables do. Let such errors pass; change tables outside atomic tasks."
+            ) from error
+        raise
 
 
 @contextlib.contextmanager

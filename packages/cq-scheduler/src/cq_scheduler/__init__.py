@@ -10,25 +10,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .cron import CronError, next_run, upcoming
-    from .schedules import repeat, schedule_task
+    from .by_hand import run_now
+    from .cron import ALIASES, CronError, next_run, upcoming
+    from .declared import repeat
+    from .outlook import coming
+    from .pausing import pause, resume
+    from .schedules import schedule_task, unschedule_task
+    from .timing import at, every
 
 __version__ = "1.0.0"
 
 _HOMES = {
+    "ALIASES": "cq_scheduler.cron",
     "CronError": "cq_scheduler.cron",
+    "at": "cq_scheduler.timing",
+    "coming": "cq_scheduler.outlook",
+    "every": "cq_scheduler.timing",
     "next_run": "cq_scheduler.cron",
-    "repeat": "cq_scheduler.schedules",
+    "pause": "cq_scheduler.pausing",
+    "repeat": "cq_scheduler.declared",
+    "resume": "cq_scheduler.pausing",
+    "run_now": "cq_scheduler.by_hand",
     "schedule_task": "cq_scheduler.schedules",
+    "unschedule_task": "cq_scheduler.schedules",
     "upcoming": "cq_scheduler.cron",
 }
 
 __all__ = [
+    "ALIASES",
     "CronError",
     "__version__",
+    "at",
+    "coming",
+    "every",
     "next_run",
+    "pause",
     "repeat",
+    "resume",
+    "run_now",
     "schedule_task",
+    "unschedule_task",
     "upcoming",
 ]
 

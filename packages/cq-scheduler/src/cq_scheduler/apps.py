@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ class SchedulerConfig(AppConfig):
 
     def ready(self) -> None:
         from . import audit, checks  # noqa: F401
+        from .migrated import sync_after_migrate
+
+        post_migrate.connect(sync_after_migrate, sender=self)
 
     def make_looks(self, using: str) -> Looks:
         """Return what makes the tasks of a database that are due, at each look()."""

@@ -11,7 +11,7 @@ from django.db import connections
 from cq import registry
 from cq.conf import conf
 
-from .schedules import Declaration, declarations
+from .declared import Declaration, declarations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

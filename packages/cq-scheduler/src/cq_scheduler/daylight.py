@@ -27,10 +27,20 @@ from datetime import UTC, datetime, timedelta, tzinfo
 Wall = Callable[[datetime], datetime]
 
 MINUTE = timedelta(minutes=1)
+#: A line that had only skipped times for longer has no others: the weekday of a date
+#: comes round in 40 years at most, and with it the changes of the clock.
+YEARS = 50
+
+
+class AlwaysSkipped(ValueError):
+    """Whenever the line would fire, the clock skips that time."""
 
 
 def next_moment(wall: Wall, after: datetime, zone: tzinfo, *, fixed: bool) -> datetime:
-    """The first moment (UTC) strictly after ``after`` at which the line fires."""
+    """The first moment (UTC) strictly after ``after`` at which the line fires.
+
+    Raises AlwaysSkipped; ValueError or OverflowError where the calendar ends.
+    """
     local = after.astimezone(zone)
     now = local.replace(second=0, microsecond=0, tzinfo=None, fold=0)
     if fixed:
@@ -53,7 +63,10 @@ def _floating(wall: Wall, now: datetime, zone: tzinfo, after: datetime) -> datet
         # In a first pass with nothing left in it: the clock goes back before it
         # comes to ``time``, and what has been is ahead again.
         time = wall(_edge_of_repeat(now, zone, -MINUTE) - MINUTE)
+    last = time.year + YEARS
     while (end := _end_of_gap(time, zone)) != time:
+        if time.year > last:
+            raise AlwaysSkipped
         time = wall(end - MINUTE)
     first, second = _readings(time, zone)
     return first if first > after else second

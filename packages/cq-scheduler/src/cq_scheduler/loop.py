@@ -11,8 +11,8 @@ from django.db import connections
 from cq import outage
 from cq.clock import Moment
 
-from .models import schedules
-from .schedules import sync
+from .declared import make_missing
+from .models import enabled
 from .tick import prune, tick
 
 logger = logging.getLogger("cq.scheduler")
@@ -57,15 +57,15 @@ class Looks:
 
     def __init__(self, using: str) -> None:
         self.using = using
-        self._synced = False
+        self._begun = False
         self._next_unknown = 0.0
         self._next_prune = 0.0
 
     def look(self) -> float:
         """Do what is due; seconds until there is something to do again."""
-        if not self._synced:
-            sync(self.using)
-            self._synced = True
+        if not self._begun:
+            make_missing(self.using)
+            self._begun = True
         now = time.monotonic()
         if now >= self._next_prune and not prune(self.using):
             self._next_prune = now + PRUNE
@@ -78,7 +78,7 @@ class Looks:
 
 def seconds_until_due(using: str) -> float:
     """Seconds, by the database's clock, to the first slot; 0 if it has come."""
-    waiting = schedules(using).filter(enabled=True, next_run__isnull=False)
+    waiting = enabled(using).filter(next_run__isnull=False)
     row = waiting.order_by("next_run").values_list("next_run", Moment()).first()
     if row is None:
         return float("inf")

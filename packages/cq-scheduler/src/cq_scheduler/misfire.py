@@ -21,8 +21,8 @@ GRACE = timedelta(seconds=60)
 
 _SECOND = timedelta(seconds=1)
 
-#: The first slot strictly after a moment.
-Next = Callable[[datetime], datetime]
+#: The first slot strictly after a moment; None: there is no other.
+Next = Callable[[datetime], datetime | None]
 
 
 class Misfire(models.TextChoices):
@@ -40,7 +40,7 @@ class Choice(NamedTuple):
     """The slots that get a task, and the one to wait for next."""
 
     slots: list[datetime]
-    following: datetime
+    following: datetime | None
     #: Whether there were more than `CAP`.
     capped: bool = False
 
@@ -49,7 +49,7 @@ def choose(policy: str, next_slot: Next, slot: datetime, now: datetime) -> Choic
     """Choose among the slots from `slot`, which has come, to `now`."""
     following = next_slot(slot)
     latest = slot
-    if following <= now:
+    if following is not None and following <= now:
         latest = _latest(next_slot, slot, now)
         following = next_slot(latest)
     if policy == Misfire.SKIP and now - latest > GRACE:
@@ -65,7 +65,7 @@ def _latest(next_slot: Next, slot: datetime, until: datetime) -> datetime:
     none_after = until
     while none_after - slot > _SECOND:
         found = next_slot(slot + (none_after - slot) / 2)
-        if found <= until:
+        if found is not None and found <= until:
             slot = found
         else:
             none_after = slot + (none_after - slot) / 2
@@ -77,7 +77,9 @@ def _all(
 ) -> tuple[list[datetime], bool]:
     slots = deque([first])
     while len(slots) < CAP and slots[-1] < latest:
-        slots.append(next_slot(slots[-1]))
+        following = next_slot(slots[-1])
+        assert following is not None  # or `latest` is no slot
+        slots.append(following)
     if slots[-1] == latest:
         return list(slots), False
     # Too many: those that matter most are found from the other end.

@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from cq import registry
 from cq.clock import database_now
 from cq.conf import conf
-from cq.errors import CodecError
-from cq.options import LONGEST_NAME, LONGEST_QUEUE, check_queue
+from cq.models import Task
+from cq.options import LONGEST_NAME, LONGEST_QUEUE
 
-from . import cron
+from . import cron, timing, validity
 from .fields import ArgumentsField, site_timezone
 from .misfire import Misfire
+from .slots import Slot, slots
+from .stored import StoredRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-    from datetime import datetime
+    from collections.abc import Collection
 
+__all__ = ["RepeatingTask", "Slot", "enabled", "schedules", "slots"]
+
+LONGEST_WHO = 150
+NO_SLOT = "there is no slot to come"
 #: Written by ticks; a save of the rest leaves them alone.
 _OF_TICKS = ("last_run", "next_run", "last_error")
-_TIMING = ("crontab", "timezone", "enabled")
-_WATCHED = frozenset(_OF_TICKS + _TIMING)
+_OF_A_PAUSE = ("paused_at", "paused_by", "pause_reason")
+_TIMING = (*timing.COLUMNS, "enabled")
+
+_NO_INTERVAL = Q(interval__isnull=True, anchor__isnull=True)
+_AN_INTERVAL = Q(interval__gt=timedelta(), anchor__isnull=False)
 
 
-class RepeatingTask(models.Model):
-    """A registered task that is made anew at each slot of a cron line.
+class RepeatingTask(StoredRow):
+    """A registered task that is made anew at each slot: of a cron line, or every so
+    often, or once.
 
     Columns that a task has as well are called as they are there: ``name`` is the name
     that the function is registered under.
     """
 
     Misfire = Misfire
+    watched = frozenset(_OF_TICKS + _TIMING)
 
     name = models.CharField(_("task"), max_length=LONGEST_NAME)
     args = ArgumentsField(
@@ -49,13 +60,43 @@ class RepeatingTask(models.Model):
         blank=True,
         help_text=_('An object: {"name": "a"}'),
     )
+    #: Exactly one of this, `interval` and `at` is given.
     crontab = models.CharField(
         _("crontab"),
         max_length=cron.MAX_LENGTH,
+        default="",
+        blank=True,
         help_text=_("Minute, hour, day of month, month, day of week; or @daily."),
     )
+    interval = models.DurationField(
+        _("interval"),
+        null=True,
+        blank=True,
+        help_text=_("Instead of a cron line; from slot to slot: 01:30:00"),
+    )
+    #: What an interval counts from.
+    anchor = models.DateTimeField(_("anchor"), null=True, blank=True)
+    at = models.DateTimeField(
+        _("at"), null=True, blank=True, help_text=_("Instead of a cron line; once.")
+    )
     timezone = models.CharField(_("time zone"), max_length=100, default=site_timezone)
+    #: No slot before and none after: both are moments that a slot may have.
+    start_after = models.DateTimeField(_("start"), null=True, blank=True)
+    end_after = models.DateTimeField(_("end"), null=True, blank=True)
+    jitter = models.PositiveIntegerField(
+        _("jitter"),
+        default=0,
+        validators=[MaxValueValidator(timing.LONGEST_JITTER)],
+        help_text=_(
+            "In seconds: it comes so much later at most, always by the same amount."
+        ),
+    )
     enabled = models.BooleanField(_("enabled"), default=True)
+    paused_at = models.DateTimeField(_("paused"), null=True, editable=False)
+    paused_by = models.CharField(
+        _("paused by"), max_length=LONGEST_WHO, default="", editable=False
+    )
+    pause_reason = models.TextField(_("reason"), default="", editable=False)
     coalesce = models.BooleanField(
         _("coalesce"),
         default=True,
@@ -87,7 +128,8 @@ class RepeatingTask(models.Model):
     )
     #: The last slot that a task was made for.
     last_run = models.DateTimeField(_("last run"), null=True, editable=False)
-    #: The slot to come. None while enabled: the next tick finds it.
+    #: When it comes: at its next slot, later by its jitter. None while enabled: the
+    #: next tick finds it.
     next_run = models.DateTimeField(_("next run"), null=True, editable=False)
     last_error = models.TextField(
         _("last error"), default="", blank=True, editable=False
@@ -102,10 +144,27 @@ class RepeatingTask(models.Model):
         verbose_name = _("repeating task")
         verbose_name_plural = _("repeating tasks")
         ordering = ("name", "pk")
+        permissions = (
+            ("run_repeatingtask", "Can run a repeating task by hand"),
+            ("pause_repeatingtask", "Can pause and resume a repeating task"),
+        )
         constraints = (
             models.CheckConstraint(
                 name="cq_schedule_priority_range",
                 condition=Q(priority__isnull=True) | Q(priority__range=(-100, 100)),
+            ),
+            models.CheckConstraint(
+                name="cq_schedule_one_kind",
+                condition=(~Q(crontab="") & _NO_INTERVAL & Q(at__isnull=True))
+                | (Q(crontab="") & _AN_INTERVAL & Q(at__isnull=True))
+                | (Q(crontab="") & _NO_INTERVAL & Q(at__isnull=False)),
+                violation_error_message=_(
+                    "Give exactly one: a cron line, an interval or a moment."
+                ),
+            ),
+            models.CheckConstraint(
+                name="cq_schedule_paused_is_disabled",
+                condition=Q(paused_at__isnull=True) | Q(enabled=False),
             ),
         )
         indexes = (
@@ -113,63 +172,85 @@ class RepeatingTask(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.crontab})"
+        return f"{self.name} ({self.when})"
+
+    @property
+    def when(self) -> str:
+        """The cron line, or what stands for it."""
+        return timing.in_words(self)
+
+    @property
+    def in_code(self) -> bool:
+        """Whether a ``@repeat`` owns it: what that says is written over the row."""
+        return self.key is not None
+
+    def runs(self) -> models.QuerySet[Task]:
+        """Return the tasks that it has made, the newest first.
+
+        It knows them for a week, and the last one for as long as the task is kept.
+        """
+        using = self._state.db or conf.DATABASE
+        made = slots(using).filter(schedule=self.pk)
+        return (
+            Task.objects.using(using).filter(pk__in=made.values("task")).order_by("-id")
+        )
 
     # --- rows -------------------------------------------------------------------------
 
     def save(self, **options: Any) -> None:
-        """Write the row, with its next slot where the line, the zone or `enabled` is new.
+        """Write the row, with its next slot where what says when is new.
 
-        What only ticks change is left as they have it by now. Raises CronError for a
-        line that doesn't fire, or a zone that is not known.
+        What only ticks change is left as they have it by now. One that is enabled is
+        not paused any more; one that has no slot to come is disabled. Raises CronError
+        for a line that doesn't fire, or a zone that is not known.
         """
         using = options.setdefault("using", self._state.db or conf.DATABASE)
         names = options.get("update_fields")
         new = self._state.adding or self.pk is None
+        self.set_anchor(using)
         retimed = self._retime(using, new, _TIMING if names is None else set(names))
         if names is not None:
             options["update_fields"] = {*names, *retimed}
         elif not new and not options.get("force_insert"):
             options["update_fields"] = self._changed()
-        super().save(**options)
-        self._remember(_WATCHED)
+        with transaction.atomic(using=using, savepoint=False):
+            super().save(**options)
+            if new and retimed and self.jitter and self.next_run is not None:
+                # It is by the id that the row has from now on.
+                self.next_run += timing.delay(self)
+                super().save(using=using, update_fields=["next_run"])
+        self.remember(self.watched)
 
-    @classmethod
-    def from_db(
-        cls,
-        db: str | None,
-        field_names: Collection[str],
-        values: Collection[Any],
-        **options: Any,  # of later Djangos
-    ) -> Self:
-        row = super().from_db(db, field_names, values, **options)
-        row._remember(_WATCHED)
-        return row
-
-    def refresh_from_db(  # type: ignore[override]
-        self,
-        using: str | None = None,
-        fields: Iterable[str] | None = None,
-        **options: Any,
-    ) -> None:
-        names = None if fields is None else list(fields)
-        super().refresh_from_db(using, names, **options)
-        self._remember(names or _WATCHED)
+    def set_anchor(self, using: str | None = None) -> None:
+        """Let an interval count from its start, or from now by a database's clock."""
+        if "interval" in self.get_deferred_fields():
+            return
+        if self.interval is None:
+            self.anchor = None
+        elif self.anchor is None:
+            now = database_now(using) if using else timezone.now()
+            self.anchor = self.start_after or now
 
     def _retime(self, using: str, new: bool, names: Collection[str]) -> Collection[str]:
         """Find the next slot if it isn't known any more; the columns that changed."""
         changed = {name for name in _TIMING if name in names}
         if not new:
-            changed = {name for name in changed if self._differs(name)}
-        if not changed.isdisjoint(("crontab", "timezone")):
-            cron.check(self.crontab)
-            cron.zone(self.timezone)
-        given = self.next_run is not None if new else self._differs("next_run")
-        if not changed or given:
+            changed = {name for name in changed if self.differs(name)}
+        if not changed.isdisjoint(timing.COLUMNS):
+            timing.check(self)
+        given = self.next_run is not None if new else self.differs("next_run")
+        if not changed:
             return ()
-        self.next_run = self.next_slot(database_now(using)) if self.enabled else None
-        self.last_error = ""
-        return ("next_run", "last_error")
+        if self.enabled:
+            self.paused_at, self.paused_by, self.pause_reason = None, "", ""
+        if given:
+            return ("anchor", *_OF_A_PAUSE)
+        slot = timing.first_slot(self, database_now(using)) if self.enabled else None
+        self.last_error = NO_SLOT if self.enabled and slot is None else ""
+        self.enabled = slot is not None
+        delay = timedelta() if new else timing.delay(self)
+        self.next_run = None if slot is None else slot + delay
+        return ("anchor", "enabled", "next_run", "last_error", *_OF_A_PAUSE)
 
     def _changed(self) -> list[str]:
         """The columns to write: all that are loaded, but for what ticks may have moved."""
@@ -179,50 +260,28 @@ class RepeatingTask(models.Model):
             for field in self._meta.concrete_fields
             if not field.primary_key
             and field.attname not in deferred
-            and (field.attname not in _OF_TICKS or self._differs(field.attname))
+            and (field.attname not in _OF_TICKS or self.differs(field.attname))
         ]
-
-    def _differs(self, name: str) -> bool:
-        values = self.__dict__
-        stored = values.get("_stored", {})
-        return name in values and (name not in stored or values[name] != stored[name])
-
-    def _remember(self, names: Iterable[str]) -> None:
-        """Keep what the row holds, to know later what was changed."""
-        values = self.__dict__
-        stored = values.setdefault("_stored", {})
-        for name in names:
-            if name in _WATCHED and name in values:
-                stored[name] = values[name]
 
     # --- what it holds ---------------------------------------------------------------
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
         """Raise ValidationError, by field, for what could not run at its time."""
         exclude = set(exclude or ())
+        self.set_anchor()
         errors: dict[str, Any] = {}
         try:
             # Arguments that can't be read could not even be looked at there.
             super().clean_fields(exclude=exclude | {"args", "kwargs"})
         except ValidationError as error:
             errors = error.update_error_dict(errors)
-        for name, check in _CHECKS.items():
-            if name not in exclude and name not in errors:
-                try:
-                    check(self)
-                except (ValueError, LookupError) as error:
-                    errors[name] = [ValidationError(str(error), code="invalid")]
+        errors |= validity.errors_by_field(self, exclude | set(errors))
         if errors:
             raise ValidationError(errors)
 
     def clean(self) -> None:
         """Raise ValidationError when the arguments don't fit the task."""
-        try:
-            registry.get(self.name).check_arguments(*self.arguments())
-        except (LookupError, CodecError):
-            return  # clean_fields says so
-        except TypeError as error:
-            raise ValidationError(str(error), code="arguments") from error
+        validity.check_call(self)
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return args and kwargs; raises CodecError for what cannot be read."""
@@ -230,61 +289,12 @@ class RepeatingTask(models.Model):
         kwargs: Any = self._meta.get_field("kwargs")
         return args.value(self.args), kwargs.value(self.kwargs)
 
-    def next_slot(self, after: datetime) -> datetime:
-        """Return its first slot strictly after a moment, in UTC; raises CronError."""
-        return cron.next_run(self.crontab, after, self.timezone)
+    def next_slot(self, after: datetime) -> datetime | None:
+        """Return its first slot strictly after a moment, in UTC; None: it is over.
 
-
-def _check_name(row: RepeatingTask) -> None:
-    if row.name not in registry.names():
-        registry.get(row.name)
-        raise ValueError(f"{row.name!r} is a part of cq, which nobody schedules")
-
-
-def _check_queue(row: RepeatingTask) -> None:
-    if row.queue:
-        check_queue(row.queue)
-
-
-#: By column, what raises ValueError or LookupError for a value that can't run.
-_CHECKS: dict[str, Callable[[RepeatingTask], object]] = {
-    "name": _check_name,
-    "args": lambda row: row._meta.get_field("args").encoded(row.args),
-    "kwargs": lambda row: row._meta.get_field("kwargs").encoded(row.kwargs),
-    "crontab": lambda row: cron.check(row.crontab),
-    "timezone": lambda row: cron.zone(row.timezone),
-    "queue": _check_queue,
-}
-
-
-class Slot(models.Model):
-    """A moment that a schedule has made a task for: never again, whatever the clock.
-
-    Kept for a week, longer than the task itself may be.
-    """
-
-    schedule = models.ForeignKey(
-        RepeatingTask, models.CASCADE, related_name="slots", db_index=False
-    )
-    slot = models.DateTimeField(_("slot"))
-    #: Its row may have been pruned.
-    task = models.ForeignKey(
-        "cq.Task",
-        models.DO_NOTHING,
-        related_name="+",
-        db_constraint=False,
-        db_index=False,
-    )
-    made = models.DateTimeField(_("made"), db_index=True)
-
-    class Meta:
-        db_table = "cq_slots"
-        ordering = ("schedule", "slot")
-        constraints = (
-            models.UniqueConstraint(
-                fields=["schedule", "slot"], name="cq_one_task_per_slot"
-            ),
-        )
+        Raises CronError.
+        """
+        return timing.next_slot(self, after)
 
 
 def schedules(using: str) -> models.QuerySet[RepeatingTask]:
@@ -292,5 +302,7 @@ def schedules(using: str) -> models.QuerySet[RepeatingTask]:
     return RepeatingTask._base_manager.using(using).order_by()
 
 
-def slots(using: str) -> models.QuerySet[Slot]:
-    return Slot._base_manager.using(using).order_by()
+def enabled(using: str) -> models.QuerySet[RepeatingTask]:
+    """Those that make tasks."""
+    # Not `enabled=True`, for which SQLite uses no index.
+    return schedules(using).filter(enabled__in=[True])

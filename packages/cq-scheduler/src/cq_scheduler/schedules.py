@@ -1,48 +1,42 @@
-"""Schedules made by programs: in data migrations, and beside the task in code."""
+"""Schedules made by programs, above all by data migrations."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from django.apps import apps
-from django.db import IntegrityError, models, transaction
+from django.db import models, transaction
 
 from cq import registry
 from cq.clock import database_now
 from cq.conf import conf
 from cq.registry import Definition
 
-from . import cron
+from . import cron, timing
 from .fields import site_timezone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
-    from .models import RepeatingTask
-
-logger = logging.getLogger("cq.scheduler")
-
-F = TypeVar("F")
+    from .timing import When
 
 #: What may be given beside the line and the call, with what it is otherwise.
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "enabled": True,
     "coalesce": True,
     "misfire": "latest",
+    "jitter": 0,
+    "start_after": None,
+    "end_after": None,
     "queue": "",
     "priority": None,
     "result_ttl": None,
 }
 
 
-# --- in data migrations ---------------------------------------------------------------
-
-
 def schedule_task(
     model: Any,
-    crontab: str,
+    crontab: When,
     func: Any,
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
@@ -51,71 +45,79 @@ def schedule_task(
     """Make a schedule, or bring the one that is there up to date; return its row.
 
     model: RepeatingTask, also a historical one (``apps.get_model`` in a migration),
-    which then gets the fields that it has. func: a task, or its registered name.
-    fields: timezone, enabled, coalesce, misfire, queue, priority, result_ttl.
+    which then gets the fields that it has. crontab: a cron line, or ``every(...)``, or
+    ``at(...)``. func: a task, or its registered name. fields: timezone, enabled,
+    coalesce, misfire, jitter (seconds), start_after and end_after (aware datetimes),
+    queue, priority, result_ttl (seconds).
 
     Called again for the same task, line, arguments and zone it makes no second row, and
     sets the fields it is given. Raises CronError for a line that doesn't fire or a zone
     that isn't known, UnknownTask, TypeError for arguments that don't fit or a field
     that doesn't exist, CodecError for arguments that cannot be stored.
     """
-    definition = _definition(func)
+    definition = definition_of(func)
     using = conf.DATABASE
-    row = _new_row(model, definition, crontab, args, kwargs or {}, fields)
-    found = (
-        model._default_manager.using(using)
-        .filter(
-            name=row.name,
-            args=row.args,
-            kwargs=row.kwargs,
-            crontab=row.crontab,
-            key=None,
-            **({"timezone": row.timezone} if _has(model, "timezone") else {}),
-        )
-        .order_by("pk")
-        .first()
-    )
-    if found is not None:
-        changed = {name: getattr(row, name) for name in fields if _has(model, name)}
-        for name, value in changed.items():
-            setattr(found, name, value)
-        if changed:
-            found.save(using=using, update_fields=list(changed))
-        return found
-    if row.enabled:
-        zone = getattr(row, "timezone", site_timezone())
-        row.next_run = cron.next_run(crontab, database_now(using), zone)
-    row.save(using=using)
-    return row
+    row = new_row(model, definition, crontab, args, kwargs or {}, fields)
+    found = _same(model, using, row, crontab).order_by("pk").first()
+    if found is None:
+        return _made(model, using, row)
+    changed = {
+        name
+        for name in fields
+        if _has(model, name) and getattr(found, name) != getattr(row, name)
+    }
+    for name in changed:
+        setattr(found, name, getattr(row, name))
+    if changed & {*timing.COLUMNS, "enabled"}:
+        changed |= _time_anew(found, database_now(using))
+    if changed:
+        found.save(using=using, update_fields=changed)
+    return found
 
 
-def _new_row(
+def unschedule_task(
+    model: Any,
+    crontab: When,
+    func: Any,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> int:
+    """Delete what `schedule_task` made when it was given the same; how many rows.
+
+    func: a task, or a name, which need not be registered any more. Of the fields only
+    the timezone matters. Tasks that have been made stay. Raises CronError for a line
+    that doesn't fire, TypeError for a field that doesn't exist, CodecError for
+    arguments that cannot be stored.
+    """
+    check_fields(fields)
+    name = func if isinstance(func, str) else definition_of(func).name
+    row = _row(model, name, crontab, args, kwargs or {}, fields)
+    _, deleted = _same(model, conf.DATABASE, row, crontab).delete()
+    return int(deleted.get(model._meta.label, 0))  # slots go as well
+
+
+def new_row(
     model: Any,
     definition: Definition,
-    crontab: str,
+    crontab: When,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     fields: Mapping[str, Any],
 ) -> Any:
     """Return a row to be, of what the model has columns for; raises as its callers."""
-    _check_fields(fields)
-    cron.check(crontab)
-    zone = fields.get("timezone") or site_timezone()
-    cron.zone(zone)
+    check_fields(fields)
     definition.check_arguments(tuple(args), dict(kwargs))
-    values = {
-        "name": definition.name,
-        "args": model._meta.get_field("args").encoded(tuple(args)),
-        "kwargs": model._meta.get_field("kwargs").encoded(dict(kwargs)),
-        "crontab": crontab,
-        **_DEFAULTS,
-        **fields,
-        "timezone": zone,
-    }
-    return model(**{name: value for name, value in values.items() if _has(model, name)})
+    row = _row(model, definition.name, crontab, args, kwargs, fields)
+    cron.zone(fields.get("timezone") or site_timezone())
+    return row
 
 
-def _definition(func: Any) -> Definition:
+def definition_of(func: Any) -> Definition:
+    """Return what is registered for a task, or under a name.
+
+    Raises UnknownTask, and TypeError for what is no task, or has options.
+    """
     if isinstance(func, str):
         return registry.get(func)
     definition = getattr(func, "definition", None)
@@ -127,8 +129,9 @@ def _definition(func: Any) -> Definition:
     return definition
 
 
-def _check_fields(fields: Mapping[str, Any]) -> None:
-    known = {*_DEFAULTS, "timezone"}
+def check_fields(fields: Mapping[str, Any]) -> None:
+    """Raise TypeError for a field that a schedule doesn't have."""
+    known = {*DEFAULTS, "timezone"}
     for name in fields:
         if name not in known:
             raise TypeError(
@@ -136,115 +139,77 @@ def _check_fields(fields: Mapping[str, Any]) -> None:
             )
 
 
+def _row(
+    model: Any,
+    name: str,
+    crontab: When,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    fields: Mapping[str, Any],
+) -> Any:
+    when = timing.columns_of(crontab)
+    for column in when:
+        if column != "crontab" and when[column] is not None and not _has(model, column):
+            raise TypeError(
+                f"this model has no column {column!r} yet; let the migration depend on "
+                "a later one of cq_scheduler"
+            )
+    values = {
+        "name": name,
+        "args": model._meta.get_field("args").encoded(tuple(args)),
+        "kwargs": model._meta.get_field("kwargs").encoded(dict(kwargs)),
+        **when,
+        **DEFAULTS,
+        **fields,
+        "timezone": fields.get("timezone") or site_timezone(),
+    }
+    return model(**{name: value for name, value in values.items() if _has(model, name)})
+
+
+def _same(model: Any, using: str, row: Any, crontab: When) -> models.QuerySet[Any]:
+    """Rows that somebody made for the same: an anchor counts where one is given."""
+    same = {"name": row.name, "args": row.args, "kwargs": row.kwargs}
+    for name in timing.columns_of(crontab):
+        value = getattr(row, name, None)
+        if _has(model, name) and (name != "anchor" or value is not None):
+            same[name] = value
+    if _has(model, "timezone"):
+        same["timezone"] = row.timezone
+    rows: models.QuerySet[Any] = model._default_manager.using(using)
+    return rows.filter(**same, key=None)
+
+
+def _made(model: Any, using: str, row: Any) -> Any:
+    """Write a new row, with the moment at which it comes first."""
+    now = database_now(using)
+    if getattr(row, "interval", None) is not None and row.anchor is None:
+        row.anchor = getattr(row, "start_after", None) or now
+    if not _has(model, "timezone"):
+        row.timezone = site_timezone()
+    with transaction.atomic(using=using):
+        row.save(using=using)
+        # Its jitter is by the id that it has from now on.
+        row.save(using=using, update_fields=_time_anew(row, now))
+    return row
+
+
+def _time_anew(row: Any, now: datetime) -> set[str]:
+    """Let a row wait for its next slot, as the model does; the columns of that.
+
+    A historical model has no `save` of ours, which leaves a given `next_run` alone.
+    """
+    slot = timing.first_slot(row, now) if row.enabled else None
+    values: dict[str, Any] = {
+        "enabled": slot is not None,
+        "next_run": None if slot is None else slot + timing.delay(row),
+    }
+    if slot is not None:
+        values |= {"paused_at": None, "paused_by": "", "pause_reason": ""}
+    names = {name for name in values if _has(type(row), name)}
+    for name in names:
+        setattr(row, name, values[name])
+    return names
+
+
 def _has(model: type[models.Model], name: str) -> bool:
     return any(field.name == name for field in model._meta.get_fields())
-
-
-# --- in code --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """What one ``@repeat`` says."""
-
-    key: str
-    definition: Definition
-    crontab: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    fields: dict[str, Any]
-
-    def row(self) -> RepeatingTask:
-        """Return the row to be; raises CronError for an unknown zone, CodecError."""
-        return _new_row(  # type: ignore[no-any-return]
-            apps.get_model("cq_scheduler", "RepeatingTask"),
-            self.definition,
-            self.crontab,
-            self.args,
-            self.kwargs,
-            self.fields,
-        )
-
-
-_declared: dict[str, Declaration] = {}
-
-
-def repeat(
-    crontab: str,
-    *,
-    key: str = "",
-    args: Sequence[Any] = (),
-    kwargs: Mapping[str, Any] | None = None,
-    **fields: Any,
-) -> Callable[[F], F]:
-    """Schedule a task where it is defined, above its ``@task``.
-
-    key: tells several of one task apart; the row is found by it when the rest changes.
-    fields: as `schedule_task`; ``enabled`` is only how the row begins.
-
-    Raises CronError for a line that doesn't fire, TypeError for what is no task,
-    arguments that don't fit or a field that doesn't exist, ValueError for a key that
-    the task has already, or that is too long.
-    """
-    cron.check(crontab)
-    _check_fields(fields)
-    if len(key) >= 100:
-        raise ValueError(f"the key has {len(key)} characters, but may have 99")
-
-    def declare(task: F) -> F:
-        definition = _definition(task)
-        definition.check_arguments(tuple(args), dict(kwargs or {}))
-        full_key = f"{definition.name}:{key}"
-        known = _declared.get(full_key)
-        if known is not None and known.definition is definition:
-            raise ValueError(
-                f"{definition.name} repeats twice under the key {key!r}; give the "
-                "second @repeat another key="
-            )
-        _declared[full_key] = Declaration(
-            full_key, definition, crontab, tuple(args), dict(kwargs or {}), fields
-        )
-        return task
-
-    return declare
-
-
-def declarations() -> list[Declaration]:
-    """Return what is declared in the code that has been loaded."""
-    return list(_declared.values())
-
-
-def sync(using: str) -> int:
-    """Bring the rows of declared schedules up to date; how many were written.
-
-    Whoever comes first inserts; one that cannot be stored is logged, the others go on.
-    """
-    written = 0
-    for declaration in declarations():
-        try:
-            written += _sync(using, declaration)
-        except (ValueError, TypeError) as error:
-            logger.warning("@repeat of %s: %s", declaration.definition.name, error)
-    return written
-
-
-def _sync(using: str, declaration: Declaration) -> bool:
-    wanted = declaration.row()
-    manager = type(wanted)._base_manager.using(using)
-    row = manager.filter(key=declaration.key).first()
-    if row is None:
-        wanted.key = declaration.key
-        try:
-            with transaction.atomic(using=using):
-                wanted.save(using=using)
-        except IntegrityError:
-            return False  # another process, at the same moment
-        return True
-    names = [*_DEFAULTS, "name", "args", "kwargs", "crontab", "timezone"]
-    names.remove("enabled")  # paused by a person, it stays so
-    changed = [name for name in names if getattr(row, name) != getattr(wanted, name)]
-    for name in changed:
-        setattr(row, name, getattr(wanted, name))
-    if changed:
-        row.save(using=using, update_fields=changed)
-    return bool(changed)

@@ -1,48 +1,39 @@
 """Makes the tasks whose time has come. Any number of schedulers may tick at once.
 
-Each schedule that is due has a transaction of its own: ``next_run`` moves on from its
-slot by compare-and-set, which one scheduler wins, and the task is recorded with a row
-for the slot. That row is what keeps a slot from being made twice when ``next_run`` was
-set back by hand. The UPDATE comes first: a transaction of SQLite that begins by reading
-is refused when it comes to write.
+A pass takes a bounded number of schedules that are due and makes their tasks in one
+transaction: it locks their rows, leaving out those that another scheduler has or that
+have changed since they were read, records the tasks, each with a row for its slot, and
+moves ``next_run`` on from the slot. The row of the slot is what keeps it from being made
+twice when ``next_run`` was set back by hand. If anything is refused, each schedule gets
+a transaction of its own, so that one which cannot run holds up no other.
 """
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django.db import (
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    connections,
-    transaction,
-)
+from django.db.models import F
 
-from cq import enqueue
 from cq.clock import database_now
-from cq.errors import CQError, UniqueBusy
 from cq.serving import left_to_the_table
-from cq.text import LONGEST_ERROR, storable
+from cq.uniqueness import waiting_at_most
 
-from . import misfire
-from .calls import call_of
-from .cron import CronError, UnknownZone
-from .models import RepeatingTask, schedules, slots
+from .due import come_to, find_next, now_due, unknown
+from .firing import fire_all
+from .models import slots
 
 if TYPE_CHECKING:
-    from cq.calls import Call
+    from .due import Due
+    from .models import RepeatingTask
 
-    from .misfire import Choice
-
-logger = logging.getLogger("cq.scheduler")
-
-#: Schedules a pass.
+#: Schedules a pass, and tasks: those of one schedule more at most.
 LIMIT = 100
+MOST_TASKS = 1000
 #: How long it is known which slots have been made.
 KEPT = timedelta(days=7)
+#: Seconds to wait for a transaction that holds the unique key of a run.
+PATIENCE = 0.2
 
 
 def tick(using: str, now: datetime | None = None, limit: int = LIMIT) -> int:
@@ -52,138 +43,33 @@ def tick(using: str, now: datetime | None = None, limit: int = LIMIT) -> int:
     on. Raises OperationalError or InterfaceError when the database doesn't answer.
     """
     now = now or database_now(using)
-    made = 0
     # With cq-core alone a task would run right here, and the other schedules wait.
-    with left_to_the_table():
-        for schedule in _unknown(using, limit):
-            _find_next(using, schedule, now)
-        for schedule in _due(using, now, limit):
-            made += _come_to(using, schedule, now)
-    return made
+    with left_to_the_table(), waiting_at_most(PATIENCE):
+        for schedule in unknown(using, limit):
+            find_next(using, schedule, now)
+        return fire_all(using, _bounded(using, now_due(using, now, limit), now), now)
 
 
 def prune(using: str, now: datetime | None = None, limit: int = 1000) -> int:
-    """Forget slots that were made longer than `KEPT` ago, at most `limit` of them."""
+    """Forget slots that were made longer than `KEPT` ago, at most `limit` of them.
+
+    The last one of each schedule stays, for people to find its run by.
+    """
     over = (now or database_now(using)) - KEPT
-    old = slots(using).filter(made__lt=over).order_by("made")
-    ids = list(old.values_list("pk", flat=True)[:limit])
+    old = slots(using).filter(made__lt=over).exclude(slot=F("schedule__last_run"))
+    ids = list(old.order_by("made").values_list("pk", flat=True)[:limit])
     return slots(using).filter(pk__in=ids).delete()[0] if ids else 0
 
 
-def _due(using: str, now: datetime, limit: int) -> list[RepeatingTask]:
-    due = schedules(using).filter(enabled=True, next_run__lte=now)
-    return list(due.order_by("next_run", "pk")[:limit])
-
-
-def _unknown(using: str, limit: int) -> list[RepeatingTask]:
-    """Schedules that wait for no slot yet; those that never could come last."""
-    unknown = schedules(using).filter(enabled=True, next_run__isnull=True)
-    return list(unknown.order_by("last_error", "pk")[:limit])
-
-
-def _find_next(using: str, schedule: RepeatingTask, now: datetime) -> None:
-    try:
-        slot = schedule.next_slot(now)
-    except CronError as error:
-        _refuse(using, schedule, error)
-    else:
-        _set(using, schedule, next_run=slot, last_error="")
-
-
-def _come_to(using: str, schedule: RepeatingTask, now: datetime) -> int:
-    """Make the tasks of one schedule that is due; how many."""
-    assert schedule.next_run is not None
-    try:
-        choice = misfire.choose(
-            schedule.misfire, schedule.next_slot, schedule.next_run, now
-        )
-    except CronError as error:
-        _refuse(using, schedule, error)
-        return 0
-    try:
-        call = call_of(schedule)
-        with transaction.atomic(using=using):
-            return _fire(using, schedule, call, choice, now)
-    except (OperationalError, InterfaceError):
-        raise
-    except UniqueBusy as error:
-        logger.info("%s: %s", schedule, error)  # still due, for the next tick
-    except Exception as error:
-        logger.warning("%s is passed over: %s", schedule, error)
-        _set(using, schedule, next_run=choice.following, last_error=_text(error))
-    return 0
-
-
-def _fire(
-    using: str, schedule: RepeatingTask, call: Call, choice: Choice, now: datetime
-) -> int:
-    """Move on from the slot, and make what was chosen; how many tasks."""
-    last_run = choice.slots[-1] if choice.slots else schedule.last_run
-    if not _set(
-        using, schedule, next_run=choice.following, last_run=last_run, last_error=""
-    ):
-        return 0  # another scheduler was here, or somebody changed the schedule
-    if choice.capped:
-        logger.warning("%s: slots before %s are too many", schedule, choice.slots[0])
-    made = [slot for slot in choice.slots if _make(using, schedule, call, slot, now)]
-    if made[-1:] != choice.slots[-1:]:
-        last_run = made[-1] if made else schedule.last_run
-        schedules(using).filter(pk=schedule.pk).update(last_run=last_run)
-    return len(made)
-
-
-def _make(
-    using: str, schedule: RepeatingTask, call: Call, slot: datetime, now: datetime
-) -> bool:
-    """Record a task with its slot, unless a run is open or the slot has been made."""
-    slot_row = {"schedule_id": schedule.pk, "slot": slot}
-    try:
-        with transaction.atomic(using=using):
-            task = enqueue.record(using, call)
-            if not task.created:
-                logger.info("%s at %s: %s is not done yet", schedule, slot, task)
-                return False
-            slots(using).create(**slot_row, task_id=task.pk, made=now)
-    except IntegrityError:
-        if not slots(using).filter(**slot_row).exists():
-            raise
-        return False
-    return True
-
-
-def _refuse(using: str, schedule: RepeatingTask, error: CronError) -> None:
-    """Note that a schedule has no slots; it is disabled, but for what may be mended.
-
-    A zone may come back with the next tzdata, and another host may know it.
-    """
-    text = _text(error)
-    if schedule.next_run is None and schedule.last_error == text:
-        return
-    known = isinstance(error, UnknownZone)
-    logger.warning("%s: %s", schedule, text)
-    _set(using, schedule, next_run=None, enabled=known, last_error=text)
-
-
-def _set(using: str, schedule: RepeatingTask, **values: Any) -> bool:
-    """Change a schedule that still is as it was read; whether it was.
-
-    One that somebody has locked is passed by: the others would have to wait as well.
-    """
-    same = schedules(using).filter(
-        pk=schedule.pk,
-        enabled=True,
-        next_run=schedule.next_run,
-        crontab=schedule.crontab,
-        timezone=schedule.timezone,
-    )
-    with transaction.atomic(using=using, savepoint=False):
-        if connections[using].features.has_select_for_update_skip_locked:
-            free = same.select_for_update(skip_locked=True)
-            same = schedules(using).filter(pk__in=free.values("pk"))
-        return bool(same.update(**values))
-
-
-def _text(error: Exception) -> str:
-    ours = isinstance(error, CronError | CQError)
-    text = str(error) if ours else f"{type(error).__name__}: {error}"
-    return storable(text, LONGEST_ERROR)
+def _bounded(using: str, rows: list[RepeatingTask], now: datetime) -> list[Due]:
+    """Find what the first of them make, until that is enough for a pass."""
+    found: list[Due] = []
+    tasks = 0
+    for row in rows:
+        due = come_to(using, row, now)
+        if due is not None:
+            found.append(due)
+            tasks += len(due.choice.slots)
+        if tasks >= MOST_TASKS:
+            break
+    return found

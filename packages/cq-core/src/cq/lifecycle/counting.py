@@ -8,7 +8,7 @@ from django.db.models import Case, Exists, F, OuterRef, Value, When
 from django.db.models.functions import Coalesce
 
 from cq.rows import task_model, tasks
-from cq.statements import update_returning
+from cq.statements import update_one
 from cq.status import FAILED, OPEN, Status
 from cq.text import LONGEST_ERROR, storable
 
@@ -32,12 +32,9 @@ def child_settled(
             When(outcome=Status.FAILURE, then=Value(Status.FAILURE.value)),
             default=Value(Status.INCOMPLETE.value),
         )
-    row = update_returning(
-        tasks(using).filter(pk=parent, status__in=sorted(OPEN)),
-        ("status", "open_children"),
-        **values,
-    )
-    return (row[0][1], row[0][2]) if row else None
+    still_open = tasks(using).filter(status__in=sorted(OPEN))
+    told = update_one(still_open, parent, ("status", "open_children"), **values)
+    return None if told is None else (told[0], told[1])
 
 
 def add_children(using: str, parent: UUID, count: int) -> bool:

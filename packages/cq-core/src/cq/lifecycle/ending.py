@@ -11,7 +11,7 @@ from django.db.models import Case, F, Value, When
 from cq.clock import Moment, moment
 from cq.codec import Encoded
 from cq.rows import tasks
-from cq.statements import update_returning, uuid_param
+from cq.statements import update_one, uuid_param
 from cq.status import FAILED, OPEN, Status
 from cq.text import LONGEST_ERROR, storable
 
@@ -53,7 +53,7 @@ def complete(
         cursor.execute(
             "UPDATE cq_tasks SET status = 'WAITING', worker_id = NULL, result = %s, "
             "result_from = %s, open_children = open_children + %s "
-            "WHERE id = %s AND fence = %s AND worker_id = %s",
+            f"WHERE id = %s AND fence = %s AND {HOLDER} = %s",
             [
                 result,
                 uuid_param(connection, result_from),
@@ -73,7 +73,7 @@ def _finish(using: str, held: Claim, result: str | None, now: datetime | None) -
         cursor.execute(
             "UPDATE cq_tasks SET status = COALESCE(outcome, 'COMPLETE'), result = %s, "
             f"finished = {now_sql}, worker_id = NULL, unique_key = NULL "
-            f"WHERE id = %s AND fence = %s AND worker_id = %s AND {NO_OPEN_CHILD}",
+            f"WHERE id = %s AND fence = %s AND {HOLDER} = %s AND {NO_OPEN_CHILD}",
             [
                 result,
                 *now_params,
@@ -84,6 +84,11 @@ def _finish(using: str, held: Claim, result: str | None, now: datetime | None) -
         )
         return bool(cursor.rowcount == 1)
 
+
+# Where the planner knows of no row that runs, the index of those costs nothing in its
+# eyes, and it would read all its dead entries. So this is an expression, which no index
+# has, and one that may be of a NULL: else PostgreSQL infers that the column is not.
+HOLDER = "COALESCE(cq_tasks.worker_id, 0)"
 
 # The counter as well: an UPDATE that waited for the lock of somebody who adds a subtask
 # looks at the row anew (PostgreSQL's EvalPlanQual), but not at the subtasks. Where the
@@ -115,7 +120,7 @@ def complete_many(
             "FROM unnest(%s::uuid[], %s::int[], %s::bigint[], %s::text[]) "
             "AS d(id, fence, worker, result) "
             "WHERE cq_tasks.id = d.id AND cq_tasks.fence = d.fence "
-            f"AND cq_tasks.worker_id = d.worker AND {NO_OPEN_CHILD} "
+            f"AND {HOLDER} = d.worker AND {NO_OPEN_CHILD} "
             "RETURNING cq_tasks.id",
             [
                 *now_params,
@@ -192,21 +197,29 @@ def settle(using: str, task_id: UUID, now: datetime | None = None) -> Status | N
         default=Value(Status.COMPLETE.value),
     )
     values = settled(status, now)
-    waits = movable("settle", using).filter(pk=task_id)
+    waits = movable("settle", using)
     features = connections[using].features
     with transaction.atomic(using=using):
         if features.has_select_for_update:
             # By a statement of its own, so that the next one sees the subtasks of all
             # who had the lock before. SQLite has one writer at a time.
             no_key = features.has_select_for_no_key_update
-            list(waits.select_for_update(no_key=no_key).values_list("pk"))
-        ready = waits.filter(~open_children())
-        won = update_returning(ready, ("status", "outcome", "result_from"), **values)
-        if won and won[0][3] is not None:
-            _take_result(using, task_id, won[0][3])
-        if won and won[0][1] == Status.INCOMPLETE and won[0][2] is None:
+            locked = waits.select_for_update(no_key=no_key)
+            list(locked.filter(pk=task_id).values_list("pk"))
+        won = update_one(
+            waits.filter(~open_children()),
+            task_id,
+            ("status", "outcome", "result_from"),
+            **values,
+        )
+        if won is None:
+            return None
+        ended, outcome, source = won
+        if source is not None:
+            _take_result(using, task_id, source)
+        if ended == Status.INCOMPLETE and outcome is None:
             _say_who_failed(using, task_id)
-    return Status(won[0][1]) if won else None
+    return Status(ended)
 
 
 def _take_result(using: str, task_id: UUID, source: UUID) -> None:

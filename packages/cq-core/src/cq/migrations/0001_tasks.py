@@ -19,13 +19,18 @@ def tune_autovacuum(apps, schema_editor):
 #: No index of MySQL is of some rows only, or, of MariaDB, over an expression: what is a
 #: condition elsewhere comes first here. None: another one has these columns already.
 MYSQL_INDEXES = {
-    "cq_ready": "status, queue, priority DESC, id",
-    "cq_due": "status, run_after",
-    "cq_expiring": "status, expires",
-    "cq_open_children": "parent_id, counted, status",
-    "cq_failed_children": None,
-    "cq_waiting": None,
-    "cq_pending": None,
+    "cq_tasks": {
+        "cq_ready": "status, queue, priority, id",
+        "cq_due": "status, run_after",
+        "cq_expiring": "status, expires",
+        "cq_open_children": "parent_id, counted, status",
+        "cq_prunable": "parent_id, result_ttl, finished",
+        "cq_failed_children": None,
+        "cq_waiting": None,
+        "cq_pending": None,
+    },
+    # The one that it is there for is made later, when the migration has ended.
+    "cq_edges": {"cq_edge_met": "met, task_id"},
 }
 
 
@@ -34,21 +39,23 @@ def fit_mysql(apps, schema_editor):
     connection = schema_editor.connection
     if connection.vendor != "mysql":
         return
+    for table in ("cq_tasks", "cq_logs", "cq_workers"):
+        # Any text may be in an error or a log.
+        schema_editor.execute(f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4")
     exact = "utf8mb4_nopad_bin" if connection.mysql_is_mariadb else "utf8mb4_0900_bin"
     text = f"CHARACTER SET utf8mb4 COLLATE {exact}"
-    changes = [
-        f"MODIFY name varchar(200) {text} NOT NULL",
-        f"MODIFY queue varchar(100) {text} NOT NULL",
-        f"MODIFY unique_key varchar(200) {text} NULL",
-    ]
-    with connection.cursor() as cursor:
-        there = connection.introspection.get_constraints(cursor, "cq_tasks")
-    for name, columns in MYSQL_INDEXES.items():
-        if name in there:
-            changes.append(f"DROP INDEX {name}")
-        if columns:
-            changes.append(f"ADD INDEX {name} ({columns})")
-    schema_editor.execute(f"ALTER TABLE cq_tasks {', '.join(changes)}")
+    schema_editor.execute(
+        "ALTER TABLE cq_tasks "
+        f"MODIFY name varchar(200) {text} NOT NULL, "
+        f"MODIFY queue varchar(100) {text} NOT NULL, "
+        f"MODIFY unique_key varchar(200) {text} NULL"
+    )
+    for table, indexes in MYSQL_INDEXES.items():
+        with connection.cursor() as cursor:
+            there = connection.introspection.get_constraints(cursor, table)
+        changes = [f"DROP INDEX {name}" for name in indexes if name in there]
+        changes += [f"ADD INDEX {name} ({of})" for name, of in indexes.items() if of]
+        schema_editor.execute(f"ALTER TABLE {table} {', '.join(changes)}")
 
 
 class Migration(migrations.Migration):

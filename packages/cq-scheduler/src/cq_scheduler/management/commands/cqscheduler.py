@@ -1,36 +1,46 @@
-"""``manage.py cqscheduler``: makes repeating tasks at their times."""
+"""``manage.py cqscheduler``: makes repeating tasks at their times; its verbs look at
+schedules and change them."""
 
 from __future__ import annotations
 
-from argparse import RawDescriptionHelpFormatter
-from typing import Any
-
 from django.apps import apps
-from django.core.management.base import BaseCommand
 
+from cq.commands.entry import VerbCommand, verbs_of
 from cq.commands.running import stopped_by_signals
 from cq.conf import conf
 from cq.serving import serve
 from cq_scheduler import loop
+from cq_scheduler.commands import carrying, changing, looking
 
 DESCRIPTION = """
 Makes repeating tasks at their times, until SIGTERM or Ctrl-C; then it exits with 0.
 
 Any number of them may run, beside workers, which make them too. Without cq-channels it
 also runs the tasks, one at a time, also those that are due or were left by a crash.
+
+With a verb it looks at schedules and changes them:
+  manage.py cqscheduler list
+  manage.py cqscheduler next -n 20
+  manage.py cqscheduler next shop.tasks.send_reports
+  manage.py cqscheduler run 17
+  manage.py cqscheduler pause 17 --reason "the supplier is down"
+  manage.py cqscheduler export > schedules.json
+  manage.py cqscheduler import --from celery-beat --dry-run
+  manage.py cqscheduler list --format json
+
+exit codes of the verbs:
+  0  done
+  1  something asked for is not there or could not be done; the message says what
+  2  the command line was not understood
 """
 
 
-class Command(BaseCommand):
-    help = "Makes repeating tasks at their times."
+class Command(VerbCommand):
+    help = DESCRIPTION
+    verbs = verbs_of(looking, changing, carrying)
+    works_alone = True
 
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        kwargs.setdefault("formatter_class", RawDescriptionHelpFormatter)
-        parser = super().create_parser(*args, **kwargs)
-        parser.description = DESCRIPTION
-        return parser
-
-    def handle(self, *args: Any, **options: Any) -> None:
+    def alone(self) -> None:
         using = conf.DATABASE
         with stopped_by_signals() as stop:
             if apps.is_installed("cq_channels"):

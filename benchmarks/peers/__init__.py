@@ -1,0 +1,1 @@
+"""cq beside other task queues: one protocol, and each system behind it."""

@@ -1,0 +1,1 @@
+"""A module for each workload: ``measure(system, quick)`` returns figures by key."""

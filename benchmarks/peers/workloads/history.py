@@ -1,0 +1,67 @@
+"""No-op tasks with few finished rows, with many, and beside a long transaction.
+
+One process, for as many seconds each; the many are a million.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import psycopg
+from django.apps import apps
+from django.db import connection
+
+from peers.draining import SPAN, drained
+from peers.running import started
+from peers.system import conninfo
+
+if TYPE_CHECKING:
+    from peers.system import System
+
+FEW, MANY, QUICK_MANY = 10_000, 1_000_000, 50_000
+
+
+def measure(system: System, quick: bool) -> dict[str, float]:
+    if system.table is None:
+        return {}
+    found: dict[str, float] = {}
+    finish(system, FEW)
+    found["few"] = drained(system, "noop", 1, quick=quick)
+    system.empty()
+    finish(system, FEW)
+    with psycopg.connect(conninfo()) as other:
+        # A snapshot and an id of its own: no dead row may go until it ends.
+        other.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        other.execute("SELECT pg_current_xact_id()")
+        span = None if quick else 4 * SPAN
+        found["long"] = drained(system, "noop", 1, quick=quick, span=span)
+    system.empty()
+    finish(system, QUICK_MANY if quick else MANY)
+    found["many"] = drained(system, "noop", 1, quick=quick)
+    return found
+
+
+def finish(system: System, rows: int) -> None:
+    """Let one task run, copy it, and let the planner know of them."""
+    assert system.table is not None
+    system.enqueue("noop", 1)
+    with started(system.workers(1)) as workers:
+        while system.finished() < 1:
+            workers.check()
+            time.sleep(0.05)
+    model = {m._meta.db_table: m for m in apps.get_models()}[system.table]
+    columns = [str(field.column) for field in model._meta.concrete_fields]
+    key = str(model._meta.pk.column)
+    copied = {column: f"one.{column}" for column in columns if column != key}
+    if model._meta.pk.get_internal_type() == "UUIDField":
+        copied[key] = "gen_random_uuid()"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {system.table} ({', '.join(copied)}) "
+            f"SELECT {', '.join(copied.values())} "
+            f"FROM {system.table} one, generate_series(1, %s)",
+            [rows],
+        )
+        cursor.execute("VACUUM ANALYZE")
+        cursor.execute("CHECKPOINT")

@@ -1,0 +1,308 @@
+"""One repeating task in the admin: what it says of the runs to come and of those that
+were, and what its buttons do.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import translation
+
+from cq import task
+from cq.models import Task
+from cq.testing import run_tasks
+from cq_admin.schedule_coming import shown
+from cq_admin.schedule_words import cron_words
+from cq_scheduler import pause
+from cq_scheduler.models import RepeatingTask
+
+pytestmark = pytest.mark.django_db
+
+URL = "/admin/cq_scheduler/repeatingtask/"
+WINTER = datetime(2026, 3, 27, 12, tzinfo=UTC)
+
+
+@task("admin_page.clean")
+def clean(cqt: Any, folder: str = "") -> str:
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _by_hand(settings: Any) -> None:
+    settings.CQ_RUN_INLINE = False
+
+
+def login(*codenames: str) -> Client:
+    user = get_user_model().objects.create_user("kim", password="", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    user = get_user_model().objects.create_superuser("staff", password="staff")
+    client.force_login(user)
+    return client
+
+
+def made(**columns: Any) -> RepeatingTask:
+    given = {"name": "admin_page.clean", "timezone": "UTC", **columns}
+    if not {"interval", "at"} & set(given):
+        given.setdefault("crontab", "30 7 * * *")
+    return RepeatingTask.objects.create(**given)
+
+
+def page_of(row: RepeatingTask, verb: str = "change") -> str:
+    return f"{URL}{row.pk}/{verb}/"
+
+
+def text_of(response: Any) -> str:
+    assert response.status_code == 200, response
+    return str(response.content.decode())
+
+
+def runs(html: str) -> list[str]:
+    found = re.findall(r'<li class="cq-time">(.*?)</li>', html)
+    return [re.sub("<[^>]*>", "", line).strip() for line in found]
+
+
+# What is to come ----------------------------------------------------------------------
+
+
+def test_the_next_ten_runs_are_shown_by_the_clock_of_the_zone(staff: Client) -> None:
+    row = made(timezone="Asia/Kolkata")
+    found = runs(text_of(staff.get(page_of(row))))
+    assert len(set(found)) == 10
+    for run in found:
+        assert re.fullmatch(r"\w{3} \d{4}-\d\d-\d\d 07:30 UTC\+0530", run)
+
+
+def test_a_change_of_the_clock_is_marked() -> None:
+    html = shown(made(crontab="30 2 * * *", timezone="Europe/Paris"), WINTER)
+    assert runs(html)[:3] == [
+        "Sat 2026-03-28 02:30 UTC+0100",
+        "Sun 2026-03-29 03:00 UTC+0200 clock set forward by 1 h 0 min before".replace(
+            "1 h 0 min", "1\xa0h 0\xa0min"
+        ),
+        "Mon 2026-03-30 02:30 UTC+0200",
+    ]
+
+
+def test_an_interval_and_a_moment_are_said_in_words() -> None:
+    html = shown(made(interval=timedelta(minutes=90), anchor=WINTER), WINTER)
+    assert "Every 1\xa0h 30\xa0min" in html
+    assert len(runs(html)) == 10
+    html = shown(made(at=WINTER + timedelta(hours=1)), WINTER)
+    assert "Once, at" in html
+    assert len(runs(html)) == 1
+
+
+def test_an_alias_and_a_jitter_are_said_in_words() -> None:
+    html = shown(made(crontab="@Daily", jitter=60), WINTER)
+    assert "At 00:00" in html
+    assert "Up to 1\xa0min 0\xa0s late" in html
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "At 07:30, Monday through Friday, only in January"),
+        ("en-gb", "At 07:30, Monday through Friday, only in January"),
+        ("de", "Um 07:30, Montag bis Freitag, nur im Januar"),
+        ("fr", "À 07:30, de lundi à vendredi, uniquement en janvier"),
+        ("xx", "At 07:30, Monday through Friday, only in January"),
+    ],
+)
+def test_a_line_is_said_in_the_readers_language(language: str, said: str) -> None:
+    with translation.override(language if language != "xx" else "en"):
+        assert cron_words("30 7 * 1 MON-FRI", language) == said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0 9 */2 * FRI", "A day has to match both."),
+        ("0 9 13 * FRI", "A match of one is enough."),
+    ],
+)
+def test_what_the_two_fields_of_the_day_mean_together_is_said(
+    line: str, said: str
+) -> None:
+    html = shown(made(crontab=line), WINTER)
+    assert "At 09:00, only on Friday" in html
+    assert said in html
+    assert "A day" not in shown(made(crontab="0 9 13 * *"), WINTER)
+
+
+# While it is typed --------------------------------------------------------------------
+
+
+def test_what_is_typed_is_shown_before_it_is_saved(staff: Client) -> None:
+    add = text_of(staff.get(f"{URL}add/"))
+    assert f'data-url="{URL}coming/"' in add
+    typed = {"crontab": "*/10 * * * *", "timezone": "Europe/Paris"}
+    html = text_of(staff.get(f"{URL}coming/", typed))
+    assert "Every 10 minutes" in html
+    assert len(runs(html)) == 10
+    html = text_of(staff.get(f"{URL}coming/", {"interval": "01:30:00", **typed}))
+    assert "leave one of them empty" in html
+    assert not RepeatingTask.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"crontab": "61 * * * *"}, "minute"),
+        ({"crontab": "<script>alert(1)</script>"}, "crontab"),
+        ({"crontab": "*/1" + ",*/1" * 200}, "256"),
+        ({"crontab": "@daily", "timezone": "Mars/Phobos"}, "Mars/Phobos"),
+        ({"crontab": "@daily", "jitter": "-1"}, "0"),
+        ({"interval": "-1"}, "interval"),
+        ({"at_0": "2020-01-01", "at_1": "07:00"}, "no run to come"),
+        ({}, "required"),
+    ],
+)
+def test_what_is_wrong_is_said_while_it_is_typed(
+    staff: Client, typed: dict[str, str], said: str
+) -> None:
+    html = text_of(staff.get(f"{URL}coming/", {"timezone": "UTC", **typed}))
+    assert said in html
+    assert runs(html) == []
+    assert "<script>" not in html
+
+
+def test_who_may_not_edit_asks_for_nothing() -> None:
+    client = login("view_repeatingtask")
+    assert client.get(f"{URL}coming/", {"crontab": "@daily"}).status_code == 403
+    assert Client().get(f"{URL}coming/").status_code == 302
+
+
+# Run, pause, resume -------------------------------------------------------------------
+
+
+def test_it_is_run_by_hand(staff: Client) -> None:
+    row = made(args=("/tmp",))
+    before = RepeatingTask.objects.get().next_run
+    text = text_of(staff.post(page_of(row, "run"), follow=True))
+    made_task = Task.objects.get()
+    assert (made_task.name, made_task.args) == ("admin_page.clean", ("/tmp",))
+    assert f"Task {made_task.pk} was made." in text
+    assert RepeatingTask.objects.get().next_run == before
+    assert LogEntry.objects.get().get_change_message() == "Run by hand."
+    # It coalesces.
+    text = text_of(staff.post(page_of(row, "run"), follow=True))
+    assert "no other was made" in text
+    assert Task.objects.count() == 1
+
+
+def test_one_that_cannot_run_says_why(staff: Client) -> None:
+    row = made()
+    RepeatingTask.objects.update(name="gone.<b>task")
+    text = text_of(staff.post(page_of(row, "run"), follow=True))
+    assert "gone.&lt;b&gt;task" in text
+    assert not Task.objects.exists()
+    assert not LogEntry.objects.exists()
+
+
+def test_it_is_paused_with_a_reason_and_resumed(staff: Client) -> None:
+    row = made()
+    assert "Resume" not in text_of(staff.get(page_of(row)))
+    reason = {"reason": "the <b>disk</b> is full"}
+    text = text_of(staff.post(page_of(row, "pause"), reason, follow=True))
+    row.refresh_from_db()
+    assert (row.enabled, row.next_run, row.paused_by) == (False, None, "staff")
+    assert row.pause_reason == reason["reason"]
+    assert "the &lt;b&gt;disk&lt;/b&gt; is full" in text
+    assert page_of(row, "pause") not in text
+    staff.post(page_of(row, "resume"))
+    row.refresh_from_db()
+    assert (row.enabled, row.paused_at, row.pause_reason) == (True, None, "")
+    assert row.next_run is not None
+    logged = [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")]
+    assert logged == ["Paused.", "Resumed."]
+
+
+def test_each_button_has_its_permission_and_is_a_post() -> None:
+    row = made()
+    client = login("view_repeatingtask", "run_repeatingtask")
+    text = text_of(client.get(page_of(row)))
+    assert page_of(row, "run") in text
+    assert page_of(row, "pause") not in text
+    assert client.post(page_of(row, "pause")).status_code == 403
+    assert client.get(page_of(row, "run")).status_code == 405
+    assert client.post(f"{URL}99/run/").status_code == 404
+    assert not Task.objects.exists()
+    assert client.post(page_of(row, "run")).status_code == 302
+    assert Task.objects.count() == 1
+
+
+def test_who_may_not_look_runs_nothing() -> None:
+    row = made()
+    client = login("run_repeatingtask", "pause_repeatingtask")
+    assert client.post(page_of(row, "run")).status_code == 403
+    assert client.post(f"{URL}99/run/").status_code == 403
+    assert not Task.objects.exists()
+
+
+def test_what_code_declares_is_only_paused_here(staff: Client) -> None:
+    row = made(key="admin_page.clean")
+    text = text_of(staff.get(page_of(row)))
+    assert 'name="crontab"' not in text
+    assert "30 7 * * *" in text
+    assert staff.post(page_of(row), {"crontab": "@daily"}).status_code == 403
+    staff.post(page_of(row, "pause"), {"reason": "holidays"})
+    row.refresh_from_db()
+    assert (row.crontab, row.pause_reason) == ("30 7 * * *", "holidays")
+
+
+def test_the_reason_of_a_pause_is_on_its_page() -> None:
+    row = made()
+    pause(row, reason="for good", by="lee")
+    text = text_of(login("view_repeatingtask").get(page_of(row)))
+    assert "lee" in text
+    assert "for good" in text
+
+
+# What was -----------------------------------------------------------------------------
+
+
+def test_its_runs_are_shown_with_status_and_duration(staff: Client) -> None:
+    row = made(coalesce=False)
+    assert "None is kept." in text_of(staff.get(page_of(row)))
+    staff.post(page_of(row, "run"))
+    run_tasks()
+    staff.post(page_of(row, "run"))
+    done, waiting = Task.objects.order_by("pk")
+    text = text_of(staff.get(page_of(row)))
+    assert text.index(str(waiting.pk)) < text.index(f"/admin/cq/task/{done.pk}/change/")
+    assert "cq-state-good" in text
+    assert "\xa0ms" in text
+
+
+def test_who_may_not_see_tasks_gets_no_links() -> None:
+    row = made()
+    login_ = login("view_repeatingtask", "run_repeatingtask")
+    login_.post(page_of(row, "run"))
+    text = text_of(login_.get(page_of(row)))
+    assert str(Task.objects.get().pk) in text
+    assert "/admin/cq/task/" not in text
+
+
+def test_its_page_costs_the_same_queries_whatever_it_has_made(
+    staff: Client, django_assert_max_num_queries: Any
+) -> None:
+    row = made(coalesce=False)
+    for _ in range(30):
+        staff.post(page_of(row, "run"))
+    with django_assert_max_num_queries(8):
+        text = text_of(staff.get(page_of(row)))
+    assert "The last 20." in text

@@ -1,0 +1,85 @@
+"""What the pages can do with a schedule: one object for each button."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from .schedule_coming import scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.utils.functional import Promise
+
+    from cq.models import Task
+
+
+@dataclass(frozen=True, eq=False)
+class ScheduleVerb:
+    """Permission, address and button of one thing to do."""
+
+    #: In the address and the button's class.
+    name: str
+    #: In the permission ``<permission>_repeatingtask``.
+    permission: str
+    label: str | Promise
+    #: In the history of the object.
+    logged: str | Promise
+    #: Whether the form of the button has a reason to fill in.
+    asks: bool
+    applies: Callable[[Any], bool]
+    #: Do it to a schedule, by whom and why; returns what is said of it, raises
+    #: LookupError, TypeError or ValueError where it cannot be done.
+    apply: Callable[[Any, str, str], str]
+
+
+def _run(row: Any, user: str, reason: str) -> str:
+    task: Task = scheduler().run_now(row)
+    if task.created:
+        return _("Task %s was made.") % task.pk
+    return _("Its run %s is not done, so no other was made.") % task.pk
+
+
+def _pause(row: Any, user: str, reason: str) -> str:
+    scheduler().pause(row, reason, user)
+    return _("It is paused.")
+
+
+def _resume(row: Any, user: str, reason: str) -> str:
+    if not scheduler().resume(row):
+        raise ValueError(_("It has no run to come."))
+    return _("It makes tasks again.")
+
+
+RUN = ScheduleVerb(
+    name="run",
+    permission="run",
+    label=gettext_lazy("Run now"),
+    logged=gettext_lazy("Run by hand."),
+    asks=False,
+    applies=lambda row: True,
+    apply=_run,
+)
+PAUSE = ScheduleVerb(
+    name="pause",
+    permission="pause",
+    label=gettext_lazy("Pause"),
+    logged=gettext_lazy("Paused."),
+    asks=True,
+    applies=lambda row: bool(row.enabled),
+    apply=_pause,
+)
+RESUME = ScheduleVerb(
+    name="resume",
+    permission="pause",
+    label=gettext_lazy("Resume"),
+    logged=gettext_lazy("Resumed."),
+    asks=False,
+    applies=lambda row: not row.enabled,
+    apply=_resume,
+)
+SCHEDULE_VERBS = (RUN, PAUSE, RESUME)

@@ -1,0 +1,39 @@
+"""How the database would find the rows of a statement."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.db import connection
+
+
+def analyze(*tables: str) -> None:
+    """Let the planner know what is in the tables."""
+    if connection.vendor == "mysql":
+        return  # it looks into the index itself, and would commit what a test has made
+    with connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"ANALYZE {table}")
+
+
+def plan(sql: str, params: Any = None) -> str:
+    """Return the plan of a statement as text, with the indexes that it uses."""
+    how = "EXPLAIN" if connection.vendor != "sqlite" else "EXPLAIN QUERY PLAN"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{how} {sql}", params)
+        if connection.vendor != "mysql":
+            return "\n".join(str(row[-1]) for row in cursor.fetchall())
+        names = [column[0] for column in cursor.description]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return "\n".join(f"{row['table']}: {row['type']}, {row['key']}" for row in rows)
+
+
+def reads_all(plan: str) -> bool:
+    """Tell whether a table of cq, or an index of it, is read from end to end."""
+    if connection.vendor == "postgresql":
+        return "Seq Scan on cq_" in plan
+    if connection.vendor == "mysql":
+        # What is derived within the statement has no key either.
+        return bool(re.search(r"^(?!<)\w+: (ALL|index),", plan, re.MULTILINE))
+    return bool(re.search(r"SCAN (t|cq_\w+)\b(?!.* USING )", plan))

@@ -1,0 +1,1 @@
+"""Schedules that are carried over from the tables of django-celery-beat."""

@@ -1,0 +1,162 @@
+"""Verbs that change schedules: run, pause, resume, sync."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import CommandError
+
+from cq.commands.verbs import Verb, add_format
+from cq.conf import conf
+from cq.errors import CQError
+
+from .. import pausing
+from ..by_hand import run_now
+from ..cron import CronError
+from ..declared import sync as sync_declared
+from ..models import schedules
+from .finding import add_schedules, find_all
+from .looking import state, summary
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Callable
+
+    from cq.commands.output import Output
+
+    from ..models import RepeatingTask
+
+# --- run ------------------------------------------------------------------------------
+
+
+def _run_arguments(parser: ArgumentParser) -> None:
+    add_schedules(parser)
+    add_format(parser)
+
+
+def run(output: Output, options: dict[str, Any]) -> None:
+    using = conf.DATABASE
+    rows, refused = [], []
+    for row in find_all(using, options["schedules"]):
+        try:
+            task = run_now(row)
+        except (CQError, ValueError, TypeError) as error:
+            refused.append(f"{row.pk}, {row}: {error}")
+            continue
+        rows.append(
+            {
+                "schedule": row.pk,
+                "name": row.name,
+                "task": str(task.pk),
+                "created": task.created,
+            }
+        )
+    if output.as_json:
+        output.json(rows)
+    for made in rows if not output.as_json else ():
+        text = "made" if made["created"] else "not done yet, so no other was made:"
+        output.line(f"{made['schedule']}, {made['name']}: {text} {made['task']}")
+    _refuse(refused)
+
+
+# --- pause, resume --------------------------------------------------------------------
+
+
+def _pause_arguments(parser: ArgumentParser) -> None:
+    add_schedules(parser)
+    parser.add_argument(
+        "--reason", default="", help="kept for those who find it paused"
+    )
+    parser.add_argument("--by", help="who pauses it (default: your login)")
+    add_format(parser)
+
+
+def pause(output: Output, options: dict[str, Any]) -> None:
+    by = _login() if options["by"] is None else options["by"]
+
+    def one(row: RepeatingTask) -> str | None:
+        if pausing.pause(row, options["reason"], by):
+            return None
+        return f"it is {state(row)} already"
+
+    _change(output, options, one)
+
+
+def _resume_arguments(parser: ArgumentParser) -> None:
+    add_schedules(parser)
+    add_format(parser)
+
+
+def resume(output: Output, options: dict[str, Any]) -> None:
+    def one(row: RepeatingTask) -> str | None:
+        if row.enabled:
+            return "it is enabled already"
+        try:
+            return None if pausing.resume(row) else "it has no slot to come"
+        except CronError as error:
+            return str(error)
+
+    _change(output, options, one)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # in a container: no such user
+        return ""
+
+
+def _change(
+    output: Output,
+    options: dict[str, Any],
+    change: Callable[[RepeatingTask], str | None],
+) -> None:
+    """Change each; raises CommandError for those where it didn't go."""
+    using = conf.DATABASE
+    found = find_all(using, options["schedules"])
+    reasons = {row.pk: change(row) for row in found}
+    after = {
+        row.pk: summary(row) for row in schedules(using).filter(pk__in=list(reasons))
+    }
+    if output.as_json:
+        output.json([after[row.pk] | {"refused": reasons[row.pk]} for row in found])
+    else:
+        for row in found:
+            if reasons[row.pk] is None:
+                output.line(f"{row.pk}, {row}: {after[row.pk]['state']}")
+    _refuse([f"{row.pk}, {row}: {reasons[row.pk]}" for row in found if reasons[row.pk]])
+
+
+def _refuse(lines: list[str]) -> None:
+    if lines:
+        raise CommandError("\n".join(lines))
+
+
+# --- sync -----------------------------------------------------------------------------
+
+
+def sync(output: Output, options: dict[str, Any]) -> None:
+    synced = sync_declared(conf.DATABASE)._asdict()
+    if output.as_json:
+        output.json(synced)
+    else:
+        for what, keys in synced.items():
+            for key in keys:
+                output.line(f"{what}: {key}")
+        if not any(synced.values()):
+            output.line("all schedules are as the code declares them")
+    if synced["refused"]:
+        raise CommandError(
+            f"{len(synced['refused'])} could not be stored; `manage.py check` says why"
+        )
+
+
+VERBS = (
+    Verb(
+        "run", "make a task of schedules now, beside their slots", _run_arguments, run
+    ),
+    Verb("pause", "let schedules make no more tasks", _pause_arguments, pause),
+    Verb("resume", "let them, from their next slots on", _resume_arguments, resume),
+    Verb("sync", "make the schedules that @repeat declares", add_format, sync),
+)

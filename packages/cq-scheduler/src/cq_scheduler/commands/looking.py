@@ -1,0 +1,153 @@
+"""Verbs that look: list, next."""
+
+from __future__ import annotations
+
+from heapq import merge
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import CommandError
+
+from cq.clock import database_now
+from cq.commands.verbs import Verb, add_format, positive
+from cq.conf import conf
+
+from ..cron import CronError
+from ..exchange import EXPORTED, plain
+from ..models import RepeatingTask, schedules
+from ..outlook import Coming, coming
+from ..timing import in_words
+from .finding import add_schedules, find_all
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    from cq.commands.output import Output
+
+# --- list -----------------------------------------------------------------------------
+
+COLUMNS = ("id", "name", "schedule", "timezone", "state", "next_run", "last_run")
+
+
+def _list_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--name", help="of this task only, as `name` in the list")
+    parser.add_argument(
+        "--state",
+        choices=("enabled", "paused", "disabled"),
+        help="only those that are so; paused ones are disabled with a reason",
+    )
+    add_format(parser)
+
+
+def list_schedules(output: Output, options: dict[str, Any]) -> None:
+    found = schedules(conf.DATABASE).order_by("name", "pk")
+    if options["name"] is not None:
+        found = found.filter(name=options["name"])
+    rows = [summary(row) for row in found]
+    if options["state"] is not None:
+        rows = [row for row in rows if row["state"] == options["state"]]
+    if output.as_json:
+        output.json(rows)
+        return
+    if not rows:
+        output.line("no such schedules")
+        return
+    output.table(COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
+    for row in rows:
+        for what in ("last_error", "pause_reason"):
+            if row[what]:
+                output.line(f"{row['id']}: {row[what]}")
+
+
+def summary(row: RepeatingTask) -> dict[str, Any]:
+    """Return what a list says of one. Its names are kept from release to release."""
+    return {
+        "id": row.pk,
+        **{name: plain(row, name) for name in EXPORTED},
+        "schedule": in_words(row),
+        "state": state(row),
+        "last_run": row.last_run,
+        "next_run": row.next_run,
+        "last_error": row.last_error,
+        "key": row.key,
+    }
+
+
+def state(row: RepeatingTask) -> str:
+    if row.enabled:
+        return "enabled"
+    return "disabled" if row.paused_at is None else "paused"
+
+
+# --- next -----------------------------------------------------------------------------
+
+
+def _next_arguments(parser: ArgumentParser) -> None:
+    add_schedules(parser, nargs="*")
+    parser.add_argument(
+        "-n", "--number", type=int, default=10, help="how many slots (default 10)"
+    )
+    add_format(parser)
+
+
+def next_slots(output: Output, options: dict[str, Any]) -> None:
+    using = conf.DATABASE
+    number = positive("--number", options["number"])
+    if options["schedules"]:
+        rows = find_all(using, options["schedules"])
+    else:
+        rows = list(schedules(using).filter(enabled=True))
+    now = database_now(using)
+    # The jitter is left out: these are the moments that the schedule names.
+    slots = merge(*(_slots(row, now) for row in rows))
+    found = [(coming, row) for *_, coming, row in islice(slots, number)]
+    if output.as_json:
+        output.json([_as_json(*one) for one in found])
+    elif found:
+        output.table(
+            ("slot", "clock", "schedule", "name"), [_as_row(*one) for one in found]
+        )
+    else:
+        output.line("no slot is to come")
+
+
+def _slots(
+    row: RepeatingTask, now: datetime
+) -> Iterator[tuple[datetime, int, Coming, RepeatingTask]]:
+    try:
+        for slot in coming(row, now):
+            yield slot.slot, row.pk, slot, row
+    except CronError as error:
+        raise CommandError(f"schedule {row.pk}, {row}: {error}") from None
+
+
+def _as_json(slot: Coming, row: RepeatingTask) -> dict[str, Any]:
+    return {
+        "schedule": row.pk,
+        "name": row.name,
+        "slot": slot.slot,
+        "local": slot.local.isoformat(),
+        "timezone": row.timezone,
+        "clock_change_seconds": slot.change.total_seconds(),
+    }
+
+
+def _as_row(slot: Coming, row: RepeatingTask) -> tuple[Any, ...]:
+    return slot.local, change_in_words(slot.change), row.pk, row.name
+
+
+def change_in_words(change: timedelta) -> str:
+    """Return `+1:00` for a clock that has been put forward by an hour; - for none."""
+    minutes = round(change.total_seconds() / 60)
+    if not minutes:
+        return "-"
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{'+' if minutes > 0 else '-'}{hours}:{rest:02}"
+
+
+VERBS = (
+    Verb("list", "all schedules", _list_arguments, list_schedules),
+    Verb("next", "the next slots, of all or of some", _next_arguments, next_slots),
+)

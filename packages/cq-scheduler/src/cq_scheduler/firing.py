@@ -1,0 +1,111 @@
+"""Makes the tasks of schedules that are due, in one transaction, or else each in its own."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from django.db import InterfaceError, OperationalError, connections, transaction
+
+from cq import enqueue
+from cq.errors import UniqueBusy
+from cq.transactions import begin
+
+from .models import Slot, enabled, schedules, slots
+from .rows import pass_over, state_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .due import Due
+
+logger = logging.getLogger("cq.scheduler")
+
+
+def fire_all(using: str, dues: list[Due], now: datetime) -> int:
+    """Make the tasks of all together, or else of each by itself; how many."""
+    if len(dues) > 1:
+        try:
+            return _fire(using, dues, now)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            logger.info("the schedules are gone through one by one: %s", error)
+    return sum(_fire_alone(using, due, now) for due in dues)
+
+
+def _fire_alone(using: str, due: Due, now: datetime) -> int:
+    try:
+        return _fire(using, [due], now)
+    except (OperationalError, InterfaceError):
+        raise
+    except UniqueBusy as error:
+        logger.info("%s: %s", due.schedule, error)  # still due, for the next tick
+    except Exception as error:
+        pass_over(using, due.schedule, due.choice, error)
+    return 0
+
+
+def _fire(using: str, dues: list[Due], now: datetime) -> int:
+    """Move on from the slots, and make what was chosen, in one transaction."""
+    # SQLite refuses to write in a transaction that began by reading.
+    with begin(connections[using], immediate=True), transaction.atomic(using=using):
+        dues = _hold(using, dues)
+        wanted = _not_made(using, dues)
+        ids = enqueue.record_free(using, [due.call for due, _ in wanted])
+        made = [
+            Slot(schedule_id=due.schedule.pk, slot=slot, task_id=task, made=now)
+            for (due, slot), task in zip(wanted, ids, strict=True)
+            if task is not None
+        ]
+        slots(using).bulk_create(made)
+        _move_on(using, dues, made)
+    return len(made)
+
+
+def _hold(using: str, dues: list[Due]) -> list[Due]:
+    """Lock the schedules that still are as they were read, and are free."""
+    features = connections[using].features
+    rows = enabled(using).filter(pk__in=[due.schedule.pk for due in dues])
+    if features.has_select_for_update:
+        rows = rows.select_for_update(
+            skip_locked=features.has_select_for_update_skip_locked,
+            no_key=features.has_select_for_no_key_update,
+        )
+    held = {row.pk: row for row in rows.order_by("pk")}
+    return [
+        due
+        for due in dues
+        if (row := held.get(due.schedule.pk))
+        and state_of(row) == state_of(due.schedule)
+    ]
+
+
+def _not_made(using: str, dues: list[Due]) -> list[tuple[Due, datetime]]:
+    """The slots that were chosen, but for those that have been made before."""
+    wanted = [(due, slot) for due in dues for slot in due.choice.slots]
+    if not wanted:
+        return []
+    made = set(
+        slots(using)
+        .filter(
+            schedule__in={due.schedule.pk for due, _ in wanted},
+            slot__in={slot for _, slot in wanted},
+        )
+        .values_list("schedule", "slot")
+    )
+    return [(due, slot) for due, slot in wanted if (due.schedule.pk, slot) not in made]
+
+
+def _move_on(using: str, dues: list[Due], made: list[Slot]) -> None:
+    """Write the next moments, by one statement for all that are alike."""
+    last = {slot.schedule_id: slot.slot for slot in made}
+    alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for due in dues:
+        values = due.moves_on
+        if due.schedule.pk in last:
+            values["last_run"] = last[due.schedule.pk]
+        alike[tuple(sorted(values.items()))].append(due.schedule.pk)
+    for columns, pks in alike.items():
+        schedules(using).filter(pk__in=pks).update(**dict(columns))

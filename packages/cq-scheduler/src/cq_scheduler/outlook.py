@@ -1,0 +1,42 @@
+"""The slots to come of a schedule, as the clock shows them where it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import cron
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .models import RepeatingTask
+
+
+class Coming(NamedTuple):
+    """One slot."""
+
+    #: In UTC.
+    slot: datetime
+    #: In the schedule's zone.
+    local: datetime
+    #: By how much the clock was changed since the slot before, or since the present.
+    change: timedelta
+
+
+def coming(row: RepeatingTask, after: datetime) -> Iterator[Coming]:
+    """Give the slots strictly after a moment, each when it is asked for.
+
+    Without end, for most schedules. Raises CronError where there is no other in the
+    calendar, or for a line or a zone that is not valid.
+    """
+    place = cron.zone(row.timezone)
+    offset = after.astimezone(place).utcoffset()
+    slot = row.next_slot(after)
+    while slot is not None:
+        local = slot.astimezone(place)
+        before, offset = offset, local.utcoffset()
+        assert before is not None
+        assert offset is not None
+        yield Coming(slot.astimezone(UTC), local, offset - before)
+        slot = row.next_slot(slot)

@@ -1,0 +1,146 @@
+"""Ten thousand lines, from the plausible to the hostile: what they cost and cause."""
+
+from __future__ import annotations
+
+import random
+import time
+import tracemalloc
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import repeating_samples
+from cron_oracle import ZONES
+
+from cq_scheduler.cron import next_run
+from cq_scheduler.models import RepeatingTask
+from cq_scheduler.schedules import schedule_task
+from cq_scheduler.tick import tick
+
+#: 50 ms are promised; a slow or busy machine must not fail the test for it.
+SECONDS = 0.5
+BYTES = 5_000_000
+FIELDS = ("minute", "hour", "day of month", "month", "day of week", "crontab")
+
+
+def mangled(rng: random.Random) -> str:
+    """A line from the plausible to the hostile."""
+
+    def value(low: int, high: int) -> str:
+        odd = ["-1", "60", "99", "1" * 20, "MON", "Feb", "L", "LW", "15W", "L5", "5L"]
+        if rng.random() < 0.05:
+            return rng.choice(odd)
+        return str(rng.randint(low, high))
+
+    def term(low: int, high: int) -> str:
+        common = ["*", "*", "{}", "{}", "{}-{}", "*/{}", "{}/{}"]
+        rare = ["{}-{}/{}", "{}W", "{}#{}", "L{}", "L", "?", ""]
+        shape = rng.choice(common if rng.random() < 0.95 else rare)
+        numbers = [value(low, high) for _ in range(shape.count("{}"))]
+        return shape.format(*sorted(numbers, key=lambda number: number.zfill(2)))
+
+    bounds = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)]
+    lengths, weights = [1, 2, 5, 40], [90, 7, 2, 1]
+    line = " ".join(
+        ",".join(term(*bound) for _ in range(*rng.choices(lengths, weights)))
+        for bound in bounds
+    )
+    for _ in range(rng.choice([0, 0, 0, 0, 1, 2, 30])):
+        at = rng.randrange(len(line) + 1)
+        junk = rng.choice(
+            "0123456789**//,,--LW#?@hr \t\n\0\\%'\"\u00e9\u0661\U0001f600"
+        )
+        line = line[:at] + junk * rng.choice([1, 1, 1, 2, 200]) + line[at + 1 :]
+    return line
+
+
+def outcome(line: str, zone: str, after: datetime) -> datetime | str:
+    """What the line gives; of a refusal, its words."""
+    try:
+        return next_run(line, after, zone)
+    except ValueError as error:
+        return str(error)
+
+
+@pytest.mark.backend("sqlite")
+def test_row_s15_ten_thousand_lines_fire_or_are_refused_with_a_reason() -> None:
+    rng = random.Random("fuzz")
+    fired, refused, slowest = 0, 0, (0.0, "")
+    for _ in range(10_000):
+        line, zone = mangled(rng), rng.choice(ZONES)
+        after = datetime(2000, 1, 1, tzinfo=UTC) + timedelta(
+            minutes=rng.randrange(52_000_000)
+        )
+        started = time.thread_time()
+        found = outcome(line, zone, after)
+        slowest = max(slowest, (time.thread_time() - started, line))
+        if isinstance(found, str):
+            field, _, reason = found.partition(": ")
+            assert field in FIELDS, line
+            assert reason, line
+            refused += 1
+        else:
+            assert after < found < after + timedelta(days=366 * 50), line
+            assert not found.second, line
+            fired += 1
+    assert fired > 2_000, fired
+    assert refused > 2_000, refused
+    assert slowest[0] < SECONDS, slowest
+
+
+@pytest.mark.backend("sqlite")
+def test_row_s15_no_line_takes_much_memory() -> None:
+    rng = random.Random("memory")
+    lines = [mangled(rng) for _ in range(200)]
+    lines += [
+        "1," * 5_000_000,
+        "1--100000000 * * * *",
+        ",".join(map(str, range(60))) + " 0-23 1-31 1-12 */1",
+        "59 23 */31 * L1,L2,L3,L4,L5,L6,L0",
+        "0 0 29 2 */7",
+    ]
+    worst = (0, "")
+    tracemalloc.start()
+    try:
+        for line in lines:
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            outcome(line, "Europe/Paris", datetime(2027, 1, 1, tzinfo=UTC))
+            _, peak = tracemalloc.get_traced_memory()
+            worst = max(worst, (peak - before, line[:300]))
+    finally:
+        tracemalloc.stop()
+    assert 0 < worst[0] < BYTES, worst
+
+
+@pytest.mark.django_db
+def test_row_54_no_line_in_a_row_keeps_the_tick_from_the_others() -> None:
+    rng = random.Random("rows")
+    now = datetime(2027, 1, 1, 12, tzinfo=UTC)
+    good = schedule_task(RepeatingTask, "* * * * *", repeating_samples.nightly)
+    lines = [line for line in map(mangled, [rng] * 300) if storable(line)][:100]
+    rows = RepeatingTask.objects.bulk_create(
+        # Written past every check, as by SQL.
+        RepeatingTask(name=good.name, crontab=line, next_run=now)
+        for line in lines
+    )
+    RepeatingTask.objects.filter(pk=good.pk).update(next_run=now)
+    tick("default", now, limit=1000)
+    good.refresh_from_db()
+    assert good.last_run == now
+    assert good.next_run == now + timedelta(minutes=1)
+    refused = 0
+    for row in rows:
+        line, zone = row.crontab, row.timezone
+        row.refresh_from_db()
+        found = outcome(line, zone, now)
+        if isinstance(found, str):
+            assert (row.enabled, row.next_run, row.last_error) == (False, None, found)
+            refused += 1
+        else:
+            assert (row.enabled, row.next_run, row.last_error) == (True, found, "")
+    assert 20 < refused < 80
+
+
+def storable(line: str) -> bool:
+    """Whether every database takes it into the column."""
+    return len(line) <= 256 and "\0" not in line
