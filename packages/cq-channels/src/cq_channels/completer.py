@@ -1,4 +1,4 @@
-"""Settles finished runs together: one statement for all that came in meanwhile."""
+"""Settles finished runs together, and brings forward what waits for them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .vital import VitalThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from cq.codec import Encoded
 
@@ -26,7 +27,7 @@ logger = logging.getLogger("cq.worker")
 #: Runs settled by one statement; more is no faster, and holds locks longer.
 BATCH = 500
 
-_Done = tuple[Claim, str | None]
+_Done = tuple[Claim, str | None, bool]  # the last: whether it has settled
 
 
 class BatchCompleter:
@@ -48,7 +49,11 @@ class BatchCompleter:
 
     def add(self, claim: Claim, result: Encoded) -> None:
         """Settle this run soon."""
-        self._done.put((claim, result))
+        self._done.put((claim, result, False))
+
+    def settled(self, claim: Claim) -> None:
+        """Soon bring forward what waits for a run that has settled."""
+        self._done.put((claim, None, True))
 
     def close(self, timeout: float = 5.0) -> None:
         """Settle what is there, then end."""
@@ -77,9 +82,13 @@ class BatchCompleter:
     def _settle(self, batch: list[_Done]) -> None:
         """Only the report is tried again, and it is until the claims are gone."""
         delay = 0.1
+        open_ = {
+            claim.id: (claim, result) for claim, result, settled in batch if not settled
+        }
+        won = [claim.id for claim, _, settled in batch if settled]
         while True:
             try:
-                self._complete(batch)
+                self._complete(open_, won)
                 break
             except Exception as error:
                 connections[self.using].close()
@@ -92,19 +101,26 @@ class BatchCompleter:
                 )
                 time.sleep(delay * random.uniform(0.5, 1.0))
                 delay = min(delay * 2, 5.0)
-        for claim, _ in batch:
+        for claim, _, _ in batch:
             self.finished(claim)
 
-    def _complete(self, batch: list[_Done]) -> None:
-        won = lifecycle.complete_many(self.using, batch)
-        for claim, result in batch:
-            if claim.id in won:
-                continue
+    def _complete(
+        self, open_: dict[UUID, tuple[Claim, str | None]], won: list[UUID]
+    ) -> None:
+        """Move what settles from `open_` to `won`, and bring forward what waits for it.
+
+        Done twice after a broken connection does no harm; left out, the sweep helps.
+        """
+        if open_:
+            for task_id in lifecycle.complete_many(self.using, list(open_.values())):
+                del open_[task_id]
+                won.append(task_id)
+        for task_id, (claim, result) in list(open_.items()):
             status = lifecycle.complete(self.using, claim, result)
             if status == Status.WAITING:
                 # Somebody added a subtask to it from outside.
-                advance.waiting(self.using, claim.id)
+                advance.waiting(self.using, task_id)
             elif status is not None:
-                won.add(claim.id)
-        # Done twice after a broken connection does no harm; left out, the sweep helps.
-        advance.settled(self.using, [c.id for c, _ in batch if c.id in won])
+                won.append(task_id)
+            del open_[task_id]
+        advance.settled(self.using, won)

@@ -67,9 +67,7 @@ class AsyncAttempt(Attempt):
                 raise
         finally:
             self.task.bind(None)
-        if not handed_over:
-            await in_thread(self.report)
-        return handed_over
+        return handed_over or await in_thread(self.report, completer)
 
     def _start(self) -> None:
         self.prepare()

@@ -32,7 +32,7 @@ from .options import Options
 from .retrying import delay_before, delay_within, wants_retry
 from .rows import task_model
 from .runs import Run
-from .status import Status
+from .status import FINAL, Status
 from .values import upstream_results
 
 if TYPE_CHECKING:
@@ -48,9 +48,13 @@ _DEFAULTS = Options()
 
 
 class Completer(Protocol):
-    """Takes finished runs that need no transaction of their own, to settle together."""
+    """Does for many runs together what is left when their functions have returned."""
 
-    def add(self, claim: Claim, result: codec.Encoded) -> None: ...
+    def add(self, claim: Claim, result: codec.Encoded) -> None:
+        """Settle a run that needs no transaction of its own."""
+
+    def settled(self, claim: Claim) -> None:
+        """Bring forward what waits for a run that has settled."""
 
 
 class Attempt:
@@ -279,11 +283,18 @@ class Attempt:
 
     # --- report -----------------------------------------------------------------------
 
-    def report(self) -> None:
-        """Write the log, and bring forward what waits for this task."""
+    def report(self, completer: Completer | None = None) -> bool:
+        """Write the log, and bring forward what waits for this task.
+
+        Returns whether the latter is left to `completer`.
+        """
         self.run.log.restore()
         self._flush_log()
+        if completer is not None and self.status in FINAL:
+            completer.settled(self.claim)
+            return True
         insist(self.using, self._bring_forward)
+        return False
 
     def _bring_forward(self) -> None:
         if self.status == Status.WAITING:

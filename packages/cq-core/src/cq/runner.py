@@ -79,8 +79,7 @@ class SyncAttempt(Attempt):
         except Exception as error:
             self.enter()
             self.failed(error)
-            self.report()
-            return False
+            return self.report(completer)
         run = self.enter()
         handed_over = False
         try:
@@ -97,9 +96,7 @@ class SyncAttempt(Attempt):
             self.failed(self.interrupted(error))
         finally:
             self.task.bind(None)
-        if not handed_over:
-            self.report()
-        return handed_over
+        return handed_over or self.report(completer)
 
     def _run(self, completer: Completer | None) -> bool:
         """Call the function and record its result; whether a completer does the rest."""
