@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +134,23 @@ def test_row_36_a_parent_is_told_again() -> None:
         runner.execute(child)
 
     assert fresh(parent).status == Status.COMPLETE
+
+
+def test_row_36_what_a_failure_has_ended_goes_on_though_the_parent_is_told_again() -> (
+    None
+):
+    link = chain(breaks.s(), sample_tasks.square.s(), sample_tasks.square.s()).delay()
+
+    with refused(
+        "UPDATE ON cq_tasks", contention.TRIES, STATES[0], "OLD.status = 'WAITING'"
+    ):
+        run(Task.objects.get(status=Status.QUEUED))
+
+    assert Counter(Task.objects.values_list("status", flat=True)) == {
+        Status.FAILURE: 1,
+        Status.INCOMPLETE: 3,
+    }
+    assert fresh(link).status == Status.INCOMPLETE
 
 
 @pytest.mark.parametrize("state", STATES)

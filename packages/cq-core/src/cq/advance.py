@@ -2,12 +2,14 @@
 
 Worked off in waves, without recursion, so a tree of any depth is a loop. Everything
 here may be done twice, or be cut off anywhere and done again by the sweep: an edge is
-resolved once, and what settles a parent or queues a dependant looks at the rows.
+resolved once, and what settles a parent or queues a dependant looks at the rows. Each
+transaction is done again where somebody else's work was in its way.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -15,6 +17,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 
 from . import doorbell, lifecycle
+from .contention import insist
 from .rows import EdgeRow, edges, tasks
 from .statements import by_primary_key, update_returning
 from .status import FAILED, FINAL, OPEN, SUCCEEDED, Status
@@ -75,7 +78,7 @@ def _one_wave(
     ended: list[UUID] = []
     for start in range(0, len(found), CHUNK):
         part = found[start : start + CHUNK]
-        ended += resolve(using, part, upstream, queued, now)
+        ended += _resolve(using, part, upstream, queued, now)
 
     children: dict[UUID, list[_Upstream]] = defaultdict(list)
     for row in rows:
@@ -85,7 +88,8 @@ def _one_wave(
         of_it = children[parent]
         failed = next((c for c in of_it if c.status in FAILED), None)
         reason = f"subtask {failed.describe()}" if failed else None
-        state = lifecycle.child_settled(using, parent, len(of_it), reason)
+        tell = partial(lifecycle.child_settled, using, parent, len(of_it), reason)
+        state = insist(using, tell)
         if (
             state
             and state[0] == Status.WAITING
@@ -106,7 +110,7 @@ def _still_open(using: str, parents: list[UUID]) -> list[UUID]:
 
 def settle_parent(using: str, task_id: UUID, now: datetime | None = None) -> bool:
     """Settle a WAITING task if no counted subtask is open; whether that was done."""
-    return lifecycle.settle(using, task_id, now) is not None
+    return insist(using, lambda: lifecycle.settle(using, task_id, now)) is not None
 
 
 def waiting(using: str, task_id: UUID, now: datetime | None = None) -> None:
@@ -119,17 +123,28 @@ def waiting(using: str, task_id: UUID, now: datetime | None = None) -> None:
         settled(using, [task_id], now)
 
 
-def resolve(
+def _resolve(
     using: str,
     found: list[_Found],
     upstream: dict[UUID, _Upstream],
     queued: list[tuple[UUID, str]],
-    now: datetime | None = None,
+    now: datetime | None,
 ) -> list[UUID]:
-    """Resolve edges (id, task, depends_on, when) whose upstream has settled.
+    """Resolve edges whose upstream has settled.
 
     Adds what may start to `queued`; returns what ended because of it.
     """
+    once = partial(_resolve_once, using, found, upstream, queued, now)
+    return insist(using, once)
+
+
+def _resolve_once(
+    using: str,
+    found: list[_Found],
+    upstream: dict[UUID, _Upstream],
+    queued: list[tuple[UUID, str]],
+    now: datetime | None,
+) -> list[UUID]:
     met: list[_Found] = []
     unmet: list[_Found] = []
     for edge in found:
@@ -231,7 +246,7 @@ def resolve_settled(
         for edge in found:
             upstream.setdefault(edge[2], _Upstream(edge[2], None))
         queued: list[tuple[UUID, str]] = []
-        ended = resolve(using, found, upstream, queued, now)
+        ended = _resolve(using, found, upstream, queued, now)
         resolved += len(found)
         doorbell.ring(using, queued)
         settled(using, ended, now)

@@ -293,14 +293,11 @@ class Attempt:
         if completer is not None and self.status in FINAL:
             completer.settled(self.claim)
             return True
-        insist(self.using, self._bring_forward)
-        return False
-
-    def _bring_forward(self) -> None:
         if self.status == Status.WAITING:
             advance.waiting(self.using, self.task.pk, self.now)
-        elif self.status not in (None, Status.RETRY):
+        elif self.status in FINAL:
             advance.settled(self.using, [self.task.pk], self.now)
+        return False
 
     def _flush_log(self) -> None:
         self.run.log.release()
