@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import OperationalError
-from forced import after, forced, held, status
 
-from cq import advance
-from cq.status import Status
+from cq import Status, advance, chain, group, lifecycle, task
+from cq.codec import Encoded
+from cq.models import Task
+from cq.picking import claim_next
 from cq_channels.completer import BatchCompleter
+from cq_channels.held import claim_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from uuid import UUID
 
     from cq.lifecycle import Claim
+
+USING, WORKER = "default", 77
+RESULT = Encoded("1")
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,6 +43,15 @@ class Finished:
         return self.claims
 
 
+@task
+def step(cqt: Any) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def _only_record(settings: Any) -> None:
+    settings.CQ_RUN_INLINE = False
+
+
 @pytest.fixture
 def finished() -> Finished:
     return Finished()
@@ -45,59 +59,72 @@ def finished() -> Finished:
 
 @pytest.fixture
 def completer(finished: Finished) -> Iterator[BatchCompleter]:
-    completer = BatchCompleter("default", finished, pytest.fail)
+    completer = BatchCompleter(USING, finished, pytest.fail)
     completer.start()
     yield completer
     completer.close()
 
 
+def claimed() -> list[Claim]:
+    return [claim_of(found) for found in claim_next(USING, WORKER, 10)]
+
+
+def steps() -> list[str]:
+    """The statuses of the steps, in the order they were made."""
+    found = Task.objects.filter(name=step.name).order_by("pk")
+    return list(found.values_list("status", flat=True))
+
+
 def test_a_run_is_settled_and_what_waits_for_it_is_queued(
     completer: BatchCompleter, finished: Finished
 ) -> None:
-    task, dependant = forced(Status.RUNNING), forced(Status.PENDING, open_edges=1)
-    after(dependant, task)
+    chain(step.s(), step.s()).delay()
+    [held] = claimed()
 
-    completer.add(held(task), "1")  # type: ignore[arg-type]
+    completer.add(held, RESULT)
 
-    assert finished.wait() == [held(task)]
-    assert (status(task), status(dependant)) == (Status.COMPLETE, Status.QUEUED)
+    assert finished.wait() == [held]
+    assert steps() == [Status.COMPLETE, Status.QUEUED]
 
 
-@pytest.mark.parametrize(
-    ("ended", "dependant_is"),
-    [(Status.COMPLETE, Status.QUEUED), (Status.FAILURE, Status.INCOMPLETE)],
-)
+@pytest.mark.parametrize("fails", [False, True])
 def test_what_waits_for_a_run_that_has_settled_by_itself_is_brought_forward(
-    ended: Status, dependant_is: Status, completer: BatchCompleter, finished: Finished
+    fails: bool, completer: BatchCompleter, finished: Finished
 ) -> None:
-    task, dependant = forced(ended), forced(Status.PENDING, open_edges=1)
-    after(dependant, task)
+    chain(step.s(), step.s()).delay()
+    [held] = claimed()
+    if fails:
+        lifecycle.fail(USING, held, lifecycle.Failure("no", "ValueError", ""))
+    else:
+        lifecycle.complete(USING, held, RESULT)
 
-    completer.settled(held(task))
+    completer.settled(held)
 
-    assert finished.wait() == [held(task)]
-    assert (status(task), status(dependant)) == (ended, dependant_is)
+    assert finished.wait() == [held]
+    ended = [Status.FAILURE, Status.INCOMPLETE]
+    assert steps() == (ended if fails else [Status.COMPLETE, Status.QUEUED])
 
 
-def test_a_parent_is_told_once_of_children_that_came_in_both_ways(
+def test_a_parent_is_told_of_children_that_came_in_both_ways(
     completer: BatchCompleter, finished: Finished
 ) -> None:
-    parent = forced(Status.WAITING, open_children=2)
-    runs, ran = forced(Status.RUNNING, parent), forced(Status.COMPLETE, parent)
+    parent = group(step.s(), step.s()).delay()
+    ran, runs = claimed()
+    lifecycle.complete(USING, ran, RESULT)
 
-    completer.settled(held(ran))
-    completer.add(held(runs), "1")  # type: ignore[arg-type]
+    completer.settled(ran)
+    completer.add(runs, RESULT)
     completer.close()
 
-    assert status(parent) == Status.COMPLETE
-    assert finished.claims == [held(ran), held(runs)]
+    assert Task.objects.get(pk=parent.pk).status == Status.COMPLETE
+    assert finished.claims == [ran, runs]
 
 
 def test_what_was_settled_before_the_connection_broke_is_brought_forward_after_it(
     completer: BatchCompleter, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task, dependant = forced(Status.RUNNING), forced(Status.PENDING, open_edges=1)
-    after(dependant, task)
+    chain(step.s(), step.s()).delay()
+    [held] = claimed()
     looks: list[list[UUID]] = []
 
     def breaks_once(using: str, ids: Iterable[UUID], now: Any = None) -> None:
@@ -109,8 +136,8 @@ def test_what_was_settled_before_the_connection_broke_is_brought_forward_after_i
     settled = advance.settled
     monkeypatch.setattr(advance, "settled", breaks_once)
 
-    completer.add(held(task), "1")  # type: ignore[arg-type]
+    completer.add(held, RESULT)
 
     finished.wait()
-    assert looks == [[task.pk], [task.pk]]
-    assert (status(task), status(dependant)) == (Status.COMPLETE, Status.QUEUED)
+    assert looks == [[held.id], [held.id]]
+    assert steps() == [Status.COMPLETE, Status.QUEUED]
