@@ -270,10 +270,10 @@ def test_row_66_the_cost_of_a_subtask_does_not_grow_with_its_siblings() -> None:
                 end(child)
             costs.append(len(queries))
 
-    # complete; look at it; look for dependants; tell the parent. MariaDB's UPDATE gives
-    # no answer: what became of the parent is another look.
+    # complete; look at who waits for it; tell the parent. MariaDB's UPDATE gives no
+    # answer: what became of the parent is another look.
     told = 2 if connection.vendor == "mysql" else 1
-    assert costs[:5] == [3 + told] * 5
+    assert costs[:5] == [2 + told] * 5
     assert costs[5] < 16  # the last one settles the parent
     assert status(parent) == Status.COMPLETE
     # Of rows read or changed by one statement: no more than the batch it was given.

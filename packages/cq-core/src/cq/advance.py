@@ -13,13 +13,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef
 
 from . import doorbell, lifecycle
 from .contention import insist
 from .rows import EdgeRow, edges, tasks
-from .statements import by_primary_key, update_returning
+from .statements import by_primary_key, update_returning, uuid_of, uuid_param
 from .status import FAILED, FINAL, OPEN, SUCCEEDED, Status
 
 if TYPE_CHECKING:
@@ -46,6 +46,12 @@ class _Upstream(NamedTuple):
         return f"{self.name} {self.id} is {state}{reason}"
 
 
+class _Awaited(NamedTuple):
+    settled: _Upstream
+    parent: UUID | None  # that counts it
+    has_dependants: bool
+
+
 def settled(using: str, ids: Iterable[UUID], now: datetime | None = None) -> None:
     """Bring what depends on these tasks, and their parents, forward; ring for it."""
     queued: list[tuple[UUID, str]] = []
@@ -64,17 +70,12 @@ def _one_wave(
     queued: list[tuple[UUID, str]],
     now: datetime | None,
 ) -> list[UUID]:
-    rows = list(
-        tasks(using)
-        .filter(pk__in=wave, status__in=sorted(FINAL))
-        .values_list("pk", "status", "name", "error", "parent_id", "counted")
-    )
-    upstream = {row[0]: _Upstream(*row[:4]) for row in rows}
-    found = list(
-        edges(using)
-        .filter(depends_on__in=list(upstream), met__isnull=True)
-        .values_list("pk", "task_id", "depends_on_id", "when")
-    )
+    rows = _awaited(using, wave)
+    upstream = {row.settled.id: row.settled for row in rows if row.has_dependants}
+    found: list[_Found] = []
+    if upstream:
+        open_ = edges(using).filter(depends_on__in=list(upstream), met__isnull=True)
+        found += open_.values_list("pk", "task_id", "depends_on_id", "when")
     ended: list[UUID] = []
     for start in range(0, len(found), CHUNK):
         part = found[start : start + CHUNK]
@@ -82,8 +83,8 @@ def _one_wave(
 
     children: dict[UUID, list[_Upstream]] = defaultdict(list)
     for row in rows:
-        if row[4] is not None and row[5]:
-            children[row[4]].append(upstream[row[0]])
+        if row.parent is not None:
+            children[row.parent].append(row.settled)
     for parent in _still_open(using, sorted(children)):
         of_it = children[parent]
         failed = next((c for c in of_it if c.status in FAILED), None)
@@ -98,6 +99,42 @@ def _one_wave(
         ):
             ended.append(parent)
     return ended
+
+
+def _awaited(using: str, ids: list[UUID]) -> list[_Awaited]:
+    """Those of the tasks that have settled, and that something may wait for.
+
+    Written out, since most that settle are asked for here and nothing waits for them:
+    building it by the ORM costs more than running it.
+    """
+    connection = connections[using]
+    params: list[Any]
+    if connection.vendor == "postgresql":
+        these, params = "= ANY(%s)", [ids]
+    else:
+        these = f"IN ({', '.join(['%s'] * len(ids))})"
+        params = [uuid_param(connection, task_id) for task_id in ids]
+    with connection.cursor() as cursor:
+        cursor.execute(_AWAITED.format(these=these), params)
+        return [
+            _Awaited(
+                _Upstream(uuid_of(task_id), *rest),
+                None if parent is None else uuid_of(parent),
+                bool(has_dependants),
+            )
+            for task_id, *rest, parent, has_dependants in cursor.fetchall()
+        ]
+
+
+_AWAITED = (
+    "SELECT * FROM (SELECT id, status, name, error,"
+    " CASE WHEN counted THEN parent_id END AS parent,"
+    " EXISTS (SELECT 1 FROM cq_edges e WHERE e.depends_on_id = cq_tasks.id"
+    " AND e.met IS NULL) AS has_dependants"
+    " FROM cq_tasks WHERE id {these}"
+    f" AND status IN ({', '.join(repr(str(s)) for s in sorted(FINAL))})"
+    ") settled WHERE parent IS NOT NULL OR has_dependants"
+)
 
 
 def _still_open(using: str, parents: list[UUID]) -> list[UUID]:
