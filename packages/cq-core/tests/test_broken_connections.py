@@ -158,6 +158,9 @@ def test_row_44_a_task_that_idled_too_long_in_its_transaction_fails_and_says_so(
     assert handle.status == Status.FAILURE
     _, says = IDLE[connection.vendor]
     assert says in handle.error
+    if connection.vendor == "postgresql":
+        assert "PostgreSQL ended the session by its idle_in_transaction" in handle.error
+        assert "raise the limit for the workers' role" in handle.error
     assert not Group.objects.exists()
 
 

@@ -19,6 +19,7 @@ from . import (
     made,
     registry,
     revocation,
+    session_limits,
     transactions,
 )
 from .conf import conf
@@ -195,7 +196,7 @@ class Attempt:
         self.run.log.restore()
         self._flush_log()
         self.run.log.confirm()
-        failure = describe(error)
+        failure = describe(error, session_limits.advice(self.using, error))
         delay = self._delay(error)
         abandoned = insist(self.using, lambda: self._end_badly(failure, delay))
         advance.settled(self.using, abandoned, self.now)

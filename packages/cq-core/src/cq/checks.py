@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import DEFAULT_DB_ALIAS
 
-from . import poolers
+from . import poolers, registry, session_limits
 from .conf import SETTINGS, conf, problem
 
 if TYPE_CHECKING:
@@ -162,6 +162,49 @@ def check_pooler(
                 "iterator() fails without it where the pooler is in transaction mode."
             ),
             id="cq.W006",
+        )
+    ]
+
+
+#: Seconds that a task without a timeout is taken to need at most.
+_LONG = 3600.0
+
+
+@register("database")
+def check_session_limits(
+    databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """cq.W008: PostgreSQL ends what an atomic task may take longer for."""
+    from django.db import connections
+
+    using = conf.DATABASE
+    if not databases or using not in databases:
+        return []
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        return []
+    with connection.cursor() as cursor:
+        limits = session_limits.found(cursor)
+    tasks = {
+        name: options.timeout or _LONG
+        for name in registry.names()
+        if (options := registry.get(name).options).atomic
+    }
+    longest = max(tasks, key=lambda name: tasks[name], default="")
+    short = {n: limit for n, limit in limits.items() if limit < tasks.get(longest, 0)}
+    if not short:
+        return []
+    told = ", ".join(f"{name} is {limit:g} s" for name, limit in sorted(short.items()))
+    return [
+        Warning(
+            f"PostgreSQL may end an atomic task, such as {longest!r}, before it is "
+            f"done: in {using!r}, {told}.",
+            hint=(
+                "Give atomic tasks a timeout below that, so that their rows say what "
+                "happened; or raise it for the role of the workers: "
+                f"ALTER ROLE ... SET {min(short)} = 0"
+            ),
+            id="cq.W008",
         )
     ]
 

@@ -12,13 +12,18 @@ _CALLERS = (("attempt.py", "awaited"), ("runner.py", "call"), ("serial.py", "_at
 _HERE = Path(__file__).parent
 
 
-def describe(error: BaseException) -> Failure:
-    """Return an exception as text; one that cannot be printed as well."""
+def describe(error: BaseException, advice: str = "") -> Failure:
+    """Return an exception as text; one that cannot be printed as well.
+
+    advice: what to do about it, for after its own text.
+    """
     kind = type(error)
     try:
         text = str(error)
     except Exception as broken:
         text = f"<its text could not be made: {broken!r}>"
+    if advice:
+        text = f"{text.rstrip()}\n{advice}"
     try:
         trace = _trace(error)
     except Exception as broken:
