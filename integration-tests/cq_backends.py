@@ -304,6 +304,10 @@ def install(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "wheels: builds and installs; has its own command, hatch run wheels"
     )
+    config.addinivalue_line(
+        "markers",
+        "browser: needs Chromium; has its own command, hatch run browser:test",
+    )
     if BACKEND == "pgbouncer":
         # The pooler keeps sessions open, so the database cannot be dropped before its
         # server is.
