@@ -24,6 +24,7 @@ from cq.status import TRANSITIONS, Status
 sys.path.insert(0, str(Path(__file__).parent))
 
 import failure_modes
+import timelines
 
 project = "cq"
 extensions = ["myst_parser"]
@@ -111,6 +112,7 @@ for _name, _text in (
     ("failure-modes", failure_modes.table()),
 ):
     (_generated / f"{_name}.md").write_text(_text + "\n")
+timelines.draw(_generated)
 
 
 def _insist(page: str, sources: str, pattern: str) -> None:
