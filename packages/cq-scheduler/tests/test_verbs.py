@@ -154,6 +154,25 @@ def test_next_shows_the_slots_of_all_in_order() -> None:
     assert mine[0]["name"] == samples.report.name
 
 
+def test_next_works_out_only_what_may_be_among_them() -> None:
+    # Where the slots of one fill the list, a far one is not looked at.
+    schedule("* * * * *", samples.nightly)
+    far = schedule(at(FAR))
+    RepeatingTask.objects.filter(pk=far.pk).update(timezone="Mars/Phobos")
+    assert len(as_json("next", "-n", "5")) == 5
+    with pytest.raises(CommandError, match="Mars/Phobos"):
+        cqscheduler("next", str(far.pk))
+
+
+def test_next_goes_by_the_slots_and_not_by_the_runs() -> None:
+    late, on_time = schedule("* * * * *"), schedule("* * * * *", samples.nightly)
+    RepeatingTask.objects.filter(pk=late.pk).update(
+        jitter=3600, next_run=database_now("default") + timedelta(hours=1)
+    )
+    found = {one["schedule"] for one in as_json("next", "-n", "4")}
+    assert found == {late.pk, on_time.pk}
+
+
 def test_next_of_one_marks_where_the_clock_changes() -> None:
     row = schedule()
     found = as_json("next", str(row.pk), "-n", "366")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
+from django.db.models import F, Max
 
 from cq.clock import database_now
 from cq.commands.verbs import Verb, add_format, positive
@@ -22,7 +24,6 @@ from .finding import add_schedules, find_all
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterator
-    from datetime import datetime, timedelta
 
     from cq.commands.output import Output
 
@@ -96,13 +97,12 @@ def next_slots(output: Output, options: dict[str, Any]) -> None:
     using = conf.DATABASE
     number = positive("--number", options["number"])
     if options["schedules"]:
+        now = database_now(using)
         rows = find_all(using, options["schedules"])
+        slots = list(islice(merge(*(_slots(row, now) for row in rows)), number))
     else:
-        rows = list(schedules(using).filter(enabled=True))
-    now = database_now(using)
-    # The jitter is left out: these are the moments that the schedule names.
-    slots = merge(*(_slots(row, now) for row in rows))
-    found = [(coming, row) for *_, coming, row in islice(slots, number)]
+        slots = _earliest(using, number)
+    found = [(coming, row) for *_, coming, row in slots]
     if output.as_json:
         output.json([_as_json(*one) for one in found])
     elif found:
@@ -113,9 +113,27 @@ def next_slots(output: Output, options: dict[str, Any]) -> None:
         output.line("no slot is to come")
 
 
-def _slots(
-    row: RepeatingTask, now: datetime
-) -> Iterator[tuple[datetime, int, Coming, RepeatingTask]]:
+#: Sorted by slot, and by the schedule's id where two have the same.
+_Slot = tuple[datetime, int, Coming, RepeatingTask]
+
+
+def _earliest(using: str, number: int) -> list[_Slot]:
+    """The next slots of all schedules, without working out those of each."""
+    now = database_now(using)
+    rows = schedules(using).filter(enabled=True)
+    most = rows.aggregate(most=Max("jitter"))["most"] or 0
+    found: list[_Slot] = []
+    for row in rows.order_by(F("next_run").asc(nulls_first=True)).iterator(500):
+        # A slot is earlier than its run by the jitter at most.
+        no_slot_before = row.next_run and row.next_run - timedelta(seconds=most)
+        if no_slot_before and len(found) == number and no_slot_before > found[-1][0]:
+            break
+        found = sorted([*found, *islice(_slots(row, now), number)])[:number]
+    return found
+
+
+def _slots(row: RepeatingTask, now: datetime) -> Iterator[_Slot]:
+    """The slots of one. Without the jitter: the moments that the schedule names."""
     try:
         for slot in coming(row, now):
             yield slot.slot, row.pk, slot, row
