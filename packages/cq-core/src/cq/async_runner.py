@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 
-from . import transactions
+from . import registry, transactions
 from .attempt import Attempt, Completer, is_handle
 from .errors import LeaseLost, Revoked
 from .runs import entered
@@ -24,13 +24,15 @@ InThread = Callable[..., Awaitable[Any]]
 
 def suits(task: Task) -> bool:
     """Tell whether a claimed task runs on the loop: ``async def`` and not atomic."""
-    attempt = Attempt(task)
     try:
+        # Most are not, and each task is asked for: its options cost more.
+        if not registry.get(task.name).is_async:
+            return False
+        attempt = Attempt(task)
         attempt.prepare()
     except Exception:
         return False  # the thread that runs it says what is wrong
-    assert attempt.definition is not None
-    return attempt.definition.is_async and not attempt.atomic
+    return not attempt.atomic
 
 
 async def execute(
