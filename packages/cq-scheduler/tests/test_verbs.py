@@ -164,6 +164,15 @@ def test_next_works_out_only_what_may_be_among_them() -> None:
         cqscheduler("next", str(far.pk))
 
 
+def test_next_of_all_says_which_cannot_be_worked_out() -> None:
+    fine, broken = schedule("* * * * *", samples.nightly), schedule()
+    RepeatingTask.objects.filter(pk=broken.pk).update(
+        timezone="Mars/Phobos", next_run=None
+    )
+    assert [one["schedule"] for one in as_json("next", "-n", "1")] == [fine.pk]
+    assert "there is no 'Mars/Phobos' here" in cqscheduler("next").splitlines()[-1]
+
+
 def test_next_goes_by_the_slots_and_not_by_the_runs() -> None:
     late, on_time = schedule("* * * * *"), schedule("* * * * *", samples.nightly)
     RepeatingTask.objects.filter(pk=late.pk).update(

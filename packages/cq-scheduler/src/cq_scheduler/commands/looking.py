@@ -96,49 +96,66 @@ def _next_arguments(parser: ArgumentParser) -> None:
 def next_slots(output: Output, options: dict[str, Any]) -> None:
     using = conf.DATABASE
     number = positive("--number", options["number"])
+    broken: list[str] = []
     if options["schedules"]:
         now = database_now(using)
         rows = find_all(using, options["schedules"])
-        slots = list(islice(merge(*(_slots(row, now) for row in rows)), number))
+        slots = list(islice(merge(*(_slots_of(row, now) for row in rows)), number))
     else:
-        slots = _earliest(using, number)
+        slots, broken = _earliest(using, number)
     found = [(coming, row) for *_, coming, row in slots]
     if output.as_json:
         output.json([_as_json(*one) for one in found])
-    elif found:
+        return
+    if found:
         output.table(
             ("slot", "clock", "schedule", "name"), [_as_row(*one) for one in found]
         )
     else:
         output.line("no slot is to come")
+    for line in broken:
+        output.line(line)
 
 
 #: Sorted by slot, and by the schedule's id where two have the same.
 _Slot = tuple[datetime, int, Coming, RepeatingTask]
 
 
-def _earliest(using: str, number: int) -> list[_Slot]:
-    """The next slots of all schedules, without working out those of each."""
+def _earliest(using: str, number: int) -> tuple[list[_Slot], list[str]]:
+    """The next slots of all schedules, without working out those of each.
+
+    Also what is wrong with those that have none because of it.
+    """
     now = database_now(using)
     rows = schedules(using).filter(enabled=True)
     most = rows.aggregate(most=Max("jitter"))["most"] or 0
     found: list[_Slot] = []
-    for row in rows.order_by(F("next_run").asc(nulls_first=True)).iterator(500):
+    broken: list[str] = []
+    in_order = rows.order_by(F("next_run").asc(nulls_first=True), "pk")
+    for row in in_order.iterator(500):
         # A slot is earlier than its run by the jitter at most.
-        no_slot_before = row.next_run and row.next_run - timedelta(seconds=most)
-        if no_slot_before and len(found) == number and no_slot_before > found[-1][0]:
-            break
-        found = sorted([*found, *islice(_slots(row, now), number)])[:number]
-    return found
+        if row.next_run is not None and len(found) == number:
+            first = row.next_run - timedelta(seconds=most)
+            if (first, row.pk) > found[-1][:2]:
+                break
+        try:
+            found = sorted([*found, *islice(_slots(row, now), number)])[:number]
+        except CronError as error:
+            broken.append(f"schedule {row.pk}, {row}: {error}")
+    return found, broken
+
+
+def _slots_of(row: RepeatingTask, now: datetime) -> Iterator[_Slot]:
+    try:
+        yield from _slots(row, now)
+    except CronError as error:
+        raise CommandError(f"schedule {row.pk}, {row}: {error}") from None
 
 
 def _slots(row: RepeatingTask, now: datetime) -> Iterator[_Slot]:
     """The slots of one. Without the jitter: the moments that the schedule names."""
-    try:
-        for slot in coming(row, now):
-            yield slot.slot, row.pk, slot, row
-    except CronError as error:
-        raise CommandError(f"schedule {row.pk}, {row}: {error}") from None
+    for slot in coming(row, now):
+        yield slot.slot, row.pk, slot, row
 
 
 def _as_json(slot: Coming, row: RepeatingTask) -> dict[str, Any]:
