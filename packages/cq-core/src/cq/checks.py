@@ -115,16 +115,29 @@ def check_siblings(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+def connection_to_ask(
+    databases: Sequence[str] | None, vendor: str | None = None
+) -> Any | None:
+    """Return the connection to the tasks' database, if a check may ask it now.
+
+    None where it is not among `databases` (``check --database``), or of another vendor.
+    """
+    from django.db import connections
+
+    if not databases or conf.DATABASE not in databases:
+        return None
+    connection = connections[conf.DATABASE]
+    return connection if vendor in (None, connection.vendor) else None
+
+
 @register("database")
 def check_old_table(
     databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """cq.W004: the table of the first django-cq is still there."""
-    from django.db import connections
-
-    if not databases or conf.DATABASE not in databases:
+    connection = connection_to_ask(databases)
+    if connection is None:
         return []
-    connection = connections[conf.DATABASE]
     with connection.cursor() as cursor:
         if "cq_task" not in connection.introspection.table_names(cursor):
             return []
@@ -142,13 +155,9 @@ def check_pooler(
     databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """cq.W006: there is a pooler that the settings do not tell of."""
-    from django.db import connections
-
     using = conf.DATABASE
-    if not databases or using not in databases or poolers.is_told_of(using):
-        return []
-    connection = connections[using]
-    if connection.vendor != "postgresql":
+    connection = connection_to_ask(databases, "postgresql")
+    if connection is None or poolers.is_told_of(using):
         return []
     with connection.cursor() as cursor:
         if not poolers.is_behind(cursor):
@@ -175,13 +184,8 @@ def check_session_limits(
     databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """cq.W008: PostgreSQL ends what an atomic task may take longer for."""
-    from django.db import connections
-
-    using = conf.DATABASE
-    if not databases or using not in databases:
-        return []
-    connection = connections[using]
-    if connection.vendor != "postgresql":
+    connection = connection_to_ask(databases, "postgresql")
+    if connection is None:
         return []
     with connection.cursor() as cursor:
         limits = session_limits.found(cursor)
@@ -198,7 +202,7 @@ def check_session_limits(
     return [
         Warning(
             f"PostgreSQL may end an atomic task, such as {longest!r}, before it is "
-            f"done: in {using!r}, {told}.",
+            f"done: in {conf.DATABASE!r}, {told}.",
             hint=(
                 "Give atomic tasks a timeout below that, so that their rows say what "
                 "happened; or raise it for the role of the workers: "
@@ -218,12 +222,8 @@ def check_mysql(
     databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """cq.E004: MySQL, or an old MariaDB. cq.E005: transactions that see too little."""
-    from django.db import connections
-
-    if not databases or conf.DATABASE not in databases:
-        return []
-    connection: Any = connections[conf.DATABASE]
-    if connection.vendor != "mysql":
+    connection = connection_to_ask(databases, "mysql")
+    if connection is None:
         return []
     kind = "MariaDB" if connection.mysql_is_mariadb else "MySQL"
     if kind == "MySQL" or connection.mysql_version < _OLDEST:

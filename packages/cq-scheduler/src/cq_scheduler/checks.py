@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ValidationError
-from django.db import connections
 
 from cq import registry
+from cq.checks import connection_to_ask
 from cq.conf import conf
 
 from .declared import Declaration, declarations
@@ -50,15 +50,14 @@ def check_rows(
     """cq_scheduler.W001: a schedule's task is not registered (any more)."""
     from .models import RepeatingTask, schedules
 
-    using = conf.DATABASE
-    if not databases or using not in databases:
+    connection = connection_to_ask(databases)
+    if connection is None:
         return []
-    connection = connections[using]
     with connection.cursor() as cursor:
         tables = connection.introspection.table_names(cursor)
     if RepeatingTask._meta.db_table not in tables:
         return []  # not migrated yet
-    names = schedules(using).filter(enabled=True).values_list("name", flat=True)
+    names = schedules(conf.DATABASE).filter(enabled=True).values_list("name", flat=True)
     known = set(registry.names(builtin=True))
     return [
         Warning(
