@@ -6,6 +6,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from django.db import connection
+
 from .catalogue import PEERS
 from .running import PATIENCE, started
 
@@ -40,6 +42,7 @@ def drained(
     backlog = max(500, int(backlog * (0.4 if quick else span / SPAN)))
     before = system.finished()
     system.enqueue_many(name, range(backlog))
+    analyze()
     with started(system.workers(processes, threads)) as workers:
         looks: list[tuple[float, int]] = []
         began = 0.0
@@ -63,3 +66,12 @@ def drained(
         raise RuntimeError(f"{backlog} tasks are too few for a rate")
     (first, some), (last, most) = looks[0], looks[-1]
     return (most - some) / (last - first)
+
+
+def analyze() -> None:
+    """Do what autovacuum does within a minute of so many rows.
+
+    Procrastinate takes its jobs three times as fast by a plan that knows how many wait.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
