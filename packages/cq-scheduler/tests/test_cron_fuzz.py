@@ -11,13 +11,13 @@ import pytest
 import repeating_samples
 from cron_oracle import ZONES
 
+from cq_scheduler import cron
 from cq_scheduler.cron import next_run
 from cq_scheduler.models import RepeatingTask
 from cq_scheduler.schedules import schedule_task
 from cq_scheduler.tick import tick
 
-#: 50 ms are promised; a slow or busy machine must not fail the test for it.
-SECONDS = 0.5
+SECONDS = 0.05
 BYTES = 5_000_000
 FIELDS = ("minute", "hour", "day of month", "month", "day of week", "crontab")
 
@@ -61,6 +61,23 @@ def outcome(line: str, zone: str, after: datetime) -> datetime | str:
         return str(error)
 
 
+def seconds(line: str, zone: str, after: datetime) -> float:
+    """What the line costs, of CPU.
+
+    More than is promised is measured again: a busy machine can add to a line's cost, and
+    never takes from it.
+    """
+    least = 1.0
+    for _ in range(10):
+        cron._parse.cache_clear()
+        started = time.thread_time()
+        outcome(line, zone, after)
+        least = min(least, time.thread_time() - started)
+        if least < SECONDS:
+            break
+    return least
+
+
 @pytest.mark.backend("sqlite")
 def test_row_s15_ten_thousand_lines_fire_or_are_refused_with_a_reason() -> None:
     rng = random.Random("fuzz")
@@ -70,9 +87,8 @@ def test_row_s15_ten_thousand_lines_fire_or_are_refused_with_a_reason() -> None:
         after = datetime(2000, 1, 1, tzinfo=UTC) + timedelta(
             minutes=rng.randrange(52_000_000)
         )
-        started = time.thread_time()
+        slowest = max(slowest, (seconds(line, zone, after), line))
         found = outcome(line, zone, after)
-        slowest = max(slowest, (time.thread_time() - started, line))
         if isinstance(found, str):
             field, _, reason = found.partition(": ")
             assert field in FIELDS, line
