@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import threading
 import time
@@ -287,6 +288,37 @@ def test_a_closed_one_is_not_fired() -> None:
     stopper.close()
     stopper.fire(Revoked)
     assert not stopper.fired
+
+
+UNDER_A_PROFILER = """
+import cProfile
+from django.conf import settings
+from cq.interrupting import Stopper
+
+settings.configure()
+for fired in (False, True):
+    stopper = Stopper()
+    stopper.enter_thread()
+    if fired:
+        with stopper._lock:
+            # It has been fired, and what it raises is still to come.
+            stopper.fired = True
+    stopper.close()
+    profile = cProfile.Profile()
+    print(profile.runcall(len, profile.runcall(lambda: "seen")))
+"""
+
+
+def test_a_call_leaves_nothing_that_a_tracer_would_stumble_upon() -> None:
+    """Python 3.11 would never return from the next traced call."""
+    ran = subprocess.run(
+        [sys.executable, "-c", UNDER_A_PROFILER],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ran.stdout.split() == ["4", "4"]
 
 
 # --- the watcher ----------------------------------------------------------------------
