@@ -105,7 +105,7 @@ def decode_call(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the args and kwargs of a call; raises CodecError as decode() does."""
     args = decode(args_text, results)
-    kwargs = decode(kwargs_text, results)
+    kwargs = {} if kwargs_text == "{}" else decode(kwargs_text, results)
     # A tuple is what somebody has assigned to `task.args`.
     if type(args) not in (list, tuple):
         raise CodecError(f"the stored args are a {type(args).__name__}, not a list")

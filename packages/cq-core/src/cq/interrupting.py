@@ -8,11 +8,10 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
 from django.db.backends.signals import connection_created
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 logger = logging.getLogger("cq.runner")
 
@@ -38,10 +37,10 @@ class Stopper:
         self._wrappers: list[Any] = []
         self._cancel: Callable[[], object] | None = None
 
-    def enter_thread(self) -> None:
-        """The call is made on this thread, from now on."""
+    def enter_thread(self, wrappers: Iterable[Any] = ()) -> None:
+        """The call is made on this thread, from now on, and with these connections."""
         self._thread = threading.get_ident()
-        self._wrappers = list(connections.all(initialized_only=True))
+        self._wrappers = list(wrappers)
         self._outer = _innermost.get(self._thread)
         _innermost[self._thread] = self
         self._open = True

@@ -7,6 +7,7 @@ database: each would cost a look-up and a share lock on every change of a row.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -306,6 +307,7 @@ class WorkerRow(models.Model):
         return f"{self.kind} {self.id} ({self.host}:{self.pid})"
 
 
+@cache
 def task_model() -> type[Task]:
     return apps.get_model("cq", "Task")
 

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
 
 _ABORTED = 3  # INERROR, in libpq's words
 
@@ -27,11 +28,18 @@ def aliases(using: str) -> list[str]:
     return [using] if dummy else [using, DEFAULT_DB_ALIAS]
 
 
-@contextlib.contextmanager
-def together(using: str) -> Iterator[None]:
+def together(using: str) -> AbstractContextManager[None]:
     """Open the transactions of an atomic task."""
+    databases = aliases(using)
+    if len(databases) > 1 or connections[using].vendor == "mysql":
+        return _several(databases)
+    return transaction.atomic(using=using)
+
+
+@contextlib.contextmanager
+def _several(databases: list[str]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        for alias in aliases(using):
+        for alias in databases:
             stack.enter_context(transaction.atomic(using=alias))
             if connections[alias].vendor == "mysql":
                 stack.enter_context(_unbroken(alias))
@@ -61,12 +69,15 @@ def _unbroken(alias: str) -> Iterator[None]:
         raise
 
 
-@contextlib.contextmanager
-def begin(connection: Any, immediate: bool) -> Iterator[None]:
+def begin(connection: Any, immediate: bool) -> AbstractContextManager[None]:
     """Let SQLite take its write lock when the transaction begins, if asked to."""
     if not immediate or connection.vendor != "sqlite":
-        yield
-        return
+        return contextlib.nullcontext()
+    return _immediate(connection)
+
+
+@contextlib.contextmanager
+def _immediate(connection: Any) -> Iterator[None]:
     connection.ensure_connection()  # which is what makes it know its mode
     before = connection.transaction_mode
     connection.transaction_mode = "IMMEDIATE"
@@ -116,12 +127,9 @@ def _is_aborted(connection: Any) -> bool:
     return bool(connection.connection.info.transaction_status == _ABORTED)
 
 
-def depths() -> dict[str, int]:
-    """Return how many atomic blocks are open, by alias."""
-    return {
-        connection.alias: len(connection.atomic_blocks)
-        for connection in connections.all(initialized_only=True)
-    }
+def depths(opened: Iterable[Any]) -> dict[str, int]:
+    """Return how many atomic blocks are open on these connections, by alias."""
+    return {connection.alias: len(connection.atomic_blocks) for connection in opened}
 
 
 def unwind(before: dict[str, int]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
+from cq import loading
 from cq.clock import Moment, moment
 from cq.rows import edges, task_model
 from cq.statements import update_returning
@@ -105,10 +106,12 @@ def claim(
     # and claim more than `limit`.
     sql = (
         f"WITH chosen AS {'MATERIALIZED ' if skip else ''}({chosen}) {claimed}"
-        f"WHERE id IN (SELECT id FROM chosen) AND {by_key} RETURNING *"
+        f"WHERE id IN (SELECT id FROM chosen) AND {by_key} "
+        f"RETURNING {loading.columns(connection)}"
     )
-    query = task_model()._base_manager.using(using)
-    found = query.raw(sql, [*params, *now_params, worker, *now_params])
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*params, *now_params, worker, *now_params])
+        found = loading.tasks_of(connection, cursor.fetchall())
     return sorted(found, key=lambda task: task.pk)
 
 
