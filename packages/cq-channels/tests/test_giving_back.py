@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from cq import lifecycle
-from cq_channels.claimer import Claimer
+from cq_channels.claimer import AHEAD, Claimer
 from cq_channels.held import Held, claim_of
 
 
@@ -28,6 +28,22 @@ class Threads:
     def take_back(self) -> list[Any]:
         found, self.tasks = self.tasks, []
         return found
+
+
+def test_the_claimer_is_woken_when_what_waits_runs_low_and_not_before() -> None:
+    lease: Any = SimpleNamespace(using="default", worker=11)
+    threads: Any = Threads([])
+    claimer = Claimer(
+        lease, threads, SimpleNamespace(), Held(), None, None, None, print
+    )  # type: ignore[arg-type]
+
+    threads.waiting = AHEAD // 2 + 1
+    claimer.thread_came_free()
+    assert not claimer._wake.is_set()
+
+    threads.waiting = AHEAD // 2
+    claimer.thread_came_free()
+    assert claimer._wake.is_set()
 
 
 def test_what_could_not_be_given_back_is_found_as_one_that_nobody_works_on(

@@ -91,6 +91,34 @@ def test_a_handle_has_all_that_a_claim_returns() -> None:
 
 
 @pytest.mark.django_db
+def test_a_claimed_task_is_what_the_orm_would_have_made_of_its_row() -> None:
+    """It makes the claimed ones itself, in a tenth of the time."""
+    parent = forced(Status.WAITING)
+    forced(
+        Status.QUEUED,
+        parent,
+        options={"timeout": 5},
+        expires=AFTER,
+        result_ttl=1.5,
+        unique_key="its",
+        outcome=Status.INCOMPLETE,
+        progress_message="half",
+    )
+
+    (run,) = claim()
+
+    read = Task.objects.get(pk=run.pk)
+    mine, theirs = dict(vars(run)), dict(vars(read))
+    state, of_orm = mine.pop("_state"), theirs.pop("_state")
+    assert {k: (type(v), v) for k, v in mine.items()} == {
+        k: (type(v), v) for k, v in theirs.items()
+    }
+    assert (state.adding, state.db) == (of_orm.adding, of_orm.db)
+    assert run.parent == parent
+    assert run == read
+
+
+@pytest.mark.django_db
 def test_a_new_run_starts_without_the_error_of_the_one_before() -> None:
     task = forced(Status.QUEUED)
     (run,) = claim()

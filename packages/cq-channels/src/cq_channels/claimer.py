@@ -102,6 +102,12 @@ class Claimer:
     def slot_came_free(self) -> None:
         self._wake.set()
 
+    def thread_came_free(self) -> None:
+        # Not for each of many that are claimed ahead: that is a switch between threads
+        # for every task, to find that there is nothing to do.
+        if self.threads.waiting <= AHEAD // 2 or self.alone.busy:
+            self.slot_came_free()
+
     def _work(self) -> None:
         delay = 0.1
         try:

@@ -77,14 +77,14 @@ class Engine:
         self.held = Held(board)
         self.completer = BatchCompleter(using, self._written, self._died)
         self.threads = ThreadSlots(
-            threads, self.completer, self.held.begin, self._finished, self._died
+            threads, self.completer, self.held.begin, self._thread_finished, self._died
         )
         self.loop = LoopSlots(
             coroutines,
             threads,
             self.completer,
             self.held.begin,
-            self._finished,
+            self._coroutine_finished,
             self._died,
         )
         self.claimer = Claimer(
@@ -147,6 +147,13 @@ class Engine:
             self.held.finish(task)
         else:
             self.held.drop(claim_of(task))
+
+    def _thread_finished(self, task: Task, handed_over: bool) -> None:
+        self._finished(task, handed_over)
+        self.claimer.thread_came_free()
+
+    def _coroutine_finished(self, task: Task, handed_over: bool) -> None:
+        self._finished(task, handed_over)
         self.claimer.slot_came_free()
 
     def _written(self, claim: Claim) -> None:

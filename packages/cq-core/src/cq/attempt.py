@@ -46,6 +46,7 @@ logger = logging.getLogger("cq.runner")
 
 
 _DEFAULTS = Options()
+_NULL = codec.Encoded("null")
 
 
 class Completer(Protocol):
@@ -136,6 +137,8 @@ class Attempt:
     # --- succeed ----------------------------------------------------------------------
 
     def encode(self, value: Any) -> codec.Encoded:
+        if value is None:
+            return _NULL
         return codec.encode(
             value, size_limit=conf.SIZE_LIMIT, depth_limit=conf.DEPTH_LIMIT
         )
@@ -301,6 +304,8 @@ class Attempt:
         return False
 
     def _flush_log(self) -> None:
+        if not self.run.log.used:
+            return
         self.run.log.release()
         write_or_warn(self.run.log)
 

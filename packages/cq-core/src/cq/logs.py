@@ -65,6 +65,8 @@ class LogBuffer:
         self.held: list[Line | None] = []
         self.ready: list[Line | None] = []
         self.progress: Progress | None = None
+        #: Whether anything was ever said. What was may be being written just now.
+        self.used = False
         #: Lines to keep, and up to where in `ready` they are cut already.
         self.room = self.limit or conf.LOG_LIMIT
         self._cut = 0
@@ -77,6 +79,7 @@ class LogBuffer:
         """Take a line; `limit` trims the stored log to its last lines."""
         line = Line(level, timezone.now(), storable(message, LONGEST_LINE), limit)
         with self.lock:
+            self.used = True
             self.held.append(line)
             if publish or len(self.held) >= BUFFER:
                 self._publish()
@@ -107,6 +110,7 @@ class LogBuffer:
 
     def set_progress(self, progress: Progress) -> None:
         with self.lock:
+            self.used = True
             self.progress = progress
 
     def take(self) -> _Taken:
