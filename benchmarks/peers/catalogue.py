@@ -57,7 +57,7 @@ CQ = Peer(
     title="cq",
     requirements=_packages("cq-core", "cq-channels", "cq-scheduler"),
     durable=True,
-    setting="as it is by default",
+    setting="2 threads a process; else as it is by default",
     apps=("cq", "cq_channels", "cq_scheduler"),
     # cq-admin is left out on purpose.
     settings={"SILENCED_SYSTEM_CHECKS": ["cq.W003"]},
