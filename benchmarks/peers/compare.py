@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .catalogue import PEERS
 from .environments import environment, python
 from .figures import WORKLOADS
+from .running import WORKERS_SAID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,8 +118,10 @@ class Comparison:
         """Name what could not be measured: now, in the JSON, and on the page."""
         if self._stopped:
             return
-        # The last line of a traceback says what, and where nobody cares.
-        self.missing[what] = why.strip().splitlines()[-1][:300]
+        # The last line of a traceback says what, and where nobody cares. What the
+        # workers said comes after it.
+        said = why.partition(WORKERS_SAID)[0]
+        self.missing[what] = said.strip().splitlines()[-1][:300]
         print(f"MISSING {what}: {why}", file=sys.stderr)
 
     def _drive(self, name: str, workload: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Seconds after which nothing comes any more.
 PATIENCE = 120.0
+#: Between an error and what the workers wrote until then.
+WORKERS_SAID = "the workers said:"
 
 
 class Stamps:
@@ -101,7 +103,7 @@ def started(commands: list[Command]) -> Iterator[Workers]:
         except Exception as error:
             workers.output.seek(0)
             if said := workers.output.read()[-4000:].strip():
-                error.add_note(f"the workers said:\n{said}")
+                error.add_note(f"{WORKERS_SAID}\n{said}")
             raise
         finally:
             workers.kill()
