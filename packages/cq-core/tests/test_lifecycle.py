@@ -92,7 +92,7 @@ def test_a_handle_has_all_that_a_claim_returns() -> None:
 
 @pytest.mark.django_db
 def test_a_claimed_task_is_what_the_orm_would_have_made_of_its_row() -> None:
-    """It makes the claimed ones itself, in a tenth of the time."""
+    """A claim makes its tasks without `Model.__init__`."""
     parent = forced(Status.WAITING)
     forced(
         Status.QUEUED,
