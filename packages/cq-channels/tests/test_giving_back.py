@@ -7,11 +7,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
-from cq import lifecycle
+from cq import lifecycle, task
+from cq.models import Task
+from cq.rows import tasks
+from cq.statements import uuid_param
 from cq_channels.claimer import AHEAD, Claimer
 from cq_channels.held import Held, claim_of
+from cq_channels.maintenance import Maintenance
+
+
+@task("giving_back.nothing")
+def nothing(cqt: Any) -> None:
+    pass
 
 
 class Threads:
@@ -65,3 +74,44 @@ def test_what_could_not_be_given_back_is_found_as_one_that_nobody_works_on(
 
     assert held.orphans([task.pk]) == []
     assert held.orphans([task.pk]) == [task.pk]
+
+
+@pytest.mark.parametrize(
+    ("state", "again", "losses"),
+    [("57P01", True, 0), ("57P02", True, 1), (None, True, 1), ("57P01", False, 1)],
+)
+def test_row_33_an_orderly_restart_of_the_server_is_not_held_against_what_ran(
+    transactional_db: None, state: str | None, losses: int, *, again: bool
+) -> None:
+    task = sample(rerun_lost=again)
+    held = Held()
+    maintenance = Maintenance("default", task.worker_id, held, False, print)
+    held.add([claim_of(task)])
+
+    held.unwritten(task, away_after(state))
+    held.drop(claim_of(task))
+    for _ in range(2):  # once may be a claim that is still under way
+        maintenance._rescue_orphans()
+
+    task.refresh_from_db()
+    assert task.losses == losses
+    assert task.status == (Task.STATUS_QUEUED if again else Task.STATUS_LOST)
+
+
+def sample(*, rerun_lost: bool) -> Any:
+    """Return a task that runs under a worker of this process."""
+    handle = nothing.delay()
+    tasks("default").filter(pk=handle.pk).update(rerun_lost=rerun_lost)
+    param = uuid_param(connection, handle.pk)
+    [claimed] = lifecycle.claim("default", 11, "id = %s", [param], 1)
+    return claimed
+
+
+def away_after(state: str | None) -> OperationalError:
+    """Return what is raised when the server has gone, and is still away."""
+    first: Any = OperationalError("the connection was closed")
+    first.__cause__ = Exception()
+    first.__cause__.sqlstate = state  # type: ignore[attr-defined]
+    error = OperationalError("connection refused")
+    error.__context__ = first
+    return error

@@ -203,6 +203,31 @@ def test_the_end_does_not_wait_for_what_hangs(
     sender.ring("default", ONE)
 
 
+def test_a_script_that_ends_at_once_may_still_import_what_it_rings_with(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    importing, imported = threading.Event(), threading.Event()
+
+    def choose(using: str) -> Any:
+        importing.set()
+        assert imported.wait(PATIENCE)
+        monkeypatch.setattr(module, "AT_EXIT", PATIENCE)
+        return transport
+
+    monkeypatch.setattr(module, "IMPORTS", PATIENCE)
+    # Too short for anything, were it to begin before the import has ended.
+    monkeypatch.setattr(module, "AT_EXIT", 0.0)
+    sender = Sender(choose)
+    sender.ring("default", ONE)
+    assert importing.wait(PATIENCE)
+    closing = threading.Thread(target=sender.close)
+    closing.start()
+    imported.set()
+    closing.join(PATIENCE)
+    assert transport.sent == [ONE]
+    assert sender._thread is None
+
+
 def test_after_close_it_starts_anew(sender: Sender, transport: Transport) -> None:
     for _ in range(2):
         sender.ring("default", ONE)

@@ -77,7 +77,12 @@ class Engine:
         self.held = Held(board)
         self.completer = BatchCompleter(using, self._written, self._died)
         self.threads = ThreadSlots(
-            threads, self.completer, self.held.begin, self._thread_finished, self._died
+            threads,
+            self.completer,
+            self.held.begin,
+            self._thread_finished,
+            self.held.unwritten,
+            self._died,
         )
         self.loop = LoopSlots(
             coroutines,
@@ -85,6 +90,7 @@ class Engine:
             self.completer,
             self.held.begin,
             self._coroutine_finished,
+            self.held.unwritten,
             self._died,
         )
         self.claimer = Claimer(

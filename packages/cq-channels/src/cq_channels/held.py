@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING
 
+from cq import outage
 from cq.lifecycle import Claim
 
 if TYPE_CHECKING:
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from cq.models import Task
 
     from .board import Board
+
+
+logger = logging.getLogger("cq.worker")
 
 
 def claim_of(task: Task) -> Claim:
@@ -32,6 +37,8 @@ class Held:
         self._board = board
         #: By task: the place on the board of a run that has begun.
         self._places: dict[UUID, int] = {}
+        #: Claims that were dropped through no fault of what ran under them.
+        self._blameless: set[UUID] = set()
         #: Claims whose outcome was written, or given up.
         self.ended = 0
 
@@ -66,6 +73,13 @@ class Held:
         if place is not None and self._board is not None:
             self._board.end(place)
 
+    def unwritten(self, task: Task, error: Exception) -> None:
+        """Its outcome could not be written: its claim becomes one nobody works on."""
+        logger.error("the outcome of %s could not be written", task, exc_info=error)
+        if task.rerun_lost and outage.was_shutdown(error):
+            with self._lock:
+                self._blameless.add(task.pk)
+
     def drop(self, claim: Claim) -> None:
         with self._lock:
             # The task may be back here already, under a later claim.
@@ -89,3 +103,10 @@ class Held:
             orphans = sorted(unknown & self._suspects)
             self._suspects = unknown
             return orphans
+
+    def excused(self, orphans: Iterable[UUID]) -> set[UUID]:
+        """Return those of the orphans whose loss is not held against them; once."""
+        with self._lock:
+            found = self._blameless.intersection(orphans)
+            self._blameless -= found
+            return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from cq.attempt import Completer
     from cq.models import Task
 
-logger = logging.getLogger("cq.worker")
-
 
 class LoopSlots:
     """Runs claimed coroutine tasks, up to `count` at once."""
@@ -32,12 +29,14 @@ class LoopSlots:
         completer: Completer,
         begin: Callable[[Task], None],
         finished: Callable[[Task, bool], None],
+        unwritten: Callable[[Task, Exception], None],
         died: Callable[[str], None],
     ) -> None:
         self.count = count
         self.completer = completer
         self.begin = begin
         self.finished = finished
+        self.unwritten = unwritten
         # Each is written by one thread only: the claimer, and the loop.
         self._begun = 0
         self._ended = 0
@@ -105,8 +104,8 @@ class LoopSlots:
         except KeyboardInterrupt:
             # The task's own, as its row says: no signal is heard on this thread.
             pass
-        except Exception:
-            logger.exception("the outcome of %s could not be written", task)
+        except Exception as error:
+            self.unwritten(task, error)
         finally:
             self._ended += 1
             self.finished(task, handed_over)

@@ -109,7 +109,8 @@ class Maintenance:
         orphans = self.held.orphans(list(mine.values_list("pk", flat=True)))
         if orphans:
             reason = "its outcome could not be written"
-            rescue.rescue(self.using, self.worker, reason, only=orphans)
+            begun = set(orphans) - self.held.excused(orphans)
+            rescue.rescue(self.using, self.worker, reason, only=orphans, begun=begun)
 
 
 def _schedules(using: str) -> Any:

@@ -43,6 +43,9 @@ FIRST_DELAY, LONGEST_DELAY = 0.1, 2.0
 WARN_EVERY = 60.0
 #: Seconds that what is gathered may take to be sent when the process ends.
 AT_EXIT = 0.5
+#: Seconds that a script which ends at once has before those, for the imports of the
+#: channel layer's client: on a busy machine they alone are longer than ``AT_EXIT``.
+IMPORTS = 5.0
 
 
 class Sender:
@@ -77,10 +80,10 @@ class Sender:
             elif self._resting:
                 self._changed.notify()
 
-    def close(self, timeout: float = AT_EXIT) -> bool:
+    def close(self, timeout: float | None = None) -> bool:
         """Send what is gathered and give everything back; whether it was done in time.
 
-        timeout: seconds. A later ring starts anew.
+        timeout: seconds; None: ``AT_EXIT``. A later ring starts anew.
         """
         with self._changed:
             thread = self._thread
@@ -88,6 +91,9 @@ class Sender:
                 return True
             self._closing = True
             self._changed.notify()
+        if timeout is None:
+            self._chosen.wait(IMPORTS)
+            timeout = AT_EXIT
         thread.join(timeout)
         if thread.is_alive():
             # Stuck in a send. It ends by itself if that returns.
@@ -108,6 +114,8 @@ class Sender:
         self._gathered: dict[str, dict[UUID, str]] = {}
         self._thread = None
         self._transports: dict[str, Transport] = {}
+        #: Set once the first transport is there, or cannot be had.
+        self._chosen = threading.Event()
         self._resting = False
         self._closing = False
         self._stale = False
@@ -193,8 +201,11 @@ class Sender:
             self._transports.clear()
         transport = self._transports.get(using)
         if transport is None:
-            with self._choosing:
-                transport = self._transports[using] = self._choose(using)
+            try:
+                with self._choosing:
+                    transport = self._transports[using] = self._choose(using)
+            finally:
+                self._chosen.set()
         return transport
 
     def _failed(self, error: Exception) -> None:

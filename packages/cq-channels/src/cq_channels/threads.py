@@ -35,11 +35,13 @@ class ThreadSlots:
         completer: Completer,
         begin: Callable[[Task], None],
         finished: Callable[[Task, bool], None],
+        unwritten: Callable[[Task, Exception], None],
         died: Callable[[str], None],
     ) -> None:
         self.count = count
         self.completer = completer
         self.begin = begin
+        self.unwritten = unwritten
         self.finished = finished
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         #: By thread: when it started what it runs.
@@ -122,9 +124,8 @@ class ThreadSlots:
         except KeyboardInterrupt:
             # The task's own, as its row says: no signal is heard on this thread.
             return False
-        except Exception:
-            # Its claim is dropped, and found again as one that nobody works on.
-            logger.exception("the outcome of %s could not be written", task)
+        except Exception as error:
+            self.unwritten(task, error)
             return False
         finally:
             _clean_connections(task)

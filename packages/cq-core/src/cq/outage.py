@@ -10,6 +10,9 @@ from django.db import InterfaceError, OperationalError
 
 #: Seconds.
 EVERY = 60.0
+#: PostgreSQL's state for a session that an administrator, or a restart, has ended. One
+#: that ends because another has crashed has 57P02, and the one that crashed has none.
+_ADMIN_SHUTDOWN = "57P01"
 
 _lock = threading.Lock()
 _next_warning = 0.0
@@ -30,6 +33,15 @@ def level(error: BaseException) -> int:
             return logging.DEBUG
         _next_warning = now + EVERY
     return logging.WARNING
+
+
+def was_shutdown(error: BaseException | None) -> bool:
+    """Tell whether all this came of PostgreSQL being shut down in an orderly way."""
+    while error is not None:
+        if getattr(error, "sqlstate", None) == _ADMIN_SHUTDOWN:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def forget() -> None:
