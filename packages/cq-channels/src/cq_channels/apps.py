@@ -14,9 +14,11 @@ class CqChannelsConfig(AppConfig):
     verbose_name = _("Background task workers")
 
     def ready(self) -> None:
-        from cq import doorbell
+        from cq import doorbell, notices
 
         from . import checks  # noqa: F401
+        from .messenger import messenger
         from .sender import sender
 
         doorbell.register(sender)
+        notices.register(messenger)

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -18,6 +19,9 @@ from .engine import Engine
 from .messages import parse
 
 logger = logging.getLogger("cq.worker")
+
+#: Seconds from one signal that ends runworker to the next.
+AGAIN = 1.0
 
 
 class TaskConsumer(AsyncConsumer):
@@ -35,7 +39,7 @@ class TaskConsumer(AsyncConsumer):
 
 _engine: Engine | None = None
 _engine_lock = threading.Lock()
-_handled = False
+_loop: asyncio.AbstractEventLoop | None = None
 
 
 def _engine_of_this_process() -> Engine:
@@ -50,16 +54,16 @@ def _engine_of_this_process() -> Engine:
 
 def _drain_on_sigterm() -> None:
     """Have SIGTERM drain the engine: runworker itself has no handler for it."""
-    global _handled
-    if _handled or threading.current_thread() is not threading.main_thread():
+    global _loop
+    if _loop or threading.current_thread() is not threading.main_thread():
         return
-    _handled = True
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, _end)
+    _loop = asyncio.get_running_loop()
+    _loop.add_signal_handler(signal.SIGTERM, _end)
 
 
 def _end() -> None:
-    threading.Thread(target=_drain).start()
+    # A daemon: it goes on until its process has ended.
+    threading.Thread(target=_drain, daemon=True).start()
 
 
 def _drain() -> None:
@@ -67,5 +71,11 @@ def _drain() -> None:
         if _engine is not None:
             _engine.stop()
     finally:
-        # runworker ends, with exit code 0, on the signal of Ctrl-C only.
-        os.kill(os.getpid(), signal.SIGINT)
+        # runworker ends, with exit code 0, on the signal of Ctrl-C only. By the first,
+        # asyncio cancels what it runs, and a channel layer may swallow that; the next
+        # one is raised.
+        while True:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(AGAIN)
+            if _loop is None or _loop.is_closed():
+                break

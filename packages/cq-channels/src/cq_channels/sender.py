@@ -157,7 +157,7 @@ class Sender:
 
     def _next(self) -> dict[str, dict[UUID, str]]:
         """Wait for rings and return them; nothing when it is time to end."""
-        if not self._wait_for_work(_linger()):
+        if not self._wait_for_work(linger()):
             self._give_back()
             self._wait_for_work(None)
         with self._changed:
@@ -238,7 +238,8 @@ class Sender:
                 transport.close()
 
 
-def _linger() -> float:
+def linger() -> float:
+    """Return the seconds for which an idle connection is kept."""
     # Django's test runner keeps an outbox, and can't drop a database in use.
     return 0.0 if hasattr(mail, "outbox") else LINGER
 

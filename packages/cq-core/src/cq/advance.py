@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef
 
-from . import doorbell, lifecycle
+from . import doorbell, lifecycle, notices
 from .contention import insist
 from .rows import EdgeRow, edges, tasks
 from .statements import by_primary_key, update_returning, uuid_of, uuid_param
@@ -50,6 +50,7 @@ class _Awaited(NamedTuple):
     settled: _Upstream
     parent: UUID | None  # that counts it
     has_dependants: bool
+    somebody_listens: bool
 
 
 def settled(using: str, ids: Iterable[UUID], now: datetime | None = None) -> None:
@@ -71,6 +72,8 @@ def _one_wave(
     now: datetime | None,
 ) -> list[UUID]:
     rows = _awaited(using, wave)
+    if told := [row.settled.id for row in rows if row.somebody_listens]:
+        notices.tell(using, told)
     upstream = {row.settled.id: row.settled for row in rows if row.has_dependants}
     found: list[_Found] = []
     if upstream:
@@ -115,14 +118,16 @@ def _awaited(using: str, ids: list[UUID]) -> list[_Awaited]:
         these = f"IN ({', '.join(['%s'] * len(ids))})"
         params = [uuid_param(connection, task_id) for task_id in ids]
     with connection.cursor() as cursor:
-        cursor.execute(_AWAITED.format(these=these), params)
+        somebody = notices.somebody_listens(connection)
+        cursor.execute(_AWAITED.format(these=these, somebody=somebody), params)
         return [
             _Awaited(
                 _Upstream(uuid_of(task_id), *rest),
                 None if parent is None else uuid_of(parent),
                 bool(has_dependants),
+                bool(somebody_listens),
             )
-            for task_id, *rest, parent, has_dependants in cursor.fetchall()
+            for task_id, *rest, parent, has_dependants, somebody_listens in cursor
         ]
 
 
@@ -130,10 +135,11 @@ _AWAITED = (
     "SELECT * FROM (SELECT id, status, name, error,"
     " CASE WHEN counted THEN parent_id END AS parent,"
     " EXISTS (SELECT 1 FROM cq_edges e WHERE e.depends_on_id = cq_tasks.id"
-    " AND e.met IS NULL) AS has_dependants"
+    " AND e.met IS NULL) AS has_dependants,"
+    " {somebody} AS somebody_listens"
     " FROM cq_tasks WHERE id {these}"
     f" AND status IN ({', '.join(repr(str(s)) for s in sorted(FINAL))})"
-    ") settled WHERE parent IS NOT NULL OR has_dependants"
+    ") settled WHERE parent IS NOT NULL OR has_dependants OR somebody_listens"
 )
 
 

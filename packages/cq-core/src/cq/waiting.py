@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import time
 from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
 from django.db import connections
 
-from . import cycles, made
+from . import cycles, made, notices
 from .errors import CycleError, WaitError, WaitTimeout
 from .local import local_runner, runs_here
 from .rows import tasks
@@ -17,7 +19,7 @@ from .runs import Run, current_run
 from .status import FINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .models import Task
 
@@ -38,10 +40,16 @@ def wait(task: Task, timeout: float | None) -> None:
     if _is_done(task):
         return
     _refuse_what_is_never_seen(task)
-    for pause in _pauses(task, timeout):
-        time.sleep(pause)
-        if _is_done(task):
-            return
+    settled = threading.Event()
+    with _told(task, settled.set) as is_told:
+        for pause in _pauses(task, timeout):
+            if is_told:
+                settled.wait(pause)
+                settled.clear()
+            else:
+                time.sleep(pause)
+            if _is_done(task):
+                return
 
 
 async def await_(task: Task, timeout: float | None) -> None:
@@ -53,10 +61,31 @@ async def await_(task: Task, timeout: float | None) -> None:
     if await done(task):
         return
     await sync_to_async(_refuse_what_is_never_seen)(task)
-    for pause in _pauses(task, timeout):
-        await asyncio.sleep(pause)
-        if await done(task):
-            return
+    loop, settled = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell() -> None:
+        with contextlib.suppress(RuntimeError):  # that loop has ended meanwhile
+            loop.call_soon_threadsafe(settled.set)
+
+    with _told(task, tell):
+        for pause in _pauses(task, timeout):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await settled.wait()
+            settled.clear()
+            if await done(task):
+                return
+
+
+@contextlib.contextmanager
+def _told(task: Task, tell: Callable[[], None]) -> Iterator[bool]:
+    """Have `tell` called when the task may have settled; whether that can be."""
+    leave = None if runs_here() else notices.listen(_using(task), task.pk, tell)
+    try:
+        yield leave is not None
+    finally:
+        if leave is not None:
+            leave()
 
 
 def _is_done(task: Task) -> bool:

@@ -44,7 +44,6 @@ _PATIENCE: dict[str, Any] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,
-    "application_name": "cq doorbell",
 }
 
 
@@ -69,11 +68,11 @@ class Notify:
 
     def send(self, ready: Ready) -> None:
         if self._sending is None:
-            self._sending = _connect(self.using)
+            self._sending = connect(self.using)
         notify(self._sending, ready)
 
     def listen(self, wake: Wake, stop: threading.Event) -> None:
-        with contextlib.closing(_connect(self.using)) as connection:
+        with contextlib.closing(connect(self.using)) as connection:
             # To listen in a session of a pooler would be to fill it for others.
             if not poolers.is_behind(connection.cursor()):
                 _listen(connection, wake, stop)
@@ -107,11 +106,13 @@ def _listen(
                 break
 
 
-def _connect(using: str) -> psycopg.Connection[Any]:
+def connect(using: str, name: str = "cq doorbell") -> psycopg.Connection[Any]:
+    """Return a connection to listen on, and to close; `name` is what the server shows."""
     # Not through Django: a pool would get it back while it listens, a wrapper with
     # DEBUG would keep each statement, and AUTOCOMMIT may be off.
     import psycopg
 
     parameters = _PATIENCE | connections[using].get_connection_params()
+    parameters.setdefault("application_name", name)
     parameters.pop("cursor_factory", None)
     return psycopg.connect(**parameters, autocommit=True)

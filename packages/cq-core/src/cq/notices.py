@@ -1,0 +1,72 @@
+"""Tells those who wait for a task that it has settled.
+
+A notice carries no responsibility, no more than a ring: who waits looks at the row from
+time to time all the same. cq-channels registers its messenger here; with cq-core alone
+nobody else settles anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+#: Of the advisory lock that all share who listen, in PostgreSQL's form of two numbers.
+#: The first is "cq" in ASCII.
+LOCK = (0x6371, 1)
+
+_NOBODY, _SOMEBODY = "(1 = 0)", "(1 = 1)"
+_LOOK = f"(SELECT NOT pg_try_advisory_xact_lock({LOCK[0]}, {LOCK[1]}))"
+
+
+class Messenger(Protocol):
+    """Carries notices between processes. May lose them, never raise."""
+
+    def listen(
+        self, using: str, task_id: UUID, heard: Callable[[], None]
+    ) -> Callable[[], None] | None:
+        """Call `heard`, on any thread, when the task may have settled.
+
+        Returns what ends that; None where no notice would arrive.
+        """
+
+    def tell(self, using: str, ids: Sequence[UUID]) -> None:
+        """Tell those who listen, once the present transaction has committed."""
+
+
+_messenger: Messenger | None = None
+
+
+def register(messenger: Messenger) -> None:
+    """Let `messenger` carry the notices from now on."""
+    global _messenger
+    _messenger = messenger
+
+
+def listen(
+    using: str, task_id: UUID, heard: Callable[[], None]
+) -> Callable[[], None] | None:
+    """As :meth:`Messenger.listen`."""
+    if _messenger is None:
+        return None
+    return _messenger.listen(using, task_id, heard)
+
+
+def somebody_listens(connection: Any) -> str:
+    """Return SQL for whether anybody has to be told of anything, at next to no cost.
+
+    Who listens shares a lock. Where that can be had alone, for the statement that asks,
+    there is nobody; two that ask at one moment may take each other for somebody.
+    """
+    if _messenger is None or connection.vendor != "postgresql":
+        return _NOBODY
+    # In a transaction it would be kept until the end, and nobody could begin to listen.
+    return _SOMEBODY if connection.in_atomic_block else _LOOK
+
+
+def tell(using: str, ids: Sequence[UUID]) -> None:
+    """As :meth:`Messenger.tell`."""
+    if _messenger is not None:
+        _messenger.tell(using, ids)
