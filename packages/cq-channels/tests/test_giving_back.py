@@ -85,7 +85,7 @@ def test_row_33_an_orderly_restart_of_the_server_is_not_held_against_what_ran(
 ) -> None:
     task = sample(rerun_lost=again)
     held = Held()
-    maintenance = Maintenance("default", task.worker_id, held, False, print)
+    maintenance = Maintenance("default", task.worker_id, held, False, print, print)
     held.add([claim_of(task)])
 
     held.unwritten(task, away_after(state))

@@ -38,6 +38,9 @@ AHEAD = 200
 #: Seconds. Longer runs are claimed for free slots only: others may be idle meanwhile.
 SHORT_RUN = 0.01
 LONGEST_DELAY = 5.0
+#: Seconds beyond ``CQ_POLL`` after which it looks by itself, where it found nothing
+#: last: until then it is left to maintenance, whose one statement looks for much else.
+LEFT_TO_MAINTENANCE = 5.0
 
 
 class Claimer:
@@ -130,7 +133,10 @@ class Claimer:
                     delay = min(delay * 2, LONGEST_DELAY)
                     continue
                 if not full:
-                    self._wake.wait(max(0.0, self._next_look - time.monotonic()))
+                    rest = self._next_look - time.monotonic()
+                    if self.found_nothing:
+                        rest += LEFT_TO_MAINTENANCE
+                    self._wake.wait(max(0.0, rest))
         finally:
             connections[self.using].close()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, connections
@@ -105,7 +106,12 @@ class Engine:
         )
         self.listening = Listening(using, self.claimer.wake, self._died)
         self.maintenance = Maintenance(
-            using, self.lease.worker, self.held, scheduler, self._died
+            using,
+            self.lease.worker,
+            self.held,
+            scheduler,
+            partial(self.claimer.wake, None),
+            self._died,
         )
         #: Whether a thread has died without which it is no worker any more.
         self.broken = False

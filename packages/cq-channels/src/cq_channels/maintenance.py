@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.db import connections
 
-from cq import log_writer, rescue, sweep
+from cq import log_writer, lookout, rescue, sweep
 from cq.conf import conf
 from cq.locks import LockLooks
 from cq.rows import tasks
@@ -27,12 +27,19 @@ if TYPE_CHECKING:
     from .held import Held
 
 
+#: Seconds between two looks for what has outlived its time to live, after none was
+#: found; and after one that found as much as it could take at once.
+PRUNE, PRUNE_ON = 60.0, 0.1
+
 _LOGS = "write the logs"
 _RING = "ring the workers"
 
 
 class Maintenance:
-    """The duties of the worker with this id. scheduler: whether to make tasks, too."""
+    """The duties of the worker with this id. scheduler: whether to make tasks, too.
+
+    found_work: called when there are tasks QUEUED, whether or not anybody rang for them.
+    """
 
     def __init__(
         self,
@@ -40,9 +47,11 @@ class Maintenance:
         worker: int,
         held: Held,
         scheduler: bool,
+        found_work: Callable[[], None],
         died: Callable[[str], None],
     ) -> None:
         self.using = using
+        self._found_work = found_work
         self.worker = worker
         self.held = held
         self._looks = LockLooks()
@@ -50,6 +59,7 @@ class Maintenance:
         duties: dict[str, Callable[[], float]] = {
             "look for what is due": self._look,
             "sweep": self._sweep,
+            "prune": self._prune,
         }
         # On SQLite a sweep may wait long for the one write lock, and connections cost
         # nothing: there runs are looked at, and logs written, on threads of their own.
@@ -85,18 +95,33 @@ class Maintenance:
             self._bell.take_down()
 
     def _look(self) -> float:
-        sweep.due(self.using)
-        rescue.rescue_unlocked(self.using, self._looks)
+        work = lookout.work(self.using)
+        if work.due:
+            sweep.queue_due(self.using)
+        if work.unlocked:
+            rescue.rescue_unlocked(self.using, self._looks)
+        else:
+            self._looks.forget()
+        if work.queued:
+            self._found_work()
         # Not a whole look later than it can be told that a worker is dead.
         wait: float = min(conf.POLL, self._looks.wait())
         return wait
 
     def _sweep(self) -> float:
-        sweep.sweep(self.using, thorough=random.random() < sweep.THOROUGH)
+        thorough = random.random() < sweep.THOROUGH
+        sweep.sweep(self.using, thorough=thorough, pruning=False)
         self._rescue_orphans()
         # Jitter, so that a hundred workers don't sweep at one moment.
         pause: float = conf.SWEEP * random.uniform(0.8, 1.2)
         return pause
+
+    def _prune(self) -> float:
+        pruned = sweep.prune(self.using)
+        if pruned >= sweep.BATCH:
+            return PRUNE_ON
+        pause: float = conf.SWEEP if pruned else PRUNE
+        return pause * random.uniform(0.8, 1.2)
 
     def _tick(self) -> float:
         schedules = self._schedules

@@ -112,6 +112,10 @@ class LockLooks:
                 dead.append(worker)
         return dead
 
+    def forget(self) -> None:
+        """Begin anew: all locks were seen held."""
+        self._free.clear()
+
     def wait(self) -> float:
         """Return the seconds until a look can find one more of them dead, or infinity."""
         now = self._clock()
@@ -119,8 +123,8 @@ class LockLooks:
         return min((end - now for end in ends if end > now), default=math.inf)
 
 
-# A key of 64 bits is shown in two halves.
-_FREE = (
+#: SQL: nobody holds the lock of this worker. A key of 64 bits is shown in two halves.
+UNLOCKED = (
     "NOT EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted"
     " AND l.objsubid = 1 AND l.classid = (cq_workers.id >> 32)::oid"
     " AND l.objid = (cq_workers.id & 4294967295)::oid AND l.database ="
@@ -129,5 +133,5 @@ _FREE = (
 
 
 def _unlocked(using: str) -> list[tuple[int, datetime]]:
-    rows = workers(using).filter(locked=True).extra(where=[_FREE])
+    rows = workers(using).filter(locked=True).extra(where=[UNLOCKED])
     return list(rows.values_list("pk", "last_seen"))

@@ -27,10 +27,13 @@ logger = logging.getLogger("cq.rescue")
 BATCH = 500
 
 
-def rescue_dead(using: str, now: datetime | None = None) -> int:
-    """Rescue what dead workers were running; how many tasks."""
-    dead = leases.dead_workers(using, now)
-    return _rescue_all(using, dead, now) + _rescue_unknown(using, now)
+def rescue_dead(using: str, now: datetime | None = None, *, claims: bool = True) -> int:
+    """Rescue what dead workers were running; how many tasks.
+
+    claims: whether anything may be claimed at all, or there are but rows to remove.
+    """
+    count = _rescue_all(using, leases.dead_workers(using, now), now)
+    return count + (_rescue_unknown(using, now) if claims else 0)
 
 
 def rescue_unlocked(using: str, looks: LockLooks) -> int:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from . import advance, doorbell, lifecycle, rescue
-from .clock import Moment, moment
+from . import advance, doorbell, lifecycle, lookout, rescue
+from .clock import Moment
 from .options import LONGEST_SPAN
 from .rows import edges, logs, tasks
 from .status import FINAL, OPEN, Status
@@ -28,28 +28,16 @@ THOROUGH = 1 / 12
 
 def due(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
     """Queue what has come to its time, and expire what did not start in time."""
-    if not _anything_due(using, now):
-        return 0
+    return queue_due(using, now, limit) if lookout.work(using, now).due else 0
+
+
+def queue_due(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
+    """As `due`, where it is known that there is something."""
     late = lifecycle.expire(using, limit, now)
     advance.settled(using, late, now)
     moved = lifecycle.queue_due(using, limit, now)
     doorbell.ring(using, moved)
     return len(late) + len(moved)
-
-
-def _anything_due(using: str, now: datetime | None) -> bool:
-    """Look once: each worker asks every second, and nearly always it is nothing."""
-    connection = connections[using]
-    now_sql, params = moment(connection, now)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT 1 FROM cq_tasks WHERE status IN ('PENDING', 'RETRY')"
-            f" AND run_after IS NOT NULL AND run_after <= (SELECT {now_sql}))"
-            " OR EXISTS (SELECT 1 FROM cq_tasks WHERE status IN ('PENDING', 'QUEUED')"
-            f" AND expires IS NOT NULL AND expires <= (SELECT {now_sql}))",
-            [*params, *params],
-        )
-        return bool(cursor.fetchone()[0])
 
 
 def sweep(
@@ -58,19 +46,25 @@ def sweep(
     limit: int = BATCH,
     *,
     thorough: bool = True,
+    pruning: bool = True,
 ) -> int:
     """Do everything that has been missed; how many tasks were brought forward.
 
     thorough: also what reads every open subtask; for now and then.
+    pruning: also what has outlived its time.
     """
-    count = rescue.rescue_dead(using, now)
+    left = lookout.leftovers(using)
+    count = rescue.rescue_dead(using, now, claims=left.claimed)
     count += due(using, now, limit)
     if thorough:
         count += revoke_left_behind(using, now, limit)
-    count += settle_forgotten(using, now, limit)
-    count += resolve_forgotten(using, now, limit)
-    count += queue_forgotten(using, now, limit)
-    return count + prune(using, now, limit)
+    if left.waiting:
+        count += settle_forgotten(using, now, limit)
+    if left.edges:
+        count += resolve_forgotten(using, now, limit)
+    if left.pending:
+        count += queue_forgotten(using, now, limit)
+    return count + (prune(using, now, limit) if pruning else 0)
 
 
 def revoke_left_behind(
