@@ -91,7 +91,7 @@ def test_row_33_an_orderly_restart_of_the_server_is_not_held_against_what_ran(
     held.unwritten(task, away_after(state))
     held.drop(claim_of(task))
     for _ in range(2):  # once may be a claim that is still under way
-        maintenance._rescue_orphans()
+        maintenance._rescue_orphans([task.pk])
 
     task.refresh_from_db()
     assert task.losses == losses

@@ -23,6 +23,7 @@ from .duties import Duties
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from .held import Held
 
@@ -109,9 +110,13 @@ class Maintenance:
         return wait
 
     def _sweep(self) -> float:
-        thorough = random.random() < sweep.THOROUGH
-        sweep.sweep(self.using, thorough=thorough, pruning=False)
-        self._rescue_orphans()
+        left = lookout.leftovers(self.using)
+        sweep.sweep_up(self.using, left)
+        mine = tasks(self.using).filter(worker=self.worker)
+        running = list(mine.values_list("pk", flat=True)) if left.claimed else []
+        self._rescue_orphans(running)
+        if random.random() < sweep.THOROUGH:
+            sweep.revoke_left_behind(self.using)
         # Jitter, so that a hundred workers don't sweep at one moment.
         pause: float = conf.SWEEP * random.uniform(0.8, 1.2)
         return pause
@@ -128,10 +133,9 @@ class Maintenance:
         wait: float = math.inf if schedules is None else schedules.look()
         return wait
 
-    def _rescue_orphans(self) -> None:
+    def _rescue_orphans(self, running: list[UUID]) -> None:
         """Rescue claims of ours whose run ended without its outcome being written."""
-        mine = tasks(self.using).filter(worker=self.worker)
-        orphans = self.held.orphans(list(mine.values_list("pk", flat=True)))
+        orphans = self.held.orphans(running)
         if orphans:
             reason = "its outcome could not be written"
             begun = set(orphans) - self.held.excused(orphans)

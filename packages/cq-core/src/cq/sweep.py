@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
+    from .lookout import Leftovers
+
 #: Fewer than a thousand: a list of so many ids MariaDB takes for a table, and reads the
 #: whole of the other to join them.
 BATCH = 900
@@ -46,25 +48,30 @@ def sweep(
     limit: int = BATCH,
     *,
     thorough: bool = True,
-    pruning: bool = True,
 ) -> int:
     """Do everything that has been missed; how many tasks were brought forward.
 
     thorough: also what reads every open subtask; for now and then.
-    pruning: also what has outlived its time.
     """
     left = lookout.leftovers(using)
-    count = rescue.rescue_dead(using, now, claims=left.claimed)
-    count += due(using, now, limit)
+    count = due(using, now, limit) + sweep_up(using, left, now, limit)
     if thorough:
         count += revoke_left_behind(using, now, limit)
+    return count + prune(using, now, limit)
+
+
+def sweep_up(
+    using: str, left: Leftovers, now: datetime | None = None, limit: int = BATCH
+) -> int:
+    """Do what nobody did for these; how many tasks were brought forward."""
+    count = rescue.rescue_dead(using, now, claims=left.claimed)
     if left.waiting:
         count += settle_forgotten(using, now, limit)
     if left.edges:
         count += resolve_forgotten(using, now, limit)
     if left.pending:
         count += queue_forgotten(using, now, limit)
-    return count + (prune(using, now, limit) if pruning else 0)
+    return count
 
 
 def revoke_left_behind(

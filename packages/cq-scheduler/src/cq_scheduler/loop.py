@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 
@@ -18,8 +19,9 @@ from .tick import prune, tick
 logger = logging.getLogger("cq.scheduler")
 
 # All in seconds.
-#: The longest wait between two looks: a schedule may have been made, or changed.
-LOOK = 1.0
+#: The longest wait between two looks: a schedule may have been made, or changed; and
+#: where there is none, the first may have been made.
+LOOK, LOOK_FOR_FIRST = 1.0, 3.0
 #: After a tick that found its schedules taken or locked by somebody else.
 TAKEN = 0.2
 #: Between two ticks that look for schedules which don't know their next slot.
@@ -71,7 +73,7 @@ class Looks:
             self._next_prune = now + PRUNE
         wait = seconds_until_due(self.using)
         if wait > 0 and now < self._next_unknown:
-            return min(wait, LOOK)
+            return min(wait, LOOK_FOR_FIRST if wait == math.inf else LOOK)
         self._next_unknown = now + UNKNOWN
         return 0.0 if tick(self.using) or wait > 0 else TAKEN
 
@@ -81,7 +83,7 @@ def seconds_until_due(using: str) -> float:
     waiting = enabled(using).filter(next_run__isnull=False)
     row = waiting.order_by("next_run").values_list("next_run", Moment()).first()
     if row is None:
-        return float("inf")
+        return math.inf
     next_run, now = row
     seconds: float = (next_run - now).total_seconds()
     return max(0.0, seconds)
