@@ -59,7 +59,7 @@ def finished() -> Finished:
 
 @pytest.fixture
 def completer(finished: Finished) -> Iterator[BatchCompleter]:
-    completer = BatchCompleter(USING, finished, pytest.fail)
+    completer = BatchCompleter(USING, finished, lambda: False, pytest.fail)
     completer.start()
     yield completer
     completer.close()

@@ -26,20 +26,28 @@ logger = logging.getLogger("cq.worker")
 
 #: Runs settled by one statement; more is no faster, and holds locks longer.
 BATCH = 500
+#: Seconds from one batch to the next while tasks wait for a slot: what follows a run
+#: would wait with them. Else each short task has a transaction for what follows it.
+GATHER = 0.01
 
 _Done = tuple[Claim, str | None, bool]  # the last: whether it has settled
 
 
 class BatchCompleter:
-    """Takes what is there, never waits for more: it batches by itself under load."""
+    """Takes what is there, and waits for more only where all wait: see `GATHER`.
+
+    busy: whether tasks wait for a slot of this process.
+    """
 
     def __init__(
         self,
         using: str,
         finished: Callable[[Claim], None],
+        busy: Callable[[], bool],
         died: Callable[[str], None],
     ) -> None:
         self.using = using
+        self.busy = busy
         self.finished = finished
         self._done: queue.SimpleQueue[_Done | None] = queue.SimpleQueue()
         self._thread = VitalThread(self._work, "cq-completer", died)
@@ -64,6 +72,8 @@ class BatchCompleter:
         try:
             while batch := self._take():
                 self._settle(batch)
+                if self.busy():
+                    time.sleep(GATHER)
         finally:
             connections[self.using].close()
 

@@ -76,7 +76,9 @@ class Engine:
             using, "worker", queues=queues, slots=threads, locks=True
         )
         self.held = Held(board)
-        self.completer = BatchCompleter(using, self._written, self._died)
+        self.completer = BatchCompleter(
+            using, self._written, lambda: self.threads.waiting > 0, self._died
+        )
         self.threads = ThreadSlots(
             threads,
             self.completer,
