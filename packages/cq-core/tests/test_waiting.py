@@ -11,7 +11,7 @@ import sample_tasks
 from django.db import connection, transaction
 from driving import claim, run
 
-from cq import TaskFailed, WaitError, WaitTimeout, runner, task, waiting
+from cq import TaskFailed, WaitError, WaitTimeout, notices, runner, task, waiting
 from cq.models import Task
 from cq.runs import Run, entered
 from cq.status import Status
@@ -31,7 +31,8 @@ def _by_hand(settings: Any) -> None:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Stands for the time that a wait lets pass; nobody sleeps."""
+    """Stands for the time that a wait lets pass; nobody sleeps, and nobody is told."""
+    monkeypatch.setattr(notices, "_messenger", None)
     passed: list[float] = []
     start = time.monotonic()
     monkeypatch.setattr(waiting.time, "sleep", passed.append)
