@@ -54,6 +54,22 @@ def test_row_31_time_zone_and_language_end_with_the_task(workers: Workers) -> No
     assert tasks.reads_its_context.delay().get(PATIENCE) == before
 
 
+def test_row_31_the_next_task_finds_nothing_of_what_one_left_behind(
+    workers: Workers, backend: str
+) -> None:
+    worker = workers.start("--threads", "1")
+    leaker = tasks.leaves_traces.delay()
+    leaker.get(PATIENCE)
+    assert not any(tasks.finds_traces.delay().get(PATIENCE))
+    assert f"floor.tasks.leaves_traces {leaker.pk}" in worker.output
+    assert "changed the working directory" in worker.output
+    assert "changed CQ_LEFT_BEHIND in the environment" in worker.output
+    assert "a secret" not in worker.output
+    if backend != "sqlite":
+        assert "changed its session of 'default' beyond" in worker.output
+        assert worker.output.count("changed its session") == 1
+
+
 @pytest.mark.parametrize("name", ["cq-claimer", "cq-maintenance"])
 def test_row_32_a_process_that_has_lost_a_thread_of_its_own_is_replaced(
     workers: Workers, name: str

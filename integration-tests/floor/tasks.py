@@ -166,6 +166,29 @@ def sets_its_context(cqt: Any) -> None:
     translation.activate("fr")
 
 
+@task(atomic=False)
+def leaves_traces(cqt: Any) -> None:
+    """What it leaves in its process, and in its session of PostgreSQL."""
+    os.chdir("/")
+    os.environ["CQ_LEFT_BEHIND"] = "a secret"
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '1h'")
+            cursor.execute("SELECT pg_advisory_lock(815)")
+
+
+@task(atomic=False)
+def finds_traces(cqt: Any) -> list[Any]:
+    found: list[Any] = [os.getcwd() == "/"]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            found.append(cursor.fetchone()[0] == "1h")
+            cursor.execute("SELECT NOT pg_try_advisory_xact_lock(815)")
+            found.append(cursor.fetchone()[0])
+    return found
+
+
 @task
 def reads_its_context(cqt: Any) -> list[str]:
     return [timezone.get_current_timezone_name(), translation.get_language()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -13,17 +12,14 @@ from django.db import connections
 
 from cq import runner
 
+from .traces import Sessions, Surroundings
 from .vital import VitalThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.db.backends.base.base import BaseDatabaseWrapper
-
     from cq.attempt import Completer
     from cq.models import Task
-
-logger = logging.getLogger("cq.worker")
 
 
 class ThreadSlots:
@@ -48,6 +44,7 @@ class ThreadSlots:
         self._started: dict[int, float] = {}
         #: Seconds that a run takes, smoothed; decides how far to claim ahead.
         self.duration = 1.0
+        self._surroundings = Surroundings()
         self._threads = [
             VitalThread(self._work, f"cq-task-{n}", died) for n in range(count)
         ]
@@ -99,6 +96,7 @@ class ThreadSlots:
 
     def _work(self) -> None:
         me = threading.get_ident()
+        sessions = Sessions()
         try:
             while (task := self._tasks.get()) is not None:
                 started = time.monotonic()
@@ -108,10 +106,12 @@ class ThreadSlots:
                 try:
                     handed_over = self._run(task)
                 finally:
+                    sessions.clean(task)
                     del self._started[me]
                     took = time.monotonic() - started
                     # Lost updates between threads don't matter to an average.
                     self.duration += (took - self.duration) * 0.1
+                    self._surroundings.look(task, took, alone=not self._started)
                     self.finished(task, handed_over)
         finally:
             connections.close_all()
@@ -127,26 +127,3 @@ class ThreadSlots:
         except Exception as error:
             self.unwritten(task, error)
             return False
-        finally:
-            _clean_connections(task)
-
-
-def _clean_connections(task: Task) -> None:
-    """See to it that the next task finds no trace of this one's transaction."""
-    for connection in connections.all(initialized_only=True):
-        if connection.connection is None:
-            continue
-        if connection.in_atomic_block or not connection.get_autocommit():
-            logger.warning("%s left a transaction open; it was rolled back", task)
-            _drop(connection)
-        elif connection.errors_occurred:
-            connection.close_if_unusable_or_obsolete()
-
-
-def _drop(connection: BaseDatabaseWrapper) -> None:
-    connection.in_atomic_block = False
-    connection.savepoint_ids = []
-    connection.atomic_blocks = []
-    connection.needs_rollback = False
-    connection.run_on_commit = []
-    connection.close()
