@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef
 
-from . import doorbell, lifecycle, notices
+from . import doorbell, lifecycle, notices, prepared
 from .contention import insist
 from .rows import EdgeRow, edges, tasks
 from .statements import by_primary_key, update_returning, uuid_of, uuid_param
@@ -117,7 +117,7 @@ def _awaited(using: str, ids: list[UUID]) -> list[_Awaited]:
     else:
         these = f"IN ({', '.join(['%s'] * len(ids))})"
         params = [uuid_param(connection, task_id) for task_id in ids]
-    with connection.cursor() as cursor:
+    with prepared.cursor(connection) as cursor:
         somebody = notices.somebody_listens(connection)
         cursor.execute(_AWAITED.format(these=these, somebody=somebody), params)
         return [

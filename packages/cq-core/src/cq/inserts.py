@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, connections
 
-from . import codec
+from . import codec, prepared
 from .clock import later, moment
 from .rows import task_model
 from .statements import uuid_param
@@ -106,7 +106,8 @@ def insert(using: str, drafts: Sequence[Draft]) -> None:
     if not drafts:
         return
     connection = connections[using]
-    with connection.cursor() as cursor:
+    one = len(drafts) == 1  # else each number of rows is a statement of its own
+    with prepared.cursor(connection) if one else connection.cursor() as cursor:
         for sql, params in _inserts(connection, drafts):
             cursor.execute(sql, params)
 
@@ -232,7 +233,7 @@ def insert_unique(using: str, draft: Draft) -> bool:
     """Write a draft unless its key is live; whether it was written."""
     connection = connections[using]
     sql, params = _insert_values(connection, [draft])
-    with patience(using, [draft]), connection.cursor() as cursor:
+    with patience(using, [draft]), prepared.cursor(connection) as cursor:
         if connection.vendor == "mysql":
             return _insert_unless_taken(cursor, sql, params, draft)
         cursor.execute(f"{sql} ON CONFLICT (unique_key) DO NOTHING", params)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, transaction
 from django.db.models import Case, F, Value, When
 
+from cq import prepared
 from cq.clock import Moment, moment
 from cq.codec import Encoded
 from cq.rows import tasks
@@ -49,7 +50,7 @@ def complete(
     if not children and _finish(using, held, result, now):
         return Status.COMPLETE
     connection = connections[using]
-    with connection.cursor() as cursor:
+    with prepared.cursor(connection) as cursor:
         cursor.execute(
             "UPDATE cq_tasks SET status = 'WAITING', worker_id = NULL, result = %s, "
             "result_from = %s, open_children = open_children + %s "
@@ -69,7 +70,7 @@ def complete(
 def _finish(using: str, held: Claim, result: str | None, now: datetime | None) -> bool:
     connection = connections[using]
     now_sql, now_params = moment(connection, now)
-    with connection.cursor() as cursor:
+    with prepared.cursor(connection) as cursor:
         cursor.execute(
             "UPDATE cq_tasks SET status = COALESCE(outcome, 'COMPLETE'), result = %s, "
             f"finished = {now_sql}, worker_id = NULL, unique_key = NULL "
@@ -112,7 +113,7 @@ def complete_many(
     if connection.vendor != "postgresql":
         return {held.id for held, result in done if _finish(using, held, result, now)}
     now_sql, now_params = moment(connection, now)
-    with connection.cursor() as cursor:
+    with prepared.cursor(connection) as cursor:
         cursor.execute(
             "UPDATE cq_tasks SET status = COALESCE(outcome, 'COMPLETE'), "
             f"result = d.result, finished = {now_sql}, worker_id = NULL, "
@@ -196,7 +197,8 @@ def settle(using: str, task_id: UUID, now: datetime | None = None) -> Status | N
         When(failed_children(), then=Value(Status.INCOMPLETE.value)),
         default=Value(Status.COMPLETE.value),
     )
-    values = settled(status, now)
+    # The counter was a hint; that none is open is what the statement sees.
+    values = {**settled(status, now), "open_children": 0}
     waits = movable("settle", using)
     features = connections[using].features
     with transaction.atomic(using=using):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
-from cq import loading
+from cq import loading, prepared
 from cq.clock import Moment, moment
 from cq.rows import edges, task_model
 from cq.statements import update_returning
@@ -109,7 +109,8 @@ def claim(
         f"WHERE id IN (SELECT id FROM chosen) AND {by_key} "
         f"RETURNING {loading.columns(connection)}"
     )
-    with connection.cursor() as cursor:
+    # What names the rows is found by their key, whatever the table has become.
+    with prepared.cursor(connection) if by_id else connection.cursor() as cursor:
         cursor.execute(sql, [*params, *now_params, worker, *now_params])
         found = loading.tasks_of(connection, cursor.fetchall())
     return sorted(found, key=lambda task: task.pk)
