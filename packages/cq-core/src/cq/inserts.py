@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, connections
 
-from . import codec, prepared
+from . import codec, loading, prepared
 from .clock import later, moment
 from .rows import task_model
 from .statements import uuid_param
@@ -127,8 +128,7 @@ def _insert_values(connection: Any, drafts: Sequence[Draft]) -> tuple[str, list[
     for draft in drafts:
         times = _times(connection, draft)
         rows.append(f"({_MARKS}, {', '.join(sql for sql, _ in times)})")
-        for column in _columns(connection, [draft]).values():
-            params += column
+        params += _row(connection, draft)
         for _, more in times:
             params += more
     return f"INSERT INTO cq_tasks ({_COLUMNS}) VALUES {', '.join(rows)}", params
@@ -169,30 +169,42 @@ def _insert_arrays(
         yield sql, [*constants, *arrays.values()]
 
 
-#: By column, what a value has to become; None stays. The others are as they are.
-_STORED: dict[str, Callable[[Any, Any], Any]] = {
-    "id": uuid_param,
-    "args": lambda _, text: str(text),
-    "kwargs": lambda _, text: str(text),
-    "status": lambda _, status: str(status),
-    "parent_id": uuid_param,
-    "root_id": uuid_param,
-    "previous_id": uuid_param,
-    "result": lambda _, text: str(text),
-    "result_from": uuid_param,
-    "options": lambda _, options: json.dumps(options),
-}
+def _as_text(connection: Any, value: Any) -> str:
+    return str(value)
+
+
+#: What a value has to become, by its place; None stays. The others are as they are.
+_STORED: list[tuple[int, Callable[[Any, Any], Any]]] = [
+    (list(_TYPES).index(name), stored)
+    for name, stored in {
+        "id": uuid_param,
+        "args": _as_text,
+        "kwargs": _as_text,
+        "status": _as_text,
+        "parent_id": uuid_param,
+        "root_id": uuid_param,
+        "previous_id": uuid_param,
+        "result": _as_text,
+        "result_from": uuid_param,
+        "options": lambda _, options: json.dumps(options),
+    }.items()
+]
+_decided = attrgetter(*_TYPES)
+
+
+def _row(connection: Any, draft: Draft) -> list[Any]:
+    """Return what `_TYPES` names, of one draft."""
+    row = list(_decided(draft))
+    for place, stored in _STORED:
+        if row[place] is not None:
+            row[place] = stored(connection, row[place])
+    return row
 
 
 def _columns(connection: Any, drafts: Sequence[Draft]) -> dict[str, list[Any]]:
     """Return what `_TYPES` names, by column."""
-    columns: dict[str, list[Any]] = {}
-    for name in _TYPES:
-        column = [getattr(draft, name) for draft in drafts]
-        if stored := _STORED.get(name):
-            column = [None if v is None else stored(connection, v) for v in column]
-        columns[name] = column
-    return columns
+    rows = [_row(connection, draft) for draft in drafts]
+    return dict(zip(_TYPES, map(list, zip(*rows, strict=True)), strict=True))
 
 
 def _times(connection: Any, draft: Draft) -> list[tuple[str, list[Any]]]:
@@ -290,32 +302,36 @@ def _insert_unless_taken(
 
 # --- handles --------------------------------------------------------------------------
 
-_UNKNOWN = frozenset({"submitted"})
-
 
 def handle(using: str, draft: Draft) -> Task:
     """Return the task of a draft without reading it back.
 
     What the database's clock decided is left out, and read when first looked at.
     """
-    model = task_model()
-    values: dict[str, Any] = {
-        "args": codec.Encoded(draft.args),
-        "kwargs": codec.Encoded(draft.kwargs),
-        "result": None if draft.result is None else codec.Encoded(draft.result),
-    }
-    names: list[str] = []
-    row: list[Any] = []
-    for column in model._meta.concrete_fields:
-        name = column.attname
-        value = values.get(name) if name in values else getattr(draft, name, _MISSING)
-        if value is _MISSING:
-            value = column.get_default() if column.has_default() else None
-        if name in _UNKNOWN or isinstance(value, timedelta):
-            continue
-        names.append(name)
-        row.append(value)
-    return model.from_db(using, names, row)
+    fixed, drafted = _attributes()
+    values = fixed.copy()
+    for name in drafted:
+        values[name] = getattr(draft, name)
+    values["args"] = codec.Encoded(draft.args)
+    values["kwargs"] = codec.Encoded(draft.kwargs)
+    if draft.result is not None:
+        values["result"] = codec.Encoded(draft.result)
+    for name in ("run_after", "expires"):
+        if isinstance(values[name], timedelta):
+            del values[name]
+    return loading.task_of(using, values)
 
 
-_MISSING: Any = object()
+@cache
+def _attributes() -> tuple[dict[str, Any], list[str]]:
+    """Return what every new task has, and the names of what its draft has."""
+    fixed: dict[str, Any] = {}
+    drafted: list[str] = []
+    known = {field.name for field in fields(Draft)}
+    for column in task_model()._meta.concrete_fields:
+        if column.attname in known:
+            drafted.append(column.attname)
+        elif column.attname != "submitted":
+            has_default = column.has_default()
+            fixed[column.attname] = column.get_default() if has_default else None
+    return fixed, drafted

@@ -33,21 +33,26 @@ def columns(connection: Any) -> str:
 def tasks_of(connection: Any, rows: Iterable[tuple[Any, ...]]) -> list[Task]:
     """Return the tasks that these rows of `columns` are."""
     reading = _reading(connection)
-    model = task_model()
     found: list[Task] = []
     for row in rows:
-        task = model.__new__(model)
-        values = task.__dict__
-        values.update(zip(reading.attributes, row, strict=True))
+        values = dict(zip(reading.attributes, row, strict=True))
         for place, convert, column in reading.converters:
             if row[place] is not None:
                 name = reading.attributes[place]
                 values[name] = convert(values[name], column, connection)
-        task._state = state = ModelState()
-        state.adding = False
-        state.db = connection.alias
-        found.append(task)
+        found.append(task_of(connection.alias, values))
     return found
+
+
+def task_of(using: str, values: dict[str, Any]) -> Task:
+    """Return the task with these attributes; others are read when first looked at."""
+    model = task_model()
+    task = model.__new__(model)
+    task.__dict__ = values
+    task._state = state = ModelState()
+    state.adding = False
+    state.db = using
+    return task
 
 
 def _reading(connection: Any) -> _Reading:

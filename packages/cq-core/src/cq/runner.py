@@ -154,8 +154,9 @@ class SyncAttempt(Attempt):
                 transactions.begin(self.connection, immediate),
                 transactions.together(self.using),
             ):
+                before = transactions.activity(self.connection)
                 value = self.call()
-                if completer and self._touched_nothing() and not is_handle(value):
+                if completer and self._touched_nothing(before) and not is_handle(value):
                     result = self.encode(value)
                     handed_over = True
                 else:
@@ -171,17 +172,21 @@ class SyncAttempt(Attempt):
             completer.add(self.claim, result)
         return handed_over
 
-    def _touched_nothing(self) -> bool:
-        """Whether the transaction never began: PostgreSQL's starts with its first SQL.
+    def _touched_nothing(self, before: Any) -> bool:
+        """Whether the transaction never began: it does with its first statement.
 
         There is nothing then that the completion would have to be atomic with.
         """
-        if self.connection.vendor != "postgresql" or self.run.children:
+        if self.run.children:
             return False
         if self.connection.run_on_commit or len(self.connection.atomic_blocks) > 1:
             return False
         if self.connection.needs_rollback or len(transactions.aliases(self.using)) > 1:
             return False
+        if self.connection.vendor != "postgresql":
+            return before is not None and before == transactions.activity(
+                self.connection
+            )
         info = self.connection.connection.info if self.connection.connection else None
         return info is None or info.transaction_status == 0  # IDLE, in libpq's words
 

@@ -87,6 +87,35 @@ def _immediate(connection: Any) -> Iterator[None]:
         connection.transaction_mode = before
 
 
+class _Statements:
+    """Counts what is executed on a connection, as an execute wrapper of Django's."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(
+        self, execute: Any, sql: Any, params: Any, many: bool, context: Any
+    ) -> Any:
+        self.count += 1
+        return execute(sql, params, many, context)
+
+
+def activity(connection: Any) -> tuple[int, int] | None:
+    """Return what differs later if SQLite has been asked anything in between.
+
+    None where it cannot be told: the connection is not open, or another database's.
+    """
+    if connection.vendor != "sqlite" or connection.connection is None:
+        return None
+    wrappers = connection.execute_wrappers
+    counter = next((w for w in wrappers if isinstance(w, _Statements)), None)
+    if counter is None:
+        counter = _Statements()
+        wrappers.append(counter)
+    # The latter as well, for what goes by Django.
+    return counter.count, connection.connection.total_changes
+
+
 def can_write_beside(connection: Any, atomic: bool) -> bool:
     """Tell whether another connection can write while a task runs on this one."""
     if connection.vendor != "sqlite":

@@ -12,7 +12,7 @@ from cq import prepared
 from cq.clock import Moment, moment
 from cq.codec import Encoded
 from cq.rows import tasks
-from cq.statements import update_one, uuid_param
+from cq.statements import update_one, uuid_of, uuid_param
 from cq.status import FAILED, OPEN, Status
 from cq.text import LONGEST_ERROR, storable
 
@@ -106,23 +106,37 @@ def complete_many(
 ) -> set[UUID]:
     """RUNNING to COMPLETE, for runs that made no subtasks; the ids of those that won.
 
-    One statement on PostgreSQL. What it leaves out is for `complete` to look at: the
+    One statement, but on MySQL. What it leaves out is for `complete` to look at: the
     claim may be lost, or somebody has added a subtask from outside.
     """
     connection = connections[using]
-    if connection.vendor != "postgresql":
+    if connection.vendor == "mysql":
         return {held.id for held, result in done if _finish(using, held, result, now)}
+    many = _many_on_postgresql if connection.vendor == "postgresql" else _many_on_sqlite
     now_sql, now_params = moment(connection, now)
+    sql = (
+        "UPDATE cq_tasks SET status = COALESCE(outcome, 'COMPLETE'), "
+        f"result = d.result, finished = {now_sql}, worker_id = NULL, "
+        "unique_key = NULL FROM {source} "
+        "WHERE cq_tasks.id = d.id AND cq_tasks.fence = d.fence "
+        f"AND {HOLDER} = d.worker AND {NO_OPEN_CHILD} "
+    )
+    return many(connection, sql, now_params, done)
+
+
+_Done = tuple[Claim, str | None]
+
+
+def _many_on_postgresql(
+    connection: Any, sql: str, now_params: list[Any], done: Sequence[_Done]
+) -> set[UUID]:
+    source = (
+        "unnest(%s::uuid[], %s::int[], %s::bigint[], %s::text[]) "
+        "AS d(id, fence, worker, result)"
+    )
     with prepared.cursor(connection) as cursor:
         cursor.execute(
-            "UPDATE cq_tasks SET status = COALESCE(outcome, 'COMPLETE'), "
-            f"result = d.result, finished = {now_sql}, worker_id = NULL, "
-            "unique_key = NULL "
-            "FROM unnest(%s::uuid[], %s::int[], %s::bigint[], %s::text[]) "
-            "AS d(id, fence, worker, result) "
-            "WHERE cq_tasks.id = d.id AND cq_tasks.fence = d.fence "
-            f"AND {HOLDER} = d.worker AND {NO_OPEN_CHILD} "
-            "RETURNING cq_tasks.id",
+            f"{sql.format(source=source)} RETURNING cq_tasks.id",
             [
                 *now_params,
                 [held.id for held, _ in done],
@@ -132,6 +146,30 @@ def complete_many(
             ],
         )
         return {row[0] for row in cursor.fetchall()}
+
+
+#: Four parameters each, of the 999 that any SQLite takes.
+_MANY_ON_SQLITE = 200
+
+
+def _many_on_sqlite(
+    connection: Any, sql: str, now_params: list[Any], done: Sequence[_Done]
+) -> set[UUID]:
+    won: set[UUID] = set()
+    for start in range(0, len(done), _MANY_ON_SQLITE):
+        part = done[start : start + _MANY_ON_SQLITE]
+        values = ", ".join(["(%s, %s, %s, %s)"] * len(part))
+        params: list[Any] = []
+        for held, result in part:
+            params += [uuid_param(connection, held.id), held.fence, held.worker, result]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"WITH d(id, fence, worker, result) AS (VALUES {values}) "
+                f"{sql.format(source='d')} RETURNING id",
+                [*params, *now_params],
+            )
+            won |= {uuid_of(row[0]) for row in cursor.fetchall()}
+    return won
 
 
 def fail(
