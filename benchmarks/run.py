@@ -92,7 +92,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cq-bench-") as directory:
         servers = Servers(Path(directory))
         try:
-            servers.start(valkey=any(BENCHMARKS[name].valkey for name in names))
+            servers.start(
+                valkey=any(BENCHMARKS[name].valkey for name in names),
+                sqlite=any(BENCHMARKS[name].sqlite for name in names),
+            )
             machine |= report.machine(servers)
             loads: list[str] = []
             for number in range(options.rounds):
@@ -132,7 +135,9 @@ def measured(name: str, servers: Servers, quick: bool) -> dict[str, float]:
     command = [sys.executable, "-m", "cqbench.measure", name]
     if quick:
         command.append("--quick")
-    environment = servers.environment(valkey=BENCHMARKS[name].valkey)
+    environment = servers.environment(
+        valkey=BENCHMARKS[name].valkey, sqlite=BENCHMARKS[name].sqlite
+    )
     process = subprocess.Popen(
         command, env=environment, cwd=HERE, stdout=subprocess.PIPE
     )

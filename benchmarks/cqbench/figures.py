@@ -31,6 +31,8 @@ class Benchmark:
     figures: dict[str, Figure]
     #: With a channel layer on Valkey, beside PostgreSQL.
     valkey: bool = False
+    #: On SQLite instead.
+    sqlite: bool = False
     #: Takes minutes: measured only when it is named.
     long: bool = False
 
@@ -99,6 +101,18 @@ BENCHMARKS = {
         "latency",
         _LATENCY,
         valkey=True,
+    ),
+    "sqlite": Benchmark(
+        "the same on SQLite: no-op tasks, and how long a site waits that enqueues beside",
+        "sqlite",
+        {
+            "rate": Figure("SQLite: no-op tasks run", "tasks/s", 5_000, ">="),
+            "p50": Figure("SQLite: .delay() beside a busy worker, p50", "ms"),
+            "p99": Figure("SQLite: .delay() beside a busy worker, p99", "ms", 20.0),
+            "writes": Figure("SQLite: atomic tasks with one row written", "tasks/s"),
+            "writes_p99": Figure("SQLite: .delay() beside those, p99", "ms", 20.0),
+        },
+        sqlite=True,
     ),
     "schedules": Benchmark(
         "how late schedules are, and what a tick costs",

@@ -28,16 +28,17 @@ class Servers:
         self._valkey: ValkeyServer | None = None
         self._valkeys: dict[str, ValkeyServer] = {}
 
-    def start(self, *, valkey: bool) -> None:
+    def start(self, *, valkey: bool, sqlite: bool = False) -> None:
         self.start_postgres()
         if valkey:
             self._valkey = _start_valkey(self.directory / "valkey")
-        subprocess.run(
-            [sys.executable, "-m", "django", "migrate", "--run-syncdb", "-v0"],
-            env=self.environment(),
-            cwd=BENCHMARKS,
-            check=True,
-        )
+        for on_sqlite in {False, sqlite}:
+            subprocess.run(
+                [sys.executable, "-m", "django", "migrate", "--run-syncdb", "-v0"],
+                env=self.environment(sqlite=on_sqlite),
+                cwd=BENCHMARKS,
+                check=True,
+            )
 
     def start_postgres(self) -> None:
         with warnings.catch_warnings():
@@ -80,7 +81,9 @@ class Servers:
             self._valkeys[name] = _start_valkey(self.directory / f"valkey-{name}")
         return str(self._valkeys[name].connection_url)
 
-    def environment(self, *, valkey: bool = False) -> dict[str, str]:
+    def environment(
+        self, *, valkey: bool = False, sqlite: bool = False
+    ) -> dict[str, str]:
         """Return the environment of a process that meets these servers."""
         # What the caller has there may be another version of cq, to compare.
         paths = [str(BENCHMARKS), os.environ.get("PYTHONPATH", "")]
@@ -91,6 +94,9 @@ class Servers:
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         }
         found.pop("CQ_BENCH_VALKEY", None)
+        found.pop("CQ_BENCH_SQLITE", None)
+        if sqlite:
+            found["CQ_BENCH_SQLITE"] = str(self.directory / "bench.sqlite3")
         if valkey:
             assert self._valkey is not None
             found["CQ_BENCH_VALKEY"] = self._valkey.connection_url

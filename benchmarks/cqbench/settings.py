@@ -1,6 +1,7 @@
 """A site with nothing but cq, on the servers that the run has started."""
 
 import os
+from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -11,7 +12,7 @@ SECRET_KEY = "only for benchmarks"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-DATABASES = {
+DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": _database["dbname"],
@@ -23,6 +24,17 @@ DATABASES = {
         "DISABLE_SERVER_SIDE_CURSORS": "CQ_BENCH_POOLED" in os.environ,
     }
 }
+
+if _file := os.environ.get("CQ_BENCH_SQLITE"):
+    # As the tutorial has it.
+    DATABASES["default"] = {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": _file,
+        "OPTIONS": {
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
 
 if _valkey:
     # redis-py gives up on a silent socket after some seconds, and that of a worker
