@@ -179,6 +179,13 @@ def test_nothing_is_told_while_nobody_waits() -> None:
     assert not [q for q in captured if "pg_notify" in q["sql"]]
 
 
+def test_nor_does_a_transaction_have_anything_to_do_for_it_when_it_commits() -> None:
+    handle = nothing.delay()
+    with transaction.atomic():
+        handle.revoke()
+        assert not connection.run_on_commit
+
+
 def test_who_need_not_wait_does_not_listen() -> None:
     handle = nothing.delay()
     settle(handle)

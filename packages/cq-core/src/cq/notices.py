@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 #: The first is "cq" in ASCII.
 LOCK = (0x6371, 1)
 
-_NOBODY, _SOMEBODY = "(1 = 0)", "(1 = 1)"
+_NOBODY = "(1 = 0)"
 _LOOK = f"(SELECT NOT pg_try_advisory_xact_lock({LOCK[0]}, {LOCK[1]}))"
+# For within a transaction, which would keep the lock, and nobody could begin to listen.
+# Who begins between this and the commit looks at the row half a second later.
+_LOOK_INSIDE = (
+    "(SELECT EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory'"
+    f" AND l.classid = {LOCK[0]} AND l.objid = {LOCK[1]} AND l.objsubid = 2 AND l.database ="
+    " (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))"
+)
 
 
 class Messenger(Protocol):
@@ -62,8 +69,7 @@ def somebody_listens(connection: Any) -> str:
     """
     if _messenger is None or connection.vendor != "postgresql":
         return _NOBODY
-    # In a transaction it would be kept until the end, and nobody could begin to listen.
-    return _SOMEBODY if connection.in_atomic_block else _LOOK
+    return _LOOK_INSIDE if connection.in_atomic_block else _LOOK
 
 
 def tell(using: str, ids: Sequence[UUID]) -> None:
