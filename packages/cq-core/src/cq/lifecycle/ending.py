@@ -162,13 +162,25 @@ def _many_on_sqlite(
         params: list[Any] = []
         for held, result in part:
             params += [uuid_param(connection, held.id), held.fence, held.worker, result]
+        source = (
+            "(SELECT column1 AS id, column2 AS fence, column3 AS worker, "
+            f"column4 AS result FROM (VALUES {values})) AS d"
+        )
         with connection.cursor() as cursor:
+            cursor.execute(sql.format(source=source), [*now_params, *params])
+            # It returns no rows: the write lock would be held until all are read.
+            if cursor.rowcount == len(part):
+                won |= {held.id for held, _ in part}
+                continue
+            ids = params[::4]
+            marks = ", ".join(["%s"] * len(ids))
             cursor.execute(
-                f"WITH d(id, fence, worker, result) AS (VALUES {values}) "
-                f"{sql.format(source='d')} RETURNING id",
-                [*params, *now_params],
+                f"SELECT id, fence FROM cq_tasks WHERE id IN ({marks})"
+                " AND worker_id IS NULL AND finished = %s",
+                [*ids, *now_params],
             )
-            won |= {uuid_of(row[0]) for row in cursor.fetchall()}
+            fences = {uuid_of(task_id): fence for task_id, fence in cursor.fetchall()}
+            won |= {held.id for held, _ in part if fences.get(held.id) == held.fence}
     return won
 
 

@@ -102,6 +102,9 @@ def claim(
     if connection.vendor == "mysql":
         choice = [*params, *now_params]
         return _claim_stepwise(using, chosen, choice, claimed, [worker, *now_params])
+    if connection.vendor == "sqlite" and _FEW < limit <= _MOST:
+        choice = [*params, *now_params]
+        return _claim_apart(connection, chosen, choice, claimed, [worker, *now_params])
     # Materialized, or the planner may run the inner query again for each outer row
     # and claim more than `limit`.
     sql = (
@@ -112,6 +115,40 @@ def claim(
     # What names the rows is found by their key, whatever the table has become.
     with prepared.cursor(connection) if by_id else connection.cursor() as cursor:
         cursor.execute(sql, [*params, *now_params, worker, *now_params])
+        found = loading.tasks_of(connection, cursor.fetchall())
+    return sorted(found, key=lambda task: task.pk)
+
+
+#: Rows that SQLite may give back from within a claim, and the parameters it takes.
+_FEW, _MOST = 8, 900
+
+
+def _claim_apart(
+    connection: Any, chosen: str, choice: list[Any], claimed: str, values: list[Any]
+) -> list[Task]:
+    """Claim many on SQLite, with its write lock held only while they are changed.
+
+    A statement that returns its rows has ended, and gives the lock back, with the last
+    of them; and for each one the driver lets other threads of the process run first.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(chosen, choice)
+        ids = [row[0] for row in cursor.fetchall()]
+        if not ids:
+            return []
+        these = f"id IN ({', '.join(['%s'] * len(ids))})"
+        cursor.execute(
+            f"{claimed} WHERE {these} AND status = 'QUEUED'", [*values, *ids]
+        )
+        if not cursor.rowcount:
+            return []
+        # Others may have been faster. What had been ours before was not QUEUED above.
+        worker, *stamp = values
+        cursor.execute(
+            f"SELECT {loading.columns(connection)} FROM cq_tasks"
+            f" WHERE {these} AND worker_id = %s AND started = %s",
+            [*ids, worker, *stamp],
+        )
         found = loading.tasks_of(connection, cursor.fetchall())
     return sorted(found, key=lambda task: task.pk)
 
