@@ -12,7 +12,8 @@ import pytest
 from django.db import connection
 from heard import PATIENCE
 
-from cq_channels.traces import Changes, Sessions, Surroundings
+from cq_channels.sessions import Changes, Sessions
+from cq_channels.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,7 +154,7 @@ def test_what_a_project_sets_in_each_session_is_none_of_a_task() -> None:
             cursor.execute("SET work_mem = '78MB'")
 
     # The last to be connected counts: by a worker's threads it is that of the sessions.
-    connection_created.disconnect(dispatch_uid="cq_channels.traces")
+    connection_created.disconnect(dispatch_uid="cq_channels.sessions")
 
     def run() -> None:
         sessions = Sessions()

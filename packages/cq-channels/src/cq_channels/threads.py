@@ -12,7 +12,8 @@ from django.db import connections
 
 from cq import runner
 
-from .traces import Sessions, Surroundings
+from .sessions import Sessions
+from .surroundings import Surroundings
 from .vital import VitalThread
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from . import advance, cycles, doorbell, lifecycle, made
 from .conf import conf
 from .contention import insist
 from .errors import AlreadySettled, LeaseLost, UniqueBusy
-from .inserts import Draft, handle, insert, insert_free, insert_unique
+from .handles import handle
+from .inserts import Draft, insert, insert_free, insert_unique
 from .plan import After, Place, Plan
 from .rows import EdgeRow, edges, tasks
 from .runs import current_run

@@ -1,11 +1,10 @@
-"""Rows to be, the INSERT that writes them, and the handles they become."""
+"""Rows to be, and the INSERT that writes them."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -13,16 +12,13 @@ from uuid import UUID
 
 from django.db import IntegrityError, connections
 
-from . import codec, loading, prepared
+from . import codec, prepared
 from .clock import later, moment
-from .rows import task_model
 from .statements import uuid_param
 from .uniqueness import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from .models import Task
 
 
 @dataclass(slots=True, eq=False)
@@ -298,40 +294,3 @@ def _insert_unless_taken(
             raise
         return False
     return True
-
-
-# --- handles --------------------------------------------------------------------------
-
-
-def handle(using: str, draft: Draft) -> Task:
-    """Return the task of a draft without reading it back.
-
-    What the database's clock decided is left out, and read when first looked at.
-    """
-    fixed, drafted = _attributes()
-    values = fixed.copy()
-    for name in drafted:
-        values[name] = getattr(draft, name)
-    values["args"] = codec.Encoded(draft.args)
-    values["kwargs"] = codec.Encoded(draft.kwargs)
-    if draft.result is not None:
-        values["result"] = codec.Encoded(draft.result)
-    for name in ("run_after", "expires"):
-        if isinstance(values[name], timedelta):
-            del values[name]
-    return loading.task_of(using, values)
-
-
-@cache
-def _attributes() -> tuple[dict[str, Any], list[str]]:
-    """Return what every new task has, and the names of what its draft has."""
-    fixed: dict[str, Any] = {}
-    drafted: list[str] = []
-    known = {field.name for field in fields(Draft)}
-    for column in task_model()._meta.concrete_fields:
-        if column.attname in known:
-            drafted.append(column.attname)
-        elif column.attname != "submitted":
-            has_default = column.has_default()
-            fixed[column.attname] = column.get_default() if has_default else None
-    return fixed, drafted
