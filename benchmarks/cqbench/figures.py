@@ -90,7 +90,7 @@ BENCHMARKS = {
             "pss": Figure("idle worker: memory (PSS)", "MiB", 110.0),
             "rss": Figure("idle worker: memory (RSS)", "MiB"),
             "cpu": Figure("idle worker: CPU a minute", "s", 0.3),
-            "transactions": Figure("idle worker: transactions", "/s", 3.0),
+            "statements": Figure("idle worker: statements", "/s", 3.0),
         },
     ),
     "latency": Benchmark(

@@ -90,6 +90,7 @@ class Servers:
         found = {
             **os.environ,
             "CQ_BENCH_DATABASE": self.url,
+            "CQ_BENCH_POSTGRES_LOG": str(self.log),
             "DJANGO_SETTINGS_MODULE": "cqbench.settings",
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         }

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-from django.db import connection
-
 from cqbench.processes import cpu, memory
+from cqbench.statements import executed, logged
 from cqbench.workers import worker
 
 #: Seconds that it is looked at: a figure by the minute, so not less than its beats.
@@ -15,23 +14,13 @@ SPAN, QUICK = 30.0, 5.0
 
 def measure(quick: bool) -> dict[str, float]:
     span = QUICK if quick else SPAN
-    with worker() as process:
-        before = cpu(process.pid), transactions()
+    with logged(), worker() as process:
+        before = cpu(process.pid), executed()
         time.sleep(span)
-        took, count = cpu(process.pid) - before[0], transactions() - before[1]
+        took, count = cpu(process.pid) - before[0], executed() - before[1]
         return {
             "pss": memory(process.pid, "Pss"),
             "rss": memory(process.pid, "Rss"),
             "cpu": took * 60 / span,
-            "transactions": count / span,
+            "statements": count / span,
         }
-
-
-def transactions() -> int:
-    """Transactions of the database so far, autovacuum's and this look's among them."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT xact_commit + xact_rollback FROM pg_stat_database "
-            "WHERE datname = current_database()"
-        )
-        return int(cursor.fetchone()[0])

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cqbench.processes import cpu, memory
-from django.db import connection
+from cqbench.statements import executed, logged
 
 from peers.running import Stamps, ready
 
@@ -23,13 +22,9 @@ REST = 2.0
 
 def measure(system: System, quick: bool) -> dict[str, float]:
     span = QUICK if quick else SPAN
-    # For connections that are made from now on: those of the workers.
-    name = connection.ops.quote_name(connection.settings_dict["NAME"])
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER DATABASE {name} SET log_statement = 'all'")
     stamps = Stamps()
     try:
-        with ready(system, stamps, *system.slots(2)) as workers:
+        with logged(), ready(system, stamps, *system.slots(2)) as workers:
             time.sleep(REST)
             used, asked = sum(map(cpu, workers.pids)), queries()
             time.sleep(span)
@@ -41,14 +36,11 @@ def measure(system: System, quick: bool) -> dict[str, float]:
             }
     finally:
         stamps.close()
-        with connection.cursor() as cursor:
-            cursor.execute(f"ALTER DATABASE {name} RESET log_statement")
 
 
 def queries() -> int:
     """Statements of the workers on PostgreSQL, and commands on Valkey, so far."""
-    log = Path(os.environ["CQ_BENCH_POSTGRES_LOG"]).read_text(errors="replace")
-    found = log.count(" LOG:  statement: ") + log.count(" LOG:  execute ")
+    found = executed()
     if url := os.environ.get("CQ_BENCH_VALKEY"):
         import redis
 
