@@ -171,6 +171,21 @@ def test_what_a_project_sets_in_each_session_is_none_of_a_task() -> None:
         connection_created.disconnect(sets)
 
 
+@pytest.mark.backend("postgres")
+@pytest.mark.django_db(transaction=True)
+def test_what_a_project_wraps_around_its_statements_is_taken_off_again() -> None:
+    def around(execute: Any, *args: Any) -> Any:
+        return execute(*args)
+
+    def run() -> None:
+        sessions = Sessions()
+        with connection.execute_wrapper(around), connection.cursor() as cursor:
+            cursor.execute("SELECT 1")  # it connects within
+        assert connection.execute_wrappers == [sessions._note]
+
+    in_a_slot(run)
+
+
 # --- surroundings ---------------------------------------------------------------------
 
 

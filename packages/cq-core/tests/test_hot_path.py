@@ -192,6 +192,20 @@ def does(cqt: Any, how: str) -> None:
         transaction.on_commit(list)
 
 
+def test_what_a_project_wraps_around_its_statements_is_taken_off_again(
+    worker: int,
+) -> None:
+    def around(execute: Any, *args: Any) -> Any:
+        return execute(*args)
+
+    before = list(connection.execute_wrappers)
+    with connection.execute_wrapper(around):
+        runner.execute(claim(writes.delay("within")), Later())
+    assert around not in connection.execute_wrappers
+    assert len(connection.execute_wrappers) <= len(before) + 1
+    connection.execute_wrappers[:] = before
+
+
 @pytest.mark.backend("postgres", "sqlite")
 @pytest.mark.parametrize(
     ("how", "alone"),

@@ -119,7 +119,8 @@ class Sessions:
     def _watch(self, connection: BaseDatabaseWrapper) -> None:
         wrappers = connection.execute_wrappers
         if connection.vendor == "postgresql" and self._note not in wrappers:
-            wrappers.append(self._note)
+            # In front: who has one around this very call takes the last off again.
+            wrappers.insert(0, self._note)
 
     def _note(
         self,

@@ -111,7 +111,8 @@ def activity(connection: Any) -> tuple[int, int] | None:
     counter = next((w for w in wrappers if isinstance(w, _Statements)), None)
     if counter is None:
         counter = _Statements()
-        wrappers.append(counter)
+        # In front: who has one around this very call takes the last off again.
+        wrappers.insert(0, counter)
     # The latter as well, for what goes by Django.
     return counter.count, connection.connection.total_changes
 
