@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import driving
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from django.db.transaction import mark_for_rollback_on_error
 from django.test.utils import CaptureQueriesContext
 from forced import forced, forced_many
 from racing import beside, race, somebody_waits_for_a_lock, until
@@ -665,3 +667,21 @@ def test_a_long_message_is_cut_to_its_column() -> None:
     assert made.status == Status.COMPLETE
     assert made.progress_message.startswith("\\x00xxx")
     assert 190 < len(made.progress_message) <= 200
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_cut_connection_is_what_ends_the_transaction_that_lines_are_written_in(
+    monkeypatch: pytest.MonkeyPatch, *, inside: bool
+) -> None:
+    def cut(buffer: Any) -> None:
+        with mark_for_rollback_on_error("default"):
+            raise OperationalError("the connection was cut")
+
+    monkeypatch.setattr(log_writer, "write", cut)
+    buffer: Any = SimpleNamespace(using="default", ready=["a line"], task_id="t")
+    if not inside:
+        log_writer.write_or_warn(buffer)  # lines are lost, and nothing else
+        return
+    with pytest.raises(OperationalError, match="was cut"), transaction.atomic():
+        log_writer.write_or_warn(buffer)

@@ -155,6 +155,9 @@ def write_or_warn(buffer: LogBuffer) -> None:
     try:
         write(buffer)
     except DatabaseError as error:
+        if connections[buffer.using].needs_rollback:
+            # It ended the transaction that this stands in, and is why the task fails.
+            raise
         own_logger.warning(
             "%d lines of task %s were not stored: %s",
             len(buffer.ready),
