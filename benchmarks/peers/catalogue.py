@@ -39,7 +39,7 @@ class Peer:
 
 
 def mode() -> str:
-    """Return what the workload is, for settings of its own: busy, idle or killed."""
+    """Return what the workload is, for settings of its own: see `Workload.mode`."""
     return os.environ.get("CQ_BENCH_MODE", "busy")
 
 

@@ -70,7 +70,7 @@ class Comparison:
                 continue
             names = [name for name in self._interpreters if self.does(name, workload)]
             if number and rounds == "cq":
-                names = [name for name in names if PEERS[name].kind == "cq"]
+                names = [name for name in names if PEERS[name].kind in ("cq", "limit")]
             if workload == "recovery" and not self.quick:
                 # They wait for two minutes, most of them: at once, but cq by itself.
                 first = [name for name in names if PEERS[name].kind == "cq"]

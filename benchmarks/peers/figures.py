@@ -20,7 +20,7 @@ class Workload:
     """Measured by ``peers.workloads.<name>``.
 
     limit: whether the bare loop can do it. rounds: in which it is measured: the first one
-    for what takes long or does not change, or all of them for cq alone.
+    for what takes long or does not change, or all of them for cq and the loop alone.
     mode: what the systems are told it is, by CQ_BENCH_MODE: some have settings for it.
     only: the systems that do it; None: all.
     """
@@ -29,7 +29,7 @@ class Workload:
     figures: dict[str, Figure]
     limit: bool = False
     rounds: Literal["all", "cq", "one"] = "all"
-    mode: Literal["busy", "idle", "killed"] = "busy"
+    mode: Literal["busy", "single", "idle", "killed"] = "busy"
     only: tuple[str, ...] | None = None
 
 
@@ -56,7 +56,9 @@ WORKLOADS = {
             "result_p50": Figure("call to result, p50", "ms", "less"),
             "result_p99": Figure("call to result, p99", "ms", "less"),
         },
+        limit=True,
         rounds="cq",
+        mode="single",
     ),
     "fanout": Workload(
         "One parent, its children, one callback",

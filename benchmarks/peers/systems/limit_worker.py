@@ -1,7 +1,8 @@
-"""The workers of the limit: in batches, or with an argument in so many threads."""
+"""The workers of the limit: in batches, in so many threads, or one call at a time."""
 
 from __future__ import annotations
 
+import json
 import sys
 from threading import Thread
 from typing import Any
@@ -16,10 +17,14 @@ from django.db import transaction  # noqa: E402 - models need Django
 
 from cq import lifecycle  # noqa: E402
 from cq.leases import Lease  # noqa: E402
-from cq.picking import claim_next  # noqa: E402
+from cq.picking import claim_ids, claim_next  # noqa: E402
+from peers.catalogue import mode  # noqa: E402
+from peers.heard import heard  # noqa: E402
 from peers.models import Written  # noqa: E402
 from peers.system import conninfo  # noqa: E402
-from peers.systems.limit import heard  # noqa: E402
+from peers.systems.cq import TASKS  # noqa: E402
+from peers.systems.limit_caller import DONE, READY, RING  # noqa: E402
+from peers.work import stamp  # noqa: E402
 
 #: Rows of a statement where they go through no function, and where they do.
 BATCH, FEW = 500, 50
@@ -62,10 +67,44 @@ def writes(worker: int) -> None:
                 lifecycle.complete("default", claim, "1")
 
 
+def answers(worker: int) -> None:
+    """Claim, run and complete each task that is rung for, then ring back."""
+    task = TASKS["stamp"].delay(0)
+    with heard() as statements:
+        claim_ids("default", worker, [task.pk])
+        lifecycle.complete("default", lifecycle.Claim(task.pk, 1, worker), "1")
+    (claim, claimed), (complete, completed) = statements
+
+    with (
+        psycopg.connect(conninfo(), autocommit=True) as bare,
+        psycopg.connect(conninfo(), autocommit=True) as ear,
+    ):
+
+        def answer(task_id: UUID) -> None:
+            asked = [[task_id] if p == [task.pk] else p for p in claimed]
+            found = bare.execute(claim, asked)
+            assert found.description is not None
+            at = [column.name for column in found.description].index("args")
+            row = found.fetchone()
+            if row is None:
+                return
+            stamp(*json.loads(row[at]))
+            bare.execute(complete, [task_id if p == task.pk else p for p in completed])
+            bare.execute(RING, [DONE, task_id.hex])
+
+        ear.execute(f"LISTEN {READY}")
+        for (early,) in bare.execute("SELECT id FROM cq_tasks WHERE status = 'QUEUED'"):
+            answer(early)
+        for notice in ear.notifies():
+            answer(UUID(notice.payload))
+
+
 def main() -> None:
     lease = Lease("default", "worker", slots=1)
     lease.register()
-    if threads := int(sys.argv[1]):
+    if mode() == "single":
+        answers(lease.worker)
+    elif threads := int(sys.argv[1]):
         for _ in range(threads):
             Thread(target=writes, args=[lease.worker]).start()
     else:

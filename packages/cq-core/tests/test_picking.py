@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from plans import analyze, plan, reads_all
 
-from cq import lifecycle
+from cq import lifecycle, task
 from cq.leases import Lease
 from cq.models import Task
 from cq.picking import claim_ids, claim_next, ready_pairs
@@ -304,3 +304,46 @@ def test_row_43_the_scan_and_the_claim_use_the_index(worker: int) -> None:
         found = plan(sql, params)
         assert "cq_ready" in found
         assert not reads_all(found)
+
+
+@task("picking.beside", atomic=False, on_lost="retry")
+def beside(cqt: Any) -> None:
+    pass
+
+
+def durability_of(claiming: Callable[[], list[Task]]) -> str:
+    """Return what a claim's own transaction waits for."""
+    found: list[str] = []
+
+    def look(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        raw = connection.connection
+        raw.execute("BEGIN")
+        try:
+            result = execute(sql, params, many, context)
+            found.append(raw.execute("SHOW synchronous_commit").fetchone()[0])
+        finally:
+            raw.execute("COMMIT")
+        return result
+
+    with connection.execute_wrapper(look):
+        claimed = claiming()
+    assert claimed
+    [setting] = found
+    return setting
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.backend("postgres", "valkey", "pgbouncer", "postgres14")
+def test_only_the_claim_of_one_atomic_task_does_not_wait_for_the_disk(
+    queue: Queue, worker: int
+) -> None:
+    one, other, third = (queue(number).pk for number in range(3))
+    assert durability_of(lambda: claim_ids("default", worker, [one])) == "off"
+    assert durability_of(lambda: claim_ids("default", worker, [other, third])) == "on"
+    not_atomic = beside.delay().pk
+    assert durability_of(lambda: claim_ids("default", worker, [not_atomic])) == "on"
+    for on_lost in ("retry", "fail"):
+        by_row = sample_tasks.square.using(atomic=False, on_lost=on_lost).delay(1).pk
+        assert durability_of(
+            lambda one=by_row: claim_ids("default", worker, [one])
+        ) == ("on")

@@ -35,6 +35,10 @@ logger = logging.getLogger("cq.doorbell")
 
 #: Seconds from one message to the next: at most 200 a second.
 PAUSE = 0.005
+#: Seconds of rest from which on a ring is one of few: whoever rings then gives way to
+#: the thread that sends. It would wait for the interpreter's lock otherwise, until the
+#: other waits for something or has had it for 5 ms.
+RESTED, GIVE_WAY = 0.02, 0.0001
 #: Seconds without a ring after which connections are given back.
 LINGER = 10.0
 #: Seconds to the next try after a failed one; it doubles up to the second.
@@ -67,9 +71,13 @@ class Sender:
         atexit.register(self.close)
 
     def ring(self, using: str, ready: Ready) -> None:
-        """Have the workers told of these tasks. Takes microseconds, never raises."""
+        """Have the workers told of these tasks. Takes microseconds, never raises.
+
+        After a rest it gives way for a moment to the thread that sends.
+        """
         if conf.SERIAL or conf.RUN_INLINE:
             return
+        rested = False
         with self._changed:
             gathered = self._gathered.setdefault(using, {})
             # One more than a message holds: then it says to look at the table.
@@ -79,6 +87,9 @@ class Sender:
                 self._start()
             elif self._resting:
                 self._changed.notify()
+                rested = time.monotonic() - self._resting_since > RESTED
+        if rested:
+            self._taken.wait(GIVE_WAY)
 
     def close(self, timeout: float | None = None) -> bool:
         """Send what is gathered and give everything back; whether it was done in time.
@@ -117,6 +128,9 @@ class Sender:
         #: Set once the first transport is there, or cannot be had.
         self._chosen = threading.Event()
         self._resting = False
+        self._resting_since = 0.0
+        #: Set once what was gathered in the rest is on its way.
+        self._taken = threading.Event()
         self._closing = False
         self._stale = False
         self._delay = 0.0
@@ -169,11 +183,13 @@ class Sender:
 
     def _wait_for_work(self, seconds: float | None) -> bool:
         with self._changed:
-            self._resting = True
+            self._resting, self._resting_since = True, time.monotonic()
+            self._taken.clear()
             found = self._changed.wait_for(
                 lambda: bool(self._gathered) or self._closing, seconds
             )
             self._resting = False
+            self._taken.set()
         return found
 
     def _pause(self) -> None:

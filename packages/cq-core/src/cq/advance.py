@@ -71,9 +71,12 @@ def _one_wave(
     queued: list[tuple[UUID, str]],
     now: datetime | None,
 ) -> list[UUID]:
+    told = notices.tell_early(using, wave)
     rows = _awaited(using, wave)
-    if told := [row.settled.id for row in rows if row.somebody_listens]:
-        notices.tell(using, told)
+    listened = [row.settled.id for row in rows if row.somebody_listens]
+    notices.looked(using, bool(listened))
+    if listened and not told:
+        notices.tell(using, listened)
     upstream = {row.settled.id: row.settled for row in rows if row.has_dependants}
     found: list[_Found] = []
     if upstream:

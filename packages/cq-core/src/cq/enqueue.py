@@ -82,7 +82,8 @@ def write(plan: Plan) -> None:
 
 def _write_all(plan: Plan) -> None:
     if _is_one_statement(plan):
-        _write_tasks(plan)
+        if not _is_gathered(plan):
+            _write_tasks(plan)
         _claim_parent(plan)
     else:
         insist(plan.using, partial(_write_together, plan))
@@ -109,6 +110,14 @@ def _is_one_statement(plan: Plan) -> bool:
     run = current_run()
     mine = run is not None and run.atomic and run.task.pk == plan.place.parent
     return mine and plan.drafts[0].unique_key is None
+
+
+def _is_gathered(plan: Plan) -> bool:
+    """Tell whether the present run has taken the one draft, to write it with others."""
+    run = current_run()
+    if run is None or run.gathered is None or plan.drafts[0].unique_key is not None:
+        return False
+    return bool(run.gathered.put(plan.using, plan.drafts[0]))
 
 
 def _write_tasks(plan: Plan) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.db import connections
 from django.db.models.base import ModelState
 
+from . import prepared
 from .rows import task_model
+from .statements import uuid_param
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,6 +45,25 @@ def tasks_of(connection: Any, rows: Iterable[tuple[Any, ...]]) -> list[Task]:
                 values[name] = convert(values[name], column, connection)
         found.append(task_of(connection.alias, values))
     return found
+
+
+def read_again(task: Task) -> None:
+    """As ``task.refresh_from_db()``, by a statement that is prepared."""
+    using = task._state.db
+    assert using is not None
+    connection = connections[using]
+    with prepared.cursor(connection) as cursor:
+        cursor.execute(
+            f"SELECT {columns(connection)} FROM cq_tasks WHERE id = %s",
+            [uuid_param(connection, task.pk)],
+        )
+        found = tasks_of(connection, cursor.fetchall())
+    if not found:
+        raise task_model().DoesNotExist(f"task {task.pk} has no row any more")
+    fresh = vars(found[0])
+    del fresh["_state"]
+    vars(task).update(fresh)
+    task._state.fields_cache.clear()
 
 
 def task_of(using: str, values: dict[str, Any]) -> Task:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from django.db import connections
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
@@ -44,6 +46,8 @@ class Messenger(Protocol):
 
 
 _messenger: Messenger | None = None
+#: By database: whether somebody listened when last looked.
+_heard: dict[str, bool] = {}
 
 
 def register(messenger: Messenger) -> None:
@@ -76,3 +80,19 @@ def tell(using: str, ids: Sequence[UUID]) -> None:
     """As :meth:`Messenger.tell`."""
     if _messenger is not None:
         _messenger.tell(using, ids)
+
+
+def tell_early(using: str, ids: Sequence[UUID]) -> bool:
+    """Tell before looking whether anybody listens, if somebody did last time.
+
+    Who waits is woken sooner by that look. Returns whether it was done.
+    """
+    if not _heard.get(using) or connections[using].in_atomic_block:
+        return False
+    tell(using, ids)
+    return True
+
+
+def looked(using: str, somebody_listens: bool) -> None:
+    """Remember for `tell_early` what a look has found."""
+    _heard[using] = somebody_listens

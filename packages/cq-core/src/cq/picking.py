@@ -9,6 +9,7 @@ from django.db import connections
 
 from . import lifecycle
 from .pairs import Pair, heads, last_of
+from .registry import names_not_atomic
 from .statements import uuid_param
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ def claim_ids(
     exclude: Sequence[str] | None = None,
     now: datetime | None = None,
 ) -> list[Task]:
-    """Claim those of these very tasks that are QUEUED, and in these queues."""
+    """Claim those of these very tasks that are QUEUED, and in these queues.
+
+    Of one atomic task the claim may not be on the disk yet.
+    """
     if not ids:
         return []
     connection = connections[using]
@@ -93,7 +97,16 @@ def claim_ids(
         where.append(_none("queue", connection, exclude))
     sql = " AND ".join(part for part, _ in where)
     params = [param for _, some in where for param in some]
-    return lifecycle.claim(using, worker, sql, params, len(ids), now, by_id=True)
+    return lifecycle.claim(
+        using,
+        worker,
+        sql,
+        params,
+        len(ids),
+        now,
+        by_id=True,
+        durable=names_not_atomic(),
+    )
 
 
 class _Picking:

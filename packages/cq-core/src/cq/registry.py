@@ -113,6 +113,11 @@ def coroutine_names() -> list[str]:
     ]
 
 
+def names_not_atomic() -> list[str]:
+    """Return the names of the tasks whose effects are not undone with their run."""
+    return sorted(n for n, d in list(_definitions.items()) if not d.options.atomic)
+
+
 def _same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
     # A module loaded twice (reload, autoreload) defines the same function again.
     return _where(one) == _where(other)

@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError, connections, transaction
 from . import contention, transactions
 from .attempt import Attempt, Completer, is_handle
 from .errors import LeaseLost, Revoked
+from .gathered import Gathered
 from .rows import tasks
 from .runs import entered
 from .status import Status
@@ -155,7 +156,8 @@ class SyncAttempt(Attempt):
                 transactions.together(self.using),
             ):
                 before = transactions.activity(self.connection)
-                value = self.call()
+                with Gathered(self.run, self.connection):
+                    value = self.call()
                 if completer and self._touched_nothing(before) and not is_handle(value):
                     result = self.encode(value)
                     handed_over = True

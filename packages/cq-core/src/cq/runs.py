@@ -32,6 +32,8 @@ class Run:
     log: LogBuffer
     #: Subtasks that this run has made and committed; a hint, see `open_children`.
     children: int = 0
+    #: Where what it calls is gathered, see :mod:`cq.gathered`.
+    gathered: Any = None
     #: Whether others see the claim: it is not in a transaction that is still open.
     visible: bool = True
     #: By the monotonic clock: when it began, and when its time is over.

@@ -142,7 +142,7 @@ def check_sound(using: str) -> None:
     for alias in aliases(using):
         connection = connections[alias]
         if connection.in_atomic_block and (
-            connection.needs_rollback or _is_aborted(connection)
+            connection.needs_rollback or is_aborted(connection)
         ):
             raise transaction.TransactionManagementError(
                 "The task's transaction is marked for rollback: a database error was "
@@ -151,7 +151,8 @@ def check_sound(using: str) -> None:
             )
 
 
-def _is_aborted(connection: Any) -> bool:
+def is_aborted(connection: Any) -> bool:
+    """Tell whether PostgreSQL takes no more statements in the open transaction."""
     if connection.vendor != "postgresql" or connection.connection is None:
         return False
     return bool(connection.connection.info.transaction_status == _ABORTED)

@@ -97,13 +97,11 @@ class TaskVerbs(Handle):
         timeout: seconds. Raises WaitTimeout, or WaitError when it could never end.
         """
         waiting.wait(self, timeout)
-        self.refresh_from_db()
         return self
 
     async def await_(self: Task, timeout: float | None = None) -> Task:
         """As `wait`, from a coroutine."""
         await waiting.await_(self, timeout)
-        await self.arefresh_from_db()
         return self
 
     def get(self: Task, timeout: float | None = None) -> Any:

@@ -9,13 +9,14 @@ import time
 from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import connections
 
-from . import cycles, made, notices
+from . import cycles, loading, made, notices, prepared
 from .errors import CycleError, WaitError, WaitTimeout
 from .local import local_runner, runs_here
-from .rows import tasks
 from .runs import Run, current_run
+from .statements import uuid_param
 from .status import FINAL
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ LONGEST_LOOK = 0.5
 
 
 def wait(task: Task, timeout: float | None) -> None:
-    """Block until the task is final. Raises WaitError, WaitTimeout.
+    """Block until the task is final, and read it again. Raises WaitError, WaitTimeout.
 
     timeout: seconds; None waits for ever.
     """
-    if _status(task) in FINAL:
+    if _is_final(task):
         return
     _refuse_what_never_ends(task)
     if _is_done(task):
@@ -43,18 +44,19 @@ def wait(task: Task, timeout: float | None) -> None:
     settled = threading.Event()
     with _told(task, settled.set) as is_told:
         for pause in _pauses(task, timeout):
+            heard = False
             if is_told:
-                settled.wait(pause)
+                heard = settled.wait(pause)
                 settled.clear()
             else:
                 time.sleep(pause)
-            if _is_done(task):
+            if _is_done(task, heard):
                 return
 
 
 async def await_(task: Task, timeout: float | None) -> None:
     """As :func:`wait`, without holding a thread between two looks."""
-    if await sync_to_async(_status)(task) in FINAL:
+    if await sync_to_async(_is_final)(task):
         return
     await sync_to_async(_refuse_what_never_ends)(task)
     done = sync_to_async(_is_done)
@@ -72,8 +74,9 @@ async def await_(task: Task, timeout: float | None) -> None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await settled.wait()
+            heard = settled.is_set()
             settled.clear()
-            if await done(task):
+            if await done(task, heard):
                 return
 
 
@@ -88,22 +91,41 @@ def _told(task: Task, tell: Callable[[], None]) -> Iterator[bool]:
             leave()
 
 
-def _is_done(task: Task) -> bool:
+def _is_done(task: Task, heard: bool = False) -> bool:
     if runs_here():
         # What is waited for, or what it waits for, may stand in this thread's queue.
         local_runner.drain()
-    return _status(task) in FINAL
+    if heard:
+        # Most likely it has settled: one statement less until that is seen.
+        _read_again(task)
+        return task.status in FINAL
+    return _is_final(task)
 
 
-def _status(task: Task) -> str:
-    using = _using(task)
-    status = tasks(using).filter(pk=task.pk).values_list("status", flat=True).first()
-    if status is None:
+def _is_final(task: Task) -> bool:
+    """Tell whether a task is final, and read it again if so."""
+    connection = connections[_using(task)]
+    with prepared.cursor(connection) as cursor:
+        # Not the whole row each time: its arguments may be large.
+        cursor.execute(
+            "SELECT status FROM cq_tasks WHERE id = %s",
+            [uuid_param(connection, task.pk)],
+        )
+        row = cursor.fetchone()
+    if row is not None and row[0] not in FINAL:
+        return False
+    _read_again(task)
+    return task.status in FINAL
+
+
+def _read_again(task: Task) -> None:
+    try:
+        loading.read_again(task)
+    except ObjectDoesNotExist:
         raise WaitError(
             f"task {task.pk} has no row (any more); was it deleted, or made in a "
             "transaction that was rolled back?"
-        )
-    return status
+        ) from None
 
 
 def _using(task: Task) -> str:

@@ -1,0 +1,99 @@
+"""What an atomic run calls is written together, before its next statement.
+
+Nobody else sees the rows before the run has committed, so it is enough that the run
+itself finds them whenever it looks. A thousand subtasks made in a loop are one INSERT.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+
+from . import made, transactions
+from .conf import conf
+from .inserts import insert
+
+if TYPE_CHECKING:
+    from .inserts import Draft
+    from .runs import Run
+
+#: Drafts that are held back at most.
+MOST = 1000
+
+
+class Gathered:
+    """The drafts of one atomic run, while its function is called."""
+
+    def __init__(self, run: Run, connection: Any) -> None:
+        self._run = run
+        self._connection = connection
+        self._drafts: list[Draft] = []
+        #: Whether some of them may have been undone since.
+        self._doubtful = False
+        self._watches = False
+
+    def __enter__(self) -> None:
+        self._run.gathered = self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        self._run.gathered = None
+        if kind is not None:
+            # It is undone with the transaction.
+            self._drafts = []
+        if self._watches:
+            try:
+                self._write()
+            finally:
+                self._connection.execute_wrappers.remove(self)
+
+    def put(self, using: str, draft: Draft) -> bool:
+        """Take a draft that nothing else has to be written with, or be asked about.
+
+        Returns whether it was taken. It is not where its INSERT would fail, which has
+        to be seen at once, nor on a connection that is not the run's: a thread that the
+        task has started has its own.
+        """
+        connection = self._connection
+        if (
+            conf.SERIAL
+            or connections[using] is not connection
+            or connection.needs_rollback
+            or connection.closed_in_transaction
+            or transactions.is_aborted(connection)
+        ):
+            return False
+        if not self._watches:
+            # In front: who has one around this very call takes the last off again.
+            connection.execute_wrappers.insert(0, self)
+            self._watches = True
+        if len(self._drafts) >= MOST:
+            self._write()
+        self._drafts.append(draft)
+        return True
+
+    def __call__(
+        self, execute: Any, sql: Any, params: Any, many: bool, context: Any
+    ) -> Any:
+        """Write before a statement is executed, as an execute wrapper of Django's."""
+        self._write()
+        return execute(sql, params, many, context)
+
+    def _write(self) -> None:
+        if not self._drafts:
+            return
+        if self._connection.needs_rollback or transactions.is_aborted(self._connection):
+            # What comes next raises, or rolls back.
+            self._doubtful = True
+            return
+        using = self._connection.alias
+        drafts, self._drafts = self._drafts, []
+        if self._doubtful:
+            drafts = [d for d in drafts if made.in_open_transaction(using, d.id)]
+        try:
+            # Taken out before: this executes a statement.
+            insert(using, drafts)
+        except BaseException:
+            # The task may catch it and go on.
+            self._drafts, self._doubtful = drafts, True
+            raise
