@@ -172,11 +172,22 @@ def cut() -> None:
         assert cursor.fetchall() == [(True,)]
 
 
-def test_nothing_is_told_while_nobody_waits() -> None:
+def notices_sent_when_one_settles() -> int:
     handle = nothing.delay()
     with CaptureQueriesContext(connection) as captured:
         settle(handle)
-    assert not [q for q in captured if "pg_notify" in q["sql"]]
+    return len([q for q in captured if "pg_notify" in q["sql"]])
+
+
+def test_nothing_is_told_while_nobody_waits() -> None:
+    notices.looked("default", False)
+    assert notices_sent_when_one_settles() == 0
+
+
+def test_who_is_likely_to_wait_is_told_before_the_look_and_once_in_vain() -> None:
+    notices.looked("default", True)
+    assert notices_sent_when_one_settles() == 1
+    assert notices_sent_when_one_settles() == 0
 
 
 def test_nor_does_a_transaction_have_anything_to_do_for_it_when_it_commits() -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import sample_tasks
 from django.contrib.auth.models import Group
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from cq import CodecError, TaskFailed, UnknownTask, chain, group, registry, task
+from cq import CodecError, TaskFailed, UnknownTask, chain, group, plan, registry, task
+from cq.ids import uuid7
 from cq.models import Edge, Task
 from cq.options import Options
 from cq.status import Status
@@ -374,6 +375,20 @@ def test_row_18_many_are_recorded_all_or_not_at_all() -> None:
     with pytest.raises(TypeError, match="must be a tuple"):
         bare.delay_many(["ab"])
     assert not Task.objects.exists()
+
+
+def test_row_18_where_the_database_refuses_one_of_many_none_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = [*(uuid7() for _ in range(2999))]
+    monkeypatch.setattr(
+        plan, "uuid7", iter([*ids[:1500], ids[0], *ids[1500:]]).__next__
+    )
+    with pytest.raises(IntegrityError), transaction.atomic():
+        bare.delay_many([(n,) for n in range(3000)])
+    assert not Task.objects.exists()
+    monkeypatch.undo()
+    assert bare.delay(1).status == Status.QUEUED
 
 
 def test_none_of_many_is_nothing() -> None:

@@ -12,7 +12,7 @@ from .conf import conf
 from .contention import insist
 from .errors import AlreadySettled, LeaseLost, UniqueBusy
 from .handles import handle
-from .inserts import Draft, insert, insert_free, insert_unique
+from .inserts import Draft, insert, insert_each, insert_free, insert_unique
 from .plan import After, Place, Plan
 from .rows import EdgeRow, edges, tasks
 from .runs import current_run
@@ -122,8 +122,11 @@ def _is_gathered(plan: Plan) -> bool:
 
 def _write_tasks(plan: Plan) -> None:
     plain = [d for d in plan.drafts if d.unique_key is None]
-    for start in range(0, len(plain), CHUNK):
-        insert(plan.using, plain[start : start + CHUNK])
+    if len(plain) > CHUNK:
+        starts = range(0, len(plain), CHUNK)
+        insert_each(plan.using, (plain[at : at + CHUNK] for at in starts))
+    else:
+        insert(plan.using, plain)
     for draft in [d for d in plan.drafts if d.unique_key is not None]:
         _write_unique(plan, draft)
 
@@ -204,14 +207,12 @@ def _claim_parent(plan: Plan) -> None:
 
 
 def _announce(plan: Plan) -> None:
-    ready = [(d.id, d.queue) for d in plan.drafts if d.status == Status.QUEUED]
-    ids = {draft.id for draft in plan.drafts}
-
     def count() -> None:
         if plan.run is not None:
             plan.run.children += plan.children
 
     def announce() -> None:
+        ready = [(d.id, d.queue) for d in plan.drafts if d.status == Status.QUEUED]
         doorbell.ring(plan.using, ready)
         if plan.due:
             doorbell.ring(plan.using, lifecycle.queue(plan.using, plan.due))
@@ -222,7 +223,10 @@ def _announce(plan: Plan) -> None:
         count()
         announce()
 
-    note = made.Note(ids, plan.run, plan.children)
+    def includes(task_id: UUID) -> bool:
+        return any(draft.id == task_id for draft in plan.drafts)
+
+    note = made.Note(includes, plan.run, plan.children)
     if not conf.SERIAL:
         made.after_commit(plan.using, note, count_and_announce)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,13 +13,13 @@ from uuid import UUID
 
 from django.db import IntegrityError, connections
 
-from . import codec, prepared
+from . import codec, poolers, prepared
 from .clock import later, moment
 from .statements import uuid_param
 from .uniqueness import patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +110,34 @@ def insert(using: str, drafts: Sequence[Draft]) -> None:
             cursor.execute(sql, params)
 
 
+def insert_each(using: str, batches: Iterable[Sequence[Draft]]) -> None:
+    """Write one batch after the other, and make the next ready meanwhile.
+
+    psycopg sends them as a pipeline: the database works on one while Python, which takes
+    as long, is at the next. What fails is raised at the end.
+    """
+    connection = connections[using]
+    with _pipelined(connection), connection.cursor() as cursor:
+        for drafts in batches:
+            for sql, params in _inserts(connection, drafts):
+                cursor.execute(sql, params)
+
+
+@contextlib.contextmanager
+def _pipelined(connection: Any) -> Iterator[None]:
+    driver: Any = getattr(connection, "Database", None)
+    if (
+        getattr(driver, "__name__", "") != "psycopg"
+        or not driver.capabilities.has_pipeline()
+        or poolers.is_told_of(connection.alias)
+    ):
+        yield
+        return
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
+
+
 def _inserts(
     connection: Any, drafts: Sequence[Draft]
 ) -> Iterator[tuple[str, list[Any]]]:
@@ -140,20 +169,19 @@ def _insert_arrays(
     """
     for _, alike in groupby(drafts, key=attrgetter("run_after", "expires")):
         rows = list(alike)
-        columns = _columns(connection, rows)
         selected: list[str] = []
         constants: list[Any] = []
         arrays: dict[str, list[Any]] = {}
         for name, kind in _TYPES.items():
-            column = columns[name]
+            column = [*map(attrgetter(name), rows)]
             if column[0] == column[-1] and column.count(column[0]) == len(column):
                 selected.append(f"%s::{kind}")
-                constants.append(column[0])
-            elif name == "root_id" and column == columns["id"]:
+                constants += _stored(connection, name, column[:1])
+            elif name == "root_id" and all(row.root_id == row.id for row in rows):
                 selected.append("rows.id")
             else:
                 selected.append(f"rows.{name}")
-                arrays[name] = column
+                arrays[name] = _stored(connection, name, column)
         for sql, params in _times(connection, rows[0]):
             selected.append(f"{sql}::timestamptz")
             constants += params
@@ -169,38 +197,40 @@ def _as_text(connection: Any, value: Any) -> str:
     return str(value)
 
 
-#: What a value has to become, by its place; None stays. The others are as they are.
-_STORED: list[tuple[int, Callable[[Any, Any], Any]]] = [
-    (list(_TYPES).index(name), stored)
-    for name, stored in {
-        "id": uuid_param,
-        "args": _as_text,
-        "kwargs": _as_text,
-        "status": _as_text,
-        "parent_id": uuid_param,
-        "root_id": uuid_param,
-        "previous_id": uuid_param,
-        "result": _as_text,
-        "result_from": uuid_param,
-        "options": lambda _, options: json.dumps(options),
-    }.items()
-]
+#: What a value has to become; None stays. The others are as they are.
+_STORED: dict[str, Callable[[Any, Any], Any]] = {
+    "id": uuid_param,
+    "args": _as_text,
+    "kwargs": _as_text,
+    "status": _as_text,
+    "parent_id": uuid_param,
+    "root_id": uuid_param,
+    "previous_id": uuid_param,
+    "result": _as_text,
+    "result_from": uuid_param,
+    "options": lambda _, options: json.dumps(options),
+}
 _decided = attrgetter(*_TYPES)
+_conversions = [
+    (place, _STORED[name]) for place, name in enumerate(_TYPES) if name in _STORED
+]
 
 
 def _row(connection: Any, draft: Draft) -> list[Any]:
     """Return what `_TYPES` names, of one draft."""
     row = list(_decided(draft))
-    for place, stored in _STORED:
+    for place, stored in _conversions:
         if row[place] is not None:
             row[place] = stored(connection, row[place])
     return row
 
 
-def _columns(connection: Any, drafts: Sequence[Draft]) -> dict[str, list[Any]]:
-    """Return what `_TYPES` names, by column."""
-    rows = [_row(connection, draft) for draft in drafts]
-    return dict(zip(_TYPES, map(list, zip(*rows, strict=True)), strict=True))
+def _stored(connection: Any, name: str, values: list[Any]) -> list[Any]:
+    """Return values of one column as they are stored."""
+    stored = _STORED.get(name)
+    if stored is None:
+        return values
+    return [None if v is None else stored(connection, v) for v in values]
 
 
 def _times(connection: Any, draft: Draft) -> list[tuple[str, list[Any]]]:

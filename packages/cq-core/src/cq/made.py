@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db import connections, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
 _NOTE = "cq_note"
@@ -20,7 +20,7 @@ _NOTE = "cq_note"
 class Note(NamedTuple):
     """What a hook stands for."""
 
-    ids: Collection[UUID]
+    includes: Callable[[UUID], bool]
     #: The run that made subtasks, and how many.
     run: Any = None
     children: int = 0
@@ -47,7 +47,7 @@ def _notes(using: str) -> Iterator[Note]:
 
 def in_open_transaction(using: str, task_id: UUID) -> bool:
     """Tell whether a task was made in the transaction that is open now."""
-    return any(task_id in note.ids for note in _notes(using))
+    return any(note.includes(task_id) for note in _notes(using))
 
 
 def open_children(using: str, run: Any) -> int:

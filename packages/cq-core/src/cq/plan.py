@@ -120,7 +120,8 @@ class Plan:
         args, _, handles = encoded(call.args, {})
         if handles or not _is_plain(like):
             return self.add(call)
-        draft = like.again(uuid7(), args)
+        # A str itself is nothing that the garbage collector has to look at.
+        draft = like.again(uuid7(), str(args))
         self.drafts.append(draft)
         return draft
 
