@@ -15,7 +15,7 @@ from django.db import IntegrityError, connections
 
 from . import codec, poolers, prepared
 from .clock import later, moment
-from .statements import uuid_param
+from .statements import array_literal, uuid_param
 from .uniqueness import patience
 
 if TYPE_CHECKING:
@@ -190,7 +190,14 @@ def _insert_arrays(
             f"INSERT INTO cq_tasks ({_COLUMNS}) SELECT {', '.join(selected)} "
             f"FROM unnest({unnested}) AS rows ({', '.join(arrays)})"
         )
-        yield sql, [*constants, *arrays.values()]
+        params = [_array(_TYPES[name], column) for name, column in arrays.items()]
+        yield sql, [*constants, *params]
+
+
+def _array(kind: str, column: list[Any]) -> Any:
+    if kind == "uuid":
+        return array_literal(None if v is None else v.hex for v in column)
+    return array_literal(column) if kind in ("text", "varchar", "jsonb") else column
 
 
 def _as_text(connection: Any, value: Any) -> str:

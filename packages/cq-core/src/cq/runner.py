@@ -58,7 +58,7 @@ class SyncAttempt(Attempt):
         function: Any = self.definition.function
         if self.definition.is_async:
             function = async_to_sync(self.awaited)
-        opened = connections.all(initialized_only=True)
+        opened = transactions.opened(self.connection)
         before = transactions.depths(opened)
         stopper = self.run.stopper
         watcher.add(self.run)
@@ -69,16 +69,20 @@ class SyncAttempt(Attempt):
             stopper.close()
         except BaseException:
             stopper.close()
-            transactions.unwind(before)
+            self._unwind(before)
             raise
         finally:
             watcher.discard(self.run)
-        if left := transactions.unwind(before):
+        if left := self._unwind(before):
             raise transaction.TransactionManagementError(
                 f"The task left a transaction of {left[0]!r} open; what it wrote there "
                 "is undone. Use atomic() in a with statement."
             )
         return value
+
+    def _unwind(self, before: dict[str, int]) -> list[str]:
+        # The task may have opened others meanwhile.
+        return transactions.unwind(transactions.opened(self.connection), before)
 
     def execute(self, completer: Completer | None = None) -> bool:
         transactions.drop_broken_when_idle()
@@ -153,7 +157,7 @@ class SyncAttempt(Attempt):
         try:
             with (
                 transactions.begin(self.connection, immediate),
-                transactions.together(self.using),
+                transactions.together(self.connection),
             ):
                 before = transactions.activity(self.connection)
                 with Gathered(self.run, self.connection):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
+from django.db import connections
 
 from . import codec, transactions
 from .calls import CHAIN, GROUP, AnyCall, Call, ChainCall, GroupCall, as_call, encoded
@@ -311,7 +312,7 @@ def _name(what: AnyCall) -> str:
 def _transaction(atomic: bool) -> Any:
     if not atomic or not _has_database():
         return contextlib.nullcontext()
-    return transactions.together(conf.DATABASE)
+    return transactions.together(connections[conf.DATABASE])
 
 
 def _has_database() -> bool:

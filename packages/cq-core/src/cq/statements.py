@@ -11,7 +11,7 @@ from django.db import connections, transaction
 from django.db.models.sql import UpdateQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from django.db.models import QuerySet
 
@@ -116,6 +116,21 @@ def uuid_param(connection: Any, value: UUID | None) -> Any:
     if value is None or connection.features.has_native_uuid_field:
         return value
     return value.hex
+
+
+def array_literal(values: Iterable[str | None]) -> str:
+    """Return texts, none of which has a NUL, as PostgreSQL reads an array.
+
+    In a fraction of the time that psycopg takes for a list, which can hold anything. Of
+    numbers and the like give `str`.
+    """
+    quoted = [
+        "NULL"
+        if value is None
+        else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        for value in values
+    ]
+    return "{" + ",".join(quoted) + "}"
 
 
 def as_deep_as_it_goes(connection: Any, recursive: str) -> str:

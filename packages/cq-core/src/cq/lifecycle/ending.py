@@ -12,7 +12,7 @@ from cq import prepared
 from cq.clock import Moment, moment
 from cq.codec import Encoded
 from cq.rows import tasks
-from cq.statements import update_one, uuid_of, uuid_param
+from cq.statements import array_literal, update_one, uuid_of, uuid_param
 from cq.status import FAILED, OPEN, Status
 from cq.text import LONGEST_ERROR, storable
 
@@ -139,10 +139,10 @@ def _many_on_postgresql(
             f"{sql.format(source=source)} RETURNING cq_tasks.id",
             [
                 *now_params,
-                [held.id for held, _ in done],
-                [held.fence for held, _ in done],
-                [held.worker for held, _ in done],
-                [None if result is None else str(result) for _, result in done],
+                array_literal(held.id.hex for held, _ in done),
+                array_literal(str(held.fence) for held, _ in done),
+                array_literal(str(held.worker) for held, _ in done),
+                array_literal(result for _, result in done),
             ],
         )
         return {row[0] for row in cursor.fetchall()}
