@@ -19,7 +19,7 @@ from .vital import VitalThread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cq.attempt import Completer
+    from cq.completer import Completer
     from cq.models import Task
 
 

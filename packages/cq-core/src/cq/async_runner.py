@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 
 from . import registry, transactions
-from .attempt import Attempt, Completer, is_handle
+from .attempt import Attempt, is_handle
 from .errors import LeaseLost, Revoked
 from .runs import entered
 from .watching import watcher
@@ -16,6 +16,7 @@ from .watching import watcher
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from .completer import Completer
     from .models import Task
 
 #: Runs a function on a thread that may use the database.

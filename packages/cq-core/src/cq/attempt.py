@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from .completer import Completer
     from .models import Task
 
 logger = logging.getLogger("cq.runner")
@@ -47,16 +48,6 @@ logger = logging.getLogger("cq.runner")
 
 _DEFAULTS = Options()
 _NULL = codec.Encoded("null")
-
-
-class Completer(Protocol):
-    """Does for many runs together what is left when their functions have returned."""
-
-    def add(self, claim: Claim, result: codec.Encoded) -> None:
-        """Settle a run that needs no transaction of its own."""
-
-    def settled(self, claim: Claim) -> None:
-        """Bring forward what waits for a run that has settled."""
 
 
 class Attempt:

@@ -12,7 +12,7 @@ from .conf import conf
 from .contention import insist
 from .errors import AlreadySettled, LeaseLost, UniqueBusy
 from .handles import handle
-from .inserts import Draft, insert, insert_each, insert_free, insert_unique
+from .inserts import insert, insert_each, insert_free, insert_unique
 from .plan import After, Place, Plan
 from .rows import EdgeRow, edges, tasks
 from .runs import current_run
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from .calls import AnyCall, Call
+    from .drafts import Draft
     from .models import Edge, Task
 
 

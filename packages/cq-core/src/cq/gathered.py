@@ -15,7 +15,7 @@ from .conf import conf
 from .inserts import insert
 
 if TYPE_CHECKING:
-    from .inserts import Draft
+    from .drafts import Draft
     from .runs import Run
 
 #: Drafts that are held back at most.

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from . import codec, loading
-from .inserts import Draft
+from .drafts import Draft
 from .rows import task_model
 
 if TYPE_CHECKING:

@@ -1,10 +1,9 @@
-"""Rows to be, and the INSERT that writes them."""
+"""The INSERT that writes drafts."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -13,7 +12,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, connections
 
-from . import codec, poolers, prepared
+from . import poolers, prepared
 from .clock import later, moment
 from .statements import array_literal, uuid_param
 from .uniqueness import patience
@@ -21,55 +20,8 @@ from .uniqueness import patience
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from .drafts import Draft
 
-@dataclass(slots=True, eq=False)
-class Draft(codec.Handle):
-    """A row to be: what differs between tasks; the rest are the columns' defaults."""
-
-    id: UUID
-    name: str
-    args: str
-    kwargs: str
-    queue: str
-    priority: int
-    status: str
-    parent_id: UUID | None
-    root_id: UUID
-    depth: int
-    rerun_lost: bool = True
-    run_after: datetime | timedelta | None = None
-    expires: datetime | timedelta | None = None
-    previous_id: UUID | None = None
-    open_children: int = 0
-    open_edges: int = 0
-    result: str | None = None
-    result_from: UUID | None = None
-    unique_key: str | None = None
-    result_ttl: float | None = None
-    options: dict[str, Any] | None = None
-    finished: datetime | None = None
-
-    def again(self, task_id: UUID, args: str) -> Draft:
-        """Return a top-level draft of the same call with other arguments."""
-        return Draft(
-            id=task_id,
-            name=self.name,
-            args=args,
-            kwargs=self.kwargs,
-            queue=self.queue,
-            priority=self.priority,
-            status=self.status,
-            parent_id=None,
-            root_id=task_id,
-            depth=self.depth,
-            rerun_lost=self.rerun_lost,
-            expires=self.expires,
-            result_ttl=self.result_ttl,
-            options=self.options,
-        )
-
-
-# --- the INSERT -----------------------------------------------------------------------
 
 #: What a draft decides, with PostgreSQL's types; the moments come behind.
 _TYPES = {

@@ -24,9 +24,9 @@ from .calls import (
     row_options,
 )
 from .conf import conf
+from .drafts import Draft
 from .errors import CodecError, DepthError
 from .ids import uuid7
-from .inserts import Draft
 from .options import check_queue
 from .rows import EdgeRow, task_model
 from .status import Status

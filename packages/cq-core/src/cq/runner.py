@@ -11,7 +11,7 @@ from asgiref.sync import async_to_sync
 from django.db import InterfaceError, OperationalError, connections, transaction
 
 from . import contention, transactions
-from .attempt import Attempt, Completer, is_handle
+from .attempt import Attempt, is_handle
 from .errors import LeaseLost, Revoked
 from .gathered import Gathered
 from .rows import tasks
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from .completer import Completer
     from .models import Task
 
 logger = logging.getLogger("cq.runner")
@@ -189,12 +190,7 @@ class SyncAttempt(Attempt):
             return False
         if self.connection.needs_rollback or len(transactions.aliases(self.using)) > 1:
             return False
-        if self.connection.vendor != "postgresql":
-            return before is not None and before == transactions.activity(
-                self.connection
-            )
-        info = self.connection.connection.info if self.connection.connection else None
-        return info is None or info.transaction_status == 0  # IDLE, in libpq's words
+        return before is not None and before == transactions.activity(self.connection)
 
     def _hand_over(self, completer: Completer, value: Any) -> bool:
         result = self.encode(value)

@@ -101,11 +101,16 @@ class _Statements:
         return execute(sql, params, many, context)
 
 
-def activity(connection: Any) -> tuple[int, int] | None:
-    """Return what differs later if SQLite has been asked anything in between.
+def activity(connection: Any) -> Any:
+    """Return what differs later if the database has been asked anything in between.
 
-    None where it cannot be told: the connection is not open, or another database's.
+    None where it cannot be told: a transaction has begun, SQLite is not open, or it is
+    MySQL.
     """
+    if connection.vendor == "postgresql":
+        # A transaction begins with its first statement. 0 is IDLE, in libpq's words.
+        raw = connection.connection
+        return 0 if raw is None or raw.info.transaction_status == 0 else None
     if connection.vendor != "sqlite" or connection.connection is None:
         return None
     wrappers = connection.execute_wrappers

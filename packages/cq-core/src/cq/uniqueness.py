@@ -15,7 +15,7 @@ from .errors import UniqueBusy
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .inserts import Draft
+    from .drafts import Draft
 
 
 _shorter: ContextVar[float | None] = ContextVar("cq_shorter_wait", default=None)
