@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from processes import Workers
 
 ENDLESS = [endless.spins, endless.asks, endless.spins_openly, endless.awaits]
+UNENDING = [tasks.sleeps_in_c, tasks.holds_the_gil]
 ATOMIC = (endless.spins, endless.asks)
 
 
@@ -61,3 +62,35 @@ def test_row_29_a_task_that_takes_too_long_fails(
     assert handle.format_logs() == "spinning"
     assert keys() == ([] if function in ATOMIC else [1])
     assert tasks.square.delay(3).get(PATIENCE) == 9
+
+
+@pytest.mark.parametrize("function", UNENDING)
+def test_row_29_what_cannot_be_interrupted_is_lost_with_its_process(
+    workers: Workers, function: Any
+) -> None:
+    worker = workers.start("--threads", "1")
+    stuck = function.using(timeout=1, on_lost="fail").delay(3600)
+    until(lambda: Task.objects.get(pk=stuck.pk).status == "RUNNING", "its start")
+
+    # Another process has taken the place of the one that it holds up.
+    assert tasks.square.delay(3).get(PATIENCE) == 9
+    stuck.wait(PATIENCE)
+    assert (stuck.status, stuck.losses) == (Task.STATUS_LOST, 1)
+    assert "ran on after its timeout" in stuck.error
+    assert "cannot be ended; another process takes its place" in worker.output
+
+
+def test_row_29_who_runs_beside_it_is_waited_for(workers: Workers) -> None:
+    workers.start("--threads", "2")
+    beside = tasks.waits_for.delay(1)
+    stuck = tasks.sleeps_in_c.using(timeout=1).delay(3600)
+    both = Task.objects.filter(pk__in=[beside.pk, stuck.pk], status="RUNNING")
+    until(lambda: both.count() == 2, "their start")
+    workers_before = set(both.values_list("worker_id", flat=True))
+    assert len(workers_before) == 1
+
+    assert tasks.square.delay(3).get(PATIENCE) == 9
+    Effect.objects.create(key=1)
+    beside.wait(PATIENCE)
+    assert (beside.status, beside.attempts) == (Task.STATUS_COMPLETE, 1)
+    assert stuck.wait(PATIENCE).status == Task.STATUS_LOST

@@ -200,6 +200,12 @@ def holds_the_gil(cqt: Any, seconds: int) -> None:
     ctypes.PyDLL(None).sleep(seconds)
 
 
+@task(atomic=False)
+def sleeps_in_c(cqt: Any, seconds: int) -> None:
+    # Other threads run meanwhile, but nothing is raised in this one.
+    ctypes.CDLL(None).sleep(seconds)
+
+
 @task
 def ends_a_program(cqt: Any) -> int:
     program = subprocess.Popen(["sleep", "3600"])

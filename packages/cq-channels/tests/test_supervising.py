@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import time
 import uuid
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ from cq_channels.pipe import Pipe
 from cq_channels.plan import Plan
 from cq_channels.processes import Process
 from cq_channels.signals import RELOAD, Signals
-from cq_channels.supervisor import Supervisor, put_off
+from cq_channels.slots import put_off
+from cq_channels.supervisor import STUCK, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,12 +67,29 @@ def test_the_other_side_reads_the_moment_of_the_heartbeat(board: Board) -> None:
 def test_more_tasks_than_there_are_places_are_not_told_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(boards, "_SIZE", boards._FIRST + 2 * boards._ID)
+    monkeypatch.setattr(boards, "_SIZE", boards._FIRST + 2 * boards._PLACE.size)
     small = Board.create()
     places = [small.begin(uuid.uuid4()) for _ in range(3)]
     assert places[2] is None
     assert small.begun() is None
     small.close()
+
+
+def test_the_other_side_reads_whose_time_is_over(board: Board) -> None:
+    other = other_end(board)
+    first, second, third = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+    places = [other.begin(task_id) for task_id in (first, second, third)]
+    assert None not in places
+    other.limit(places[0] or 0, 100.0)
+    other.limit(places[1] or 0, 200.0)
+    assert board.overdue(50.0) == set()
+    assert board.overdue(150.0) == {first}
+    other.limit(places[0] or 0, 0.0)
+    assert board.overdue(1000.0) == {second}
+    other.end(places[1] or 0)
+    assert board.overdue(1000.0) == set()
+    assert board.begun() == {first, third}
+    other.close()
 
 
 # --- what is held ---------------------------------------------------------------------
@@ -118,6 +137,20 @@ def test_a_task_that_is_back_under_a_later_claim_has_one_place(board: Board) -> 
     assert board.begun() == {task.pk}
     held.drop(later)
     assert board.begun() == set()
+
+
+def test_the_time_of_a_run_stands_on_the_board_until_its_function_has_ended(
+    board: Board,
+) -> None:
+    held = Held(board)
+    task, _ = held_task(held)
+    held.limit(task.pk, 5.0)  # it has not begun
+    held.begin(task)
+    assert board.overdue(10.0) == set()
+    held.limit(task.pk, 5.0)
+    assert board.overdue(10.0) == {task.pk}
+    held.limit(task.pk, 0.0)
+    assert board.overdue(10.0) == set()
 
 
 # --- the pipe -------------------------------------------------------------------------
@@ -280,3 +313,86 @@ def test_row_32_without_room_for_files_a_process_is_put_off_and_leaves_none_open
     assert slot.failures == 2
     assert "no process can be started, next try in 0.2 s" in caplog.text
     supervisor._selector.close()
+
+
+# --- tasks that cannot be ended -------------------------------------------------------
+
+
+class FakeProcess(Process):
+    """One that is told things, and runs nowhere."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.told: list[str] = []
+        self.leaving = self.killed = False
+        self.late, self.stuck, self.kill_at = set(), set(), None
+
+    def __str__(self) -> str:
+        return "process 1"
+
+    def leave(self) -> None:
+        self.told.append("leave")
+
+    def kill(self) -> None:
+        self.told.append("kill")
+
+
+@pytest.fixture
+def supervisor() -> Iterator[Supervisor]:
+    found = Supervisor(Plan("default", 1, 1, 1, drain=3600.0), print)
+    yield found
+    found._selector.close()
+
+
+def test_row_29_who_runs_what_cannot_be_ended_is_replaced_and_killed_last(
+    supervisor: Supervisor, board: Board, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = FakeProcess(board)
+    slot = supervisor.slots[0]
+    slot.process = process
+    stuck, other = board.begin(uuid.uuid4()), board.begin(uuid.uuid4())
+    assert stuck is not None
+    assert other is not None
+    board.limit(stuck, time.monotonic() - STUCK - 1.0)
+
+    supervisor._look_for_stuck_tasks(process)
+    assert process.told == []  # what is just being written may be read wrongly
+    supervisor._look_for_stuck_tasks(process)
+    assert process.told == ["leave"]
+    assert slot.process is None
+    assert "cannot be ended; another process takes its place" in caplog.text
+
+    supervisor._look_for_stuck_tasks(process)
+    assert process.told == ["leave"]  # the other one runs
+    board.end(other)
+    supervisor._look_for_stuck_tasks(process)
+    assert process.told == ["leave", "kill"]
+
+
+def test_row_29_what_ends_after_all_is_not_killed(
+    supervisor: Supervisor, board: Board
+) -> None:
+    process = FakeProcess(board)
+    place = board.begin(uuid.uuid4())
+    assert place is not None
+    board.limit(place, time.monotonic() - STUCK - 1.0)
+    for _ in range(2):
+        supervisor._look_for_stuck_tasks(process)
+    board.end(place)
+    process.told.clear()
+    for _ in range(3):
+        supervisor._look_for_stuck_tasks(process)
+    assert process.told == []
+
+
+def test_row_29_a_task_within_its_time_is_left_alone(
+    supervisor: Supervisor, board: Board
+) -> None:
+    process = FakeProcess(board)
+    place = board.begin(uuid.uuid4())
+    assert place is not None
+    for moment in (time.monotonic() + 100.0, time.monotonic() - STUCK / 2):
+        board.limit(place, moment)
+        for _ in range(3):
+            supervisor._look_for_stuck_tasks(process)
+    assert process.told == []

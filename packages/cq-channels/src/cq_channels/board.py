@@ -16,12 +16,13 @@ from uuid import UUID
 #: Tasks that may have begun at once; more of them are not told apart any more.
 PLACES = 4096
 
-_BEATEN = struct.Struct("=d")
+_MOMENT = struct.Struct("=d")
 _OVERFLOW = 8
 _FIRST = 16
-_ID = 16
-_SIZE = _FIRST + PLACES * _ID
-_EMPTY = bytes(_ID)
+#: A place: the id of a task, and when its time is over; zeros where nothing is.
+_PLACE = struct.Struct("=16sd")
+_SIZE = _FIRST + PLACES * _PLACE.size
+_EMPTY = bytes(16)
 
 
 class Board:
@@ -31,7 +32,7 @@ class Board:
         self.fd = fd
         self._memory = mmap.mmap(fd, _SIZE)
         # Only the child writes tasks; taking a place and giving it back are atomic.
-        self._free = list(range(_FIRST, _SIZE, _ID))
+        self._free = list(range(_FIRST, _SIZE, _PLACE.size))
 
     @classmethod
     def create(cls) -> Board:
@@ -50,12 +51,12 @@ class Board:
     @property
     def beaten(self) -> float:
         """When the last heartbeat that was written began, by ``time.monotonic()``."""
-        return float(_BEATEN.unpack_from(self._memory)[0])
+        return float(_MOMENT.unpack_from(self._memory)[0])
 
     @beaten.setter
     def beaten(self, moment: float) -> None:
         # Its clock is the same in all processes of a host.
-        _BEATEN.pack_into(self._memory, 0, moment)
+        _MOMENT.pack_into(self._memory, 0, moment)
 
     # --- what runs, by the child ------------------------------------------------------
 
@@ -66,18 +67,33 @@ class Board:
         except IndexError:
             self._memory[_OVERFLOW] = 1
             return None
-        self._memory[place : place + _ID] = task_id.bytes
+        _PLACE.pack_into(self._memory, place, task_id.bytes, 0.0)
         return place
+
+    def limit(self, place: int, moment: float) -> None:
+        """Note when the time of what has this place is over; 0: it never is."""
+        _MOMENT.pack_into(self._memory, place + len(_EMPTY), moment)
 
     def end(self, place: int) -> None:
         """Note that the outcome of what had this place is written."""
-        self._memory[place : place + _ID] = _EMPTY
+        _PLACE.pack_into(self._memory, place, _EMPTY, 0.0)
         self._free.append(place)
 
     def begun(self) -> set[UUID] | None:
         """Return the tasks that have begun; None when they were too many to tell."""
         if self._memory[_OVERFLOW]:
             return None
+        return {UUID(bytes=found) for found, _ in self._places()}
+
+    def overdue(self, now: float) -> set[UUID]:
+        """Return the tasks whose time was over before `now`, by ``time.monotonic()``.
+
+        What is just being written may be read wrongly: look twice.
+        """
+        return {UUID(bytes=found) for found, end in self._places() if 0 < end < now}
+
+    def _places(self) -> list[tuple[bytes, float]]:
         memory = self._memory[_FIRST:]
-        ids = (memory[at : at + _ID] for at in range(0, len(memory), _ID))
-        return {UUID(bytes=found) for found in ids if found != _EMPTY}
+        if not memory.strip(b"\0"):
+            return []
+        return [place for place in _PLACE.iter_unpack(memory) if place[0] != _EMPTY]

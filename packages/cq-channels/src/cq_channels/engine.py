@@ -20,6 +20,7 @@ from cq import doorbell, log_writer, rescue
 from cq.conf import conf
 from cq.leases import Lease
 from cq.rows import tasks
+from cq.watching import watcher
 
 from .claimer import Claimer
 from .completer import BatchCompleter
@@ -121,6 +122,7 @@ class Engine:
 
     def start(self) -> None:
         """Take the lease and start all threads."""
+        watcher.tell_limit = self.held.limit
         self.lease.register()
         self.lease.start_beating()
         self.completer.start()

@@ -59,6 +59,16 @@ class Held:
             if place is not None:
                 self._places[task.pk] = place
 
+    def limit(self, task_id: UUID, moment: float) -> None:
+        """Let the supervisor know when the time of a run is over; 0: it has ended."""
+        place = self._places.get(task_id)
+        if place is None or self._board is None:
+            return
+        self._board.limit(place, moment)
+        if self._places.get(task_id) != place:
+            # It has just ended, and another may have its place.
+            self._board.limit(place, 0.0)
+
     def finish(self, task: Task) -> None:
         """Its function has returned, the outcome is yet to be written.
 

@@ -38,6 +38,11 @@ QUIET = 60.0
 #: Seconds until a dead process's tasks are looked for once more: the database may have
 #: been at a statement of it when it died.
 AGAIN = 2.0
+#: Why a task has lost its worker that could not be ended.
+STUCK = (
+    "it ran on after its timeout or its revocation, in code that cannot be interrupted, "
+    "and its process was killed"
+)
 
 
 @dataclass
@@ -50,6 +55,8 @@ class Death:
     reason: str
     #: Whether it was meant to end: then no task has lost a worker.
     meant: bool
+    #: Tasks that could not be ended: that it was meant to end is for their sake.
+    stuck: frozenset[UUID] = frozenset()
     #: When to look, by ``time.monotonic()``, and how often still.
     due: float = field(default_factory=time.monotonic)
     looks: int = 2
@@ -97,7 +104,8 @@ class Keeper:
 
     def bury(self, process: Process, reason: str, meant: bool) -> None:
         """Clean up after a process that has ended."""
-        death = Death(process.worker, process.board.begun(), reason, meant)
+        stuck = frozenset(process.stuck)
+        death = Death(process.worker, process.board.begun(), reason, meant, stuck)
         self.unsettled.add(process.worker)
 
         def job() -> None:
@@ -217,6 +225,8 @@ def settle(using: str, death: Death) -> None:
     if not death.meant:
         rescue.rescue(using, death.worker, death.reason, begun=death.begun)
         return
+    if death.stuck:
+        rescue.rescue(using, death.worker, STUCK, only=death.stuck)
     held = tasks(using).filter(worker=death.worker).order_by("pk")
     for pk, fence, again in list(held.values_list("pk", "fence", "rerun_lost")):
         if again or (death.begun is not None and pk not in death.begun):

@@ -28,6 +28,7 @@ from .pipe import Pipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
 COMMAND = "cqworker"
 
@@ -49,6 +50,11 @@ class Process:
         self.mute = False
         #: Whether the supervisor itself has killed it.
         self.killed = False
+        #: Tasks whose time was over for long at the last look, and at the one before too.
+        self.late: set[UUID] = set()
+        self.stuck: set[UUID] = set()
+        #: When it is killed for the sake of these, by ``time.monotonic()``.
+        self.kill_at: float | None = None
         #: Bytes that it had in memory when that was last looked at; None: never.
         self.memory: int | None = None
         with contextlib.ExitStack() as its_own, contextlib.ExitStack() as undo:
@@ -81,6 +87,10 @@ class Process:
 
     def look_at_memory(self) -> None:
         self.memory = resident(self.pid) or self.memory
+
+    def look_for_stuck_tasks(self, now: float) -> None:
+        late = self.board.overdue(now)
+        self.stuck, self.late = late & self.late, late
 
     def stop(self, drain: float) -> None:
         self.pipe.send(stop=drain)

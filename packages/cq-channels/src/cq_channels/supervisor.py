@@ -12,7 +12,6 @@ import logging
 import selectors
 import signal
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cq import doorbell
@@ -23,6 +22,7 @@ from .keeper import Keeper
 from .processes import Process
 from .sender import sender
 from .signals import RELOAD, Signals
+from .slots import Slot, put_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,27 +34,14 @@ logger = logging.getLogger("cq.worker")
 
 #: Exit codes.
 STOPPED, FORCED = 0, 130
-#: Seconds. Who lives longer than the last did not die at once.
-STEADY = 10.0
-FIRST_DELAY, LONGEST_DELAY = 0.1, 30.0
 #: Seconds beyond the drain for a child to put everything away, before it is killed.
 GOODBYE = 5.0
 #: Seconds for the last words to the database: in an orderly end, and in a forced one.
 LAST_WORDS, LAST_GASP = 5.0, 0.5
+#: Seconds after its time was over, or it was revoked, that a task has to end by itself.
+STUCK = 10.0
 #: Seconds between two looks at who is about to end, where no signal told of it.
 LOOK = 0.05
-
-
-@dataclass
-class Slot:
-    """The place of one process, whoever fills it at the time."""
-
-    index: int
-    process: Process | None = None
-    #: How often in a row it has died at once, and when to try again.
-    failures: int = 0
-    start_at: float = 0.0
-    done: bool = False
 
 
 class Supervisor:
@@ -165,11 +152,34 @@ class Supervisor:
 
     def _look_at_processes(self) -> None:
         for process in self.processes:
+            self._look_for_stuck_tasks(process)
             process.look_at_memory()
             limit, used = self.plan.max_rss, process.memory
             if limit is not None and used is not None and used > limit:
                 logger.info("%s has %.0f MiB in memory", process, used / 2**20)
                 process.leave()
+
+    def _look_for_stuck_tasks(self, process: Process) -> None:
+        """Replace a process in which a task cannot be ended, then kill it.
+
+        Not before the others in it have ended, or have had the time to.
+        """
+        now = time.monotonic()
+        process.look_for_stuck_tasks(now - STUCK)
+        if not process.stuck or self._end is not None:
+            return
+        if process.kill_at is None:
+            process.kill_at = now + self.plan.drain
+            logger.warning(
+                "%s: %s cannot be ended; another process takes its place",
+                process,
+                ", ".join(map(str, process.stuck)),
+            )
+            process.leave()
+            self._leaves(process)
+        begun = process.board.begun()
+        if now >= process.kill_at or (begun is not None and begun <= process.stuck):
+            process.kill()
 
     def _hear(self, process: Process) -> None:
         messages = process.pipe.receive()
@@ -206,6 +216,8 @@ class Supervisor:
 
     def _leaves(self, process: Process) -> None:
         """Have it replaced at once, for what it still runs may take long."""
+        if process.leaving:
+            return
         process.leaving = True
         logger.info("%s claims no more; another takes its place", process)
         for slot in self.slots:
@@ -287,14 +299,3 @@ class Supervisor:
             self.plan.health_file.unlink(missing_ok=True)
         doorbell.unregister(self)
         doorbell.register(sender)
-
-
-def put_off(failures: int, lived: float) -> tuple[int, float]:
-    """Say when the next one starts: the later, the more in a row have died at once.
-
-    failures: deaths in a row before this one. lived: seconds that the dead one has
-    lived. Returns the deaths in a row by now, and the seconds until the start.
-    """
-    if lived >= STEADY:
-        return 0, 0.0
-    return failures + 1, min(FIRST_DELAY * 2 ** min(failures, 30), LONGEST_DELAY)

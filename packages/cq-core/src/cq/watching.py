@@ -8,6 +8,7 @@ looks at them on a thread that has a connection already.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -22,6 +23,9 @@ from .rows import tasks
 from .status import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
     from .runs import Run
 
 logger = logging.getLogger("cq.runner")
@@ -42,6 +46,9 @@ class Watcher:
     def __init__(self) -> None:
         #: Whether it looks at the rows by itself; else somebody calls `look`.
         self.looks = True
+        #: Told of a task when its time is over, as the monotonic clock has it, from its
+        #: begin or once it is revoked; and with 0 when its function has ended.
+        self.tell_limit: Callable[[UUID, float], None] | None = None
         self._reset()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._reset)
@@ -57,6 +64,8 @@ class Watcher:
     def add(self, run: Run) -> None:
         """Watch a run, from when its function begins."""
         self._runs[id(run)] = run
+        if self.tell_limit and run.deadline < math.inf:
+            self.tell_limit(run.task.pk, run.deadline)
         if self._thread is None or run.deadline < self._wake_at:
             with self._changed:
                 if self._thread is None:
@@ -66,6 +75,8 @@ class Watcher:
     def discard(self, run: Run) -> None:
         """Its function has ended."""
         self._runs.pop(id(run), None)
+        if self.tell_limit and (run.told is not None or run.deadline < math.inf):
+            self.tell_limit(run.task.pk, 0.0)
 
     def close(self, timeout: float = 5.0) -> None:
         """End the thread, if nothing runs, and give its connections back."""
@@ -163,6 +174,8 @@ class Watcher:
             run.ended = f"{run.task.name} {run.claim.id} {what} while it ran"
             if run.told is None:
                 run.told = time.monotonic()
+                if self.tell_limit:
+                    self.tell_limit(run.task.pk, min(run.told, run.deadline))
 
     def _interrupt(self, runs: list[Run], now: float) -> None:
         for run in runs:
