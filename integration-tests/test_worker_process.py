@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from floor import tasks
 from floor.models import Effect
 from processes import PATIENCE, until
@@ -13,6 +14,8 @@ from processes import PATIENCE, until
 from cq.models import Task, Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from processes import Workers
 
 
@@ -209,3 +212,45 @@ def test_wrong_flags_are_refused_with_the_flag_named(workers: Workers) -> None:
         process = workers.command("cqworker", *flags)
         assert process.popen.wait(PATIENCE) != 0
         assert said in process.output
+
+
+LOCK = {
+    "postgresql": "LOCK TABLE cq_tasks IN ACCESS EXCLUSIVE MODE",
+    "mysql": "LOCK TABLES cq_tasks WRITE",
+}
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Keep everybody else from the tasks, as who changes the table does."""
+    holder = connection.copy()
+    holder.connect()
+    holder.set_autocommit(False)
+    try:
+        with holder.cursor() as cursor:
+            cursor.execute(LOCK[holder.vendor])
+        yield
+    finally:
+        holder.close()
+
+
+@pytest.mark.backend("postgres", "valkey", "mariadb")
+def test_row_41_a_worker_goes_on_once_its_table_is_free_again(workers: Workers) -> None:
+    worker = workers.start()
+    assert tasks.square.delay(2).get(PATIENCE) == 4
+    with locked():
+        worker.wait_for_output("could not ")
+    assert tasks.square.delay(3).get(PATIENCE) == 9
+    assert worker.terminate() == 0, worker.output
+
+
+@pytest.mark.backend("postgres", "valkey", "mariadb")
+def test_row_41_a_worker_stops_in_order_while_its_table_is_locked(
+    workers: Workers,
+) -> None:
+    worker = workers.start()
+    assert tasks.square.delay(2).get(PATIENCE) == 4
+    with locked():
+        worker.wait_for_output("could not ")
+        assert worker.terminate() == 0, worker.output
+    assert "has not ended in time" not in worker.output

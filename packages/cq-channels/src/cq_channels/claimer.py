@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from cq import async_runner, doorbell, lifecycle, outage
+from cq import async_runner, doorbell, lifecycle, lock_waits, outage
 from cq.conf import conf
 from cq.picking import Cursors, claim_ids, claim_next
 from cq.registry import coroutine_names
 
 from .alone import Alone, fewest_losses
 from .held import Held, claim_of
+from .lock_patience import limited
 from .vital import VitalThread
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Claimer:
         if self.threads.waiting <= AHEAD // 2 or self.alone.busy:
             self.slot_came_free()
 
+    @limited()
     def _work(self) -> None:
         delay = 0.1
         try:
@@ -130,7 +132,8 @@ class Claimer:
                     connections[self.using].close()
                     self._look = True
                     self._stopping.wait(delay * random.uniform(0.5, 1.0))
-                    delay = min(delay * 2, LONGEST_DELAY)
+                    if not lock_waits.has_run_out(error):
+                        delay = min(delay * 2, LONGEST_DELAY)
                     continue
                 if not full:
                     rest = self._next_look - time.monotonic()

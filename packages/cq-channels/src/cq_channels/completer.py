@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from django.db import connections
 
-from cq import advance, lifecycle, outage
+from cq import advance, lifecycle, lock_waits, outage
 from cq.lifecycle import Claim
 from cq.status import Status
 
+from .lock_patience import limited
 from .vital import VitalThread
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class BatchCompleter:
         self._done.put(None)
         self._thread.join(timeout)
 
+    @limited()
     def _work(self) -> None:
         try:
             while batch := self._take():
@@ -110,7 +112,8 @@ class BatchCompleter:
                     exc_info=True,
                 )
                 time.sleep(delay * random.uniform(0.5, 1.0))
-                delay = min(delay * 2, 5.0)
+                if not lock_waits.has_run_out(error):
+                    delay = min(delay * 2, 5.0)
         for claim, _, _ in batch:
             self.finished(claim)
 

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 from django.db import connections
 
+from cq import lock_waits
+
+from .lock_patience import limited
 from .vital import VitalThread
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ class Duties:
         self._woken.set()
         self._thread.join(timeout)
 
+    @limited()
     def _work(self) -> None:
         try:
             while not self._stopping:
@@ -93,7 +97,7 @@ class Duties:
     def _do(self, name: str) -> float:
         try:
             wait = self.duties[name]()
-        except Exception:
+        except Exception as error:
             pause = self._pause[name]
             logger.log(
                 self._level(),
@@ -103,7 +107,8 @@ class Duties:
                 exc_info=True,
             )
             connections[self.using].close()
-            self._pause[name] = min(pause * 2, LONGEST_PAUSE)
+            if not lock_waits.has_run_out(error):
+                self._pause[name] = min(pause * 2, LONGEST_PAUSE)
             return pause * random.uniform(0.5, 1.0)
         self._pause[name] = FIRST_PAUSE
         return wait

@@ -26,6 +26,7 @@ from .claimer import Claimer
 from .completer import BatchCompleter
 from .held import Held, claim_of
 from .listening import Listening
+from .lock_patience import limited
 from .loop import LoopSlots
 from .maintenance import Maintenance
 from .threads import ThreadSlots
@@ -215,6 +216,7 @@ class Engine:
         log_writer.writer.close(LONGEST_GOODBYE)
         self._say_goodbye(waiting, ended)
 
+    @limited()
     def _say_goodbye(self, waiting: list[Task], ended: bool) -> None:
         """Leave nothing claimed, and no lease, as far as the database lets us."""
         connection = connections[self.using]

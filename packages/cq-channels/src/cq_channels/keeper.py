@@ -24,6 +24,8 @@ from cq.locks import SessionLocks
 from cq.rows import tasks, workers
 from cq.serving import left_to_the_table
 
+from .lock_patience import limited
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -122,6 +124,7 @@ class Keeper:
 
     # --- on the thread ----------------------------------------------------------------
 
+    @limited()
     def _work(self) -> None:
         try:
             with left_to_the_table():
