@@ -182,6 +182,8 @@ def test_row_45_those_that_are_tested_pass() -> None:
     ("mariadb", "version", "said"),
     [
         (True, (10, 11, 4), "'default' is MariaDB 10.11.4"),
+        (True, (11, 0, 2), "'default' is MariaDB 11.0.2"),
+        (True, (11, 1, 1), "'default' is MariaDB 11.1.1"),
         (True, (10, 6, 20), "'default' is MariaDB 10.6.20"),
         (False, (8, 4, 3), "'default' is MySQL 8.4.3"),
         (False, (11, 0, 0), "'default' is MySQL 11.0.0"),

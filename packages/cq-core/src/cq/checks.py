@@ -213,8 +213,9 @@ def check_session_limits(
     ]
 
 
-#: The oldest MariaDB that is accepted.
+#: The oldest MariaDB that is accepted, and of later series those that came before it.
 _OLDEST = (10, 11, 5)
+_NO_NEWER = [((11, 0), (11, 0, 3)), ((11, 1), (11, 1, 2))]
 
 
 @register("database")
@@ -226,14 +227,17 @@ def check_mysql(
     if connection is None:
         return []
     kind = "MariaDB" if connection.mysql_is_mariadb else "MySQL"
-    if kind == "MySQL" or connection.mysql_version < _OLDEST:
-        version, oldest = (
-            ".".join(map(str, v)) for v in (connection.mysql_version, _OLDEST)
-        )
+    found = connection.mysql_version
+    lacks_it = any(first <= found < fixed for first, fixed in _NO_NEWER)
+    if kind == "MySQL" or found < _OLDEST or lacks_it:
+        version, oldest = (".".join(map(str, v)) for v in (found, _OLDEST))
         return [
             Error(
                 f"The database {conf.DATABASE!r} is {kind} {version}.",
-                hint=f"cq needs PostgreSQL, SQLite, or MariaDB {oldest} or later.",
+                hint=(
+                    f"cq needs PostgreSQL, SQLite, or MariaDB {oldest}, 11.0.3, 11.1.2 "
+                    "or later."
+                ),
                 id="cq.E004",
             )
         ]
