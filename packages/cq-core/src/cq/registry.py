@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .errors import UnknownTask
@@ -85,6 +86,8 @@ def define(name: str, function: Callable[..., Any], options: Options) -> Definit
         arity=_arity(signature),
     )
     _definitions[name] = definition
+    coroutine_names.cache_clear()
+    names_not_atomic.cache_clear()
     return definition
 
 
@@ -104,6 +107,7 @@ def names(*, builtin: bool = False) -> list[str]:
     return sorted(n for n in _definitions if builtin or not n.startswith("cq."))
 
 
+@cache  # it is asked for with each claim, as the next one
 def coroutine_names() -> list[str]:
     """Return the names of what runs on an event loop: ``async def``, not atomic."""
     return [
@@ -113,6 +117,7 @@ def coroutine_names() -> list[str]:
     ]
 
 
+@cache
 def names_not_atomic() -> list[str]:
     """Return the names of the tasks whose effects are not undone with their run."""
     return sorted(n for n, d in list(_definitions.items()) if not d.options.atomic)
