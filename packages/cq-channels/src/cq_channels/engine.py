@@ -210,6 +210,7 @@ class Engine:
         ended = self.loop.join(max(0.0, end - time.monotonic()))
         ended &= self.threads.join(max(0.0, end - time.monotonic()))
         self.loop.close()
+        watcher.tell_limit = None
         self.completer.close()
         self.maintenance.stop(LONGEST_GOODBYE)
         self.listening.stop()
