@@ -340,7 +340,8 @@ class FakeProcess(Process):
 @pytest.fixture
 def supervisor() -> Iterator[Supervisor]:
     found = Supervisor(Plan("default", 1, 1, 1, drain=3600.0), print)
-    yield found
+    with found._signals:
+        yield found
     found._selector.close()
 
 
