@@ -22,9 +22,9 @@ HEAD = """\
 cq beside other task queues, measured in one run that anybody can repeat:
 
 ```
-hatch run bench              {minutes} minutes on the machine below
-hatch run bench --quick      does it all run? Nothing to quote
-hatch run bench --publish    writes this page anew
+hatch run bench --rounds {rounds}    {minutes} minutes on the machine below
+hatch run bench --quick       does it all run? Nothing to quote
+hatch run bench --publish     writes this page anew
 ```
 
 The run starts a PostgreSQL of its own, with the settings it has by default, and a Valkey
