@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from floor import tasks
 from floor.models import Effect
 from processes import PATIENCE, until
+from table_locks import locked
 
 from cq.models import Task, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from processes import Workers
 
 
@@ -212,26 +210,6 @@ def test_wrong_flags_are_refused_with_the_flag_named(workers: Workers) -> None:
         process = workers.command("cqworker", *flags)
         assert process.popen.wait(PATIENCE) != 0
         assert said in process.output
-
-
-LOCK = {
-    "postgresql": "LOCK TABLE cq_tasks IN ACCESS EXCLUSIVE MODE",
-    "mysql": "LOCK TABLES cq_tasks WRITE",
-}
-
-
-@contextmanager
-def locked() -> Iterator[None]:
-    """Keep everybody else from the tasks, as who changes the table does."""
-    holder = connection.copy()
-    holder.connect()
-    holder.set_autocommit(False)
-    try:
-        with holder.cursor() as cursor:
-            cursor.execute(LOCK[holder.vendor])
-        yield
-    finally:
-        holder.close()
 
 
 @pytest.mark.backend("postgres", "valkey", "mariadb")

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 from django.db import OperationalError, connection
 from heard import PATIENCE
+from table_locks import locked
 
 from cq import lock_waits
 from cq.rows import tasks
 from cq_channels import lock_patience
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.backend("postgres", "valkey", "postgres14", "mariadb"),
 ]
-
-LOCK = {
-    "postgresql": "LOCK TABLE cq_tasks IN ACCESS EXCLUSIVE MODE",
-    "mysql": "LOCK TABLES cq_tasks WRITE",
-}
-
-
-@contextmanager
-def locked() -> Iterator[None]:
-    """Keep everybody else from the tasks, as who changes the table does."""
-    holder = connection.copy()
-    holder.connect()
-    holder.set_autocommit(False)
-    try:
-        with holder.cursor() as cursor:
-            cursor.execute(LOCK[holder.vendor])
-        yield
-    finally:
-        holder.close()
 
 
 def test_row_41_a_thread_of_the_worker_waits_for_a_lock_no_longer_than_it_should(
