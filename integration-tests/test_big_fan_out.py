@@ -89,5 +89,6 @@ def test_row_66_a_child_costs_the_same_statements_whatever_their_number() -> Non
     rows_of_statements(1)
     few, more, many = map(rows_of_statements, (20, 40, 240))
     assert len(many) - len(more) == 10 * (len(more) - len(few)) > 0
-    # One is of `run_tasks`, which returns all that it ran. (SQLite does not count.)
-    assert sum(n > 2 for n in many) <= 1
+    # One is of `run_tasks`, which returns all that it ran; one is the INSERT of all
+    # children. (SQLite does not count.)
+    assert sum(n > 2 for n in many) <= 2
