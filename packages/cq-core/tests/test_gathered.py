@@ -71,6 +71,18 @@ def test_no_more_are_held_back_than_one_insert_takes(
     assert handle.subtasks.count() == 50
 
 
+@task("gathered.counts_hooks")
+def counts_hooks(cqt: Any) -> None:
+    for _ in range(20):
+        cqt.subtask(sample_tasks.square, 1)
+    seen.append(len(connection.run_on_commit))
+
+
+def test_they_have_one_hook_so_that_many_take_little_memory() -> None:
+    run(counts_hooks)
+    assert seen == [1]
+
+
 @task("gathered.looks")
 def looks(cqt: Any) -> None:
     child = cqt.subtask(sample_tasks.square, 1)

@@ -83,8 +83,9 @@ def write(plan: Plan) -> None:
 
 def _write_all(plan: Plan) -> None:
     if _is_one_statement(plan):
-        if not _is_gathered(plan):
-            _write_tasks(plan)
+        if _is_gathered(plan):
+            return
+        _write_tasks(plan)
         _claim_parent(plan)
     else:
         insist(plan.using, partial(_write_together, plan))
@@ -114,11 +115,14 @@ def _is_one_statement(plan: Plan) -> bool:
 
 
 def _is_gathered(plan: Plan) -> bool:
-    """Tell whether the present run has taken the one draft, to write it with others."""
-    run = current_run()
-    if run is None or run.gathered is None or plan.drafts[0].unique_key is not None:
+    """Tell whether the present run takes the one draft, to write it with others."""
+    run, draft = current_run(), plan.drafts[0]
+    if run is None or run.gathered is None or draft.unique_key is not None or plan.due:
         return False
-    return bool(run.gathered.put(plan.using, plan.drafts[0]))
+    if not run.gathered.put(plan.using, draft):
+        return False
+    run.gathered.announce(draft, plan.children)
+    return True
 
 
 def _write_tasks(plan: Plan) -> None:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from . import made, transactions
+from . import doorbell, made, transactions
 from .conf import conf
 from .inserts import insert
+from .status import Status
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from .drafts import Draft
     from .runs import Run
 
@@ -32,6 +35,7 @@ class Gathered:
         #: Whether some of them may have been undone since.
         self._doubtful = False
         self._watches = False
+        self._calls: dict[tuple[str, ...], _Calls] = {}
 
     def __enter__(self) -> None:
         self._run.gathered = self
@@ -72,6 +76,16 @@ class Gathered:
         self._drafts.append(draft)
         return True
 
+    def announce(self, draft: Draft, children: int) -> None:
+        """Ring for a draft that was taken once its run has committed."""
+        # Those that a savepoint would undo together have one hook: a hundred thousand
+        # of them are hundreds of MiB.
+        key = tuple(self._connection.savepoint_ids)
+        calls = self._calls.get(key)
+        if calls is None:
+            calls = self._calls[key] = _Calls(self._connection.alias, self._run)
+        calls.add(draft, children)
+
     def __call__(
         self, execute: Any, sql: Any, params: Any, many: bool, context: Any
     ) -> Any:
@@ -97,3 +111,27 @@ class Gathered:
             # The task may catch it and go on.
             self._drafts, self._doubtful = drafts, True
             raise
+
+
+class _Calls:
+    """Those that commit together, and what is to be known of them until then."""
+
+    def __init__(self, using: str, run: Run) -> None:
+        self._using = using
+        #: With the queues of those that can start.
+        self._made: list[tuple[UUID, str | None]] = []
+        self._note = made.Note(self._includes, run)
+        made.after_commit(using, self._note, self._committed)
+
+    def add(self, draft: Draft, children: int) -> None:
+        queue = draft.queue if draft.status == Status.QUEUED else None
+        self._made.append((draft.id, queue))
+        self._note.children += children
+
+    def _includes(self, task_id: UUID) -> bool:
+        return any(pk == task_id for pk, _ in self._made)
+
+    def _committed(self) -> None:
+        self._note.run.children += self._note.children
+        ready = [(pk, queue) for pk, queue in self._made if queue is not None]
+        doorbell.ring(self._using, ready)

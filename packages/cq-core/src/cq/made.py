@@ -6,7 +6,8 @@ back takes both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 _NOTE = "cq_note"
 
 
-class Note(NamedTuple):
+@dataclass(slots=True)
+class Note:
     """What a hook stands for."""
 
     includes: Callable[[UUID], bool]
