@@ -83,6 +83,17 @@ def test_they_have_one_hook_so_that_many_take_little_memory() -> None:
     assert seen == [1]
 
 
+@task("gathered.calls_nothing")
+def calls_nothing(cqt: Any) -> None:
+    assert list(sample_tasks.square.delay_many([])) == []
+    seen.append("went on")
+
+
+def test_a_run_may_call_none_of_many() -> None:
+    assert run(calls_nothing).status == Status.COMPLETE
+    assert seen == ["went on"]
+
+
 @task("gathered.looks")
 def looks(cqt: Any) -> None:
     child = cqt.subtask(sample_tasks.square, 1)

@@ -71,6 +71,8 @@ def write(plan: Plan) -> None:
     running task itself and its claim was given away, UniqueBusy when a unique key
     is held by a transaction that doesn't end.
     """
+    if not plan.drafts:
+        return
     using = plan.using
     if using != DEFAULT_DB_ALIAS and not connections[using].in_atomic_block:
         site = connections[DEFAULT_DB_ALIAS]
