@@ -212,6 +212,7 @@ def test_wrong_flags_are_refused_with_the_flag_named(workers: Workers) -> None:
         assert said in process.output
 
 
+@pytest.mark.direct
 @pytest.mark.backend("postgres", "valkey", "mariadb")
 def test_row_41_a_worker_goes_on_once_its_table_is_free_again(workers: Workers) -> None:
     worker = workers.start()
@@ -222,6 +223,7 @@ def test_row_41_a_worker_goes_on_once_its_table_is_free_again(workers: Workers) 
     assert worker.terminate() == 0, worker.output
 
 
+@pytest.mark.direct
 @pytest.mark.backend("postgres", "valkey", "mariadb")
 def test_row_41_a_worker_stops_in_order_while_its_table_is_locked(
     workers: Workers,
