@@ -9,6 +9,7 @@ import psycopg
 from django.db import connection
 
 from cq.ids import uuid7
+from cq_channels.doorbells.notify import SEND
 from peers.heard import Statement, heard
 from peers.system import conninfo
 from peers.systems.cq import TASKS
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 READY, DONE = "limit_ready", "limit_done"
-#: As cq rings: by itself, after the commit, and without waiting for the disk.
-RING = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 
 
 class Caller:
@@ -43,7 +42,7 @@ class Caller:
             new: dict[type, Any] = {UUID: made, _Arguments: f"[{number}]"}
             with connection.cursor() as cursor:
                 cursor.execute(sql, [new.get(type(p), p) for p in params])
-        self._bell.execute(RING, [READY, made.hex])
+        self._bell.execute(SEND, [READY, made.hex])
         return made
 
     def wait(self, made: UUID) -> None:

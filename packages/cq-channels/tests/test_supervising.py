@@ -21,10 +21,10 @@ from cq_channels.board import Board
 from cq_channels.held import Held
 from cq_channels.pipe import Pipe
 from cq_channels.plan import Plan
-from cq_channels.processes import Process
+from cq_channels.processes import STUCK, Process
 from cq_channels.signals import RELOAD, Signals
 from cq_channels.slots import put_off
-from cq_channels.supervisor import STUCK, Supervisor
+from cq_channels.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DatabaseError, connections
 from django.db.backends.signals import connection_created
 
-from cq import outage
+from cq import outage, poolers
 from cq.conf import conf
 from cq.leases import Lease, lock_path
 
@@ -207,13 +207,9 @@ def _have_our_death_noticed(connection: BaseDatabaseWrapper, **kwargs: Any) -> N
     if connection.vendor != "postgresql":
         return
     try:
-        with connection.cursor() as cursor:
-            # Not in a session of a pooler, as is told in cq.poolers.
-            cursor.execute(
-                "SELECT set_config('client_connection_check_interval', %s, false)"
-                " WHERE pg_backend_pid() = %s",
-                [str(CLIENT_CHECK), connection.connection.info.backend_pid],
-            )
+        poolers.set_for_session(
+            connection, "client_connection_check_interval", str(CLIENT_CHECK)
+        )
     except DatabaseError:
         # Before version 14, or on a system where it cannot tell.
         logger.debug("queries outlive a worker that dies", exc_info=True)

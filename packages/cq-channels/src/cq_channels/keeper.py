@@ -41,7 +41,7 @@ QUIET = 60.0
 #: been at a statement of it when it died.
 AGAIN = 2.0
 #: Why a task has lost its worker that could not be ended.
-STUCK = (
+RAN_ON = (
     "it ran on after its timeout or its revocation, in code that cannot be interrupted, "
     "and its process was killed"
 )
@@ -229,7 +229,7 @@ def settle(using: str, death: Death) -> None:
         rescue.rescue(using, death.worker, death.reason, begun=death.begun)
         return
     if death.stuck:
-        rescue.rescue(using, death.worker, STUCK, only=death.stuck)
+        rescue.rescue(using, death.worker, RAN_ON, only=death.stuck)
     held = tasks(using).filter(worker=death.worker).order_by("pk")
     for pk, fence, again in list(held.values_list("pk", "fence", "rerun_lost")):
         if again or (death.begun is not None and pk not in death.begun):

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import DatabaseError
 from django.db.backends.signals import connection_created
 
+from cq import poolers
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,15 +44,10 @@ def _opened(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     if not getattr(_of_thread, "is_limited", False):
         return
     try:
-        with connection.cursor() as cursor:
-            if connection.vendor == "postgresql":
-                # Not in a session of a pooler, as is told in cq.poolers.
-                cursor.execute(
-                    "SELECT set_config('lock_timeout', %s, false)"
-                    " WHERE pg_backend_pid() = %s",
-                    [f"{SECONDS}s", connection.connection.info.backend_pid],
-                )
-            elif connection.vendor == "mysql":
+        if connection.vendor == "postgresql":
+            poolers.set_for_session(connection, "lock_timeout", f"{SECONDS}s")
+        elif connection.vendor == "mysql":
+            with connection.cursor() as cursor:
                 # The latter for who changes the table.
                 cursor.execute(
                     "SET innodb_lock_wait_timeout = %s, lock_wait_timeout = %s",

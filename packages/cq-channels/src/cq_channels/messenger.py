@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError, connections, transaction
 
 from cq import notices, poolers
+from cq.statements import speaks_psycopg
 
-from .doorbells.notify import can_notify, connect
+from .doorbells.notify import connect
 from .ear import Ear
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class NotifyMessenger:
         self, using: str, task_id: UUID, heard: Callable[[], None]
     ) -> Callable[[], None] | None:
         """Call `heard` when the task may have settled; see :mod:`cq.notices`."""
-        if not can_notify(connections[using]) or poolers.is_told_of(using):
+        if not speaks_psycopg(connections[using]) or poolers.is_told_of(using):
             return None
         ear = self._ears.setdefault(using, Ear(partial(_listen, using)))
         return ear.listen(task_id.hex, heard)

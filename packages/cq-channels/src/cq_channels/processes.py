@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 COMMAND = "cqworker"
+#: Seconds after its time was over, or it was revoked, that a task has to end by itself.
+STUCK = 10.0
 
 
 class Process:
@@ -89,7 +91,7 @@ class Process:
         self.memory = resident(self.pid) or self.memory
 
     def look_for_stuck_tasks(self, now: float) -> None:
-        late = self.board.overdue(now)
+        late = self.board.overdue(now - STUCK)
         self.stuck, self.late = late & self.late, late
 
     def stop(self, drain: float) -> None:

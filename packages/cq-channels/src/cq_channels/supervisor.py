@@ -38,8 +38,6 @@ STOPPED, FORCED = 0, 130
 GOODBYE = 5.0
 #: Seconds for the last words to the database: in an orderly end, and in a forced one.
 LAST_WORDS, LAST_GASP = 5.0, 0.5
-#: Seconds after its time was over, or it was revoked, that a task has to end by itself.
-STUCK = 10.0
 #: Seconds between two looks at who is about to end, where no signal told of it.
 LOOK = 0.05
 
@@ -165,7 +163,7 @@ class Supervisor:
         Not before the others in it have ended, or have had the time to.
         """
         now = time.monotonic()
-        process.look_for_stuck_tasks(now - STUCK)
+        process.look_for_stuck_tasks(now)
         if not process.stuck or self._end is not None:
             return
         if process.kill_at is None:

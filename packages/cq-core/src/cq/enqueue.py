@@ -53,8 +53,7 @@ def record_free(using: str, calls: Sequence[Call]) -> list[UUID | None]:
     plain = [draft for draft in drafts if draft.unique_key is None]
     written = {draft.id for draft in plain}
     with transaction.atomic(using=using):
-        for start in range(0, len(plain), CHUNK):
-            insert(using, plain[start : start + CHUNK])
+        _write_plain(using, plain)
         for start in range(0, len(keyed), CHUNK):
             written |= insert_free(using, keyed[start : start + CHUNK])
         plan.drafts = [draft for draft in drafts if draft.id in written]
@@ -121,21 +120,22 @@ def _is_gathered(plan: Plan) -> bool:
     run, draft = current_run(), plan.drafts[0]
     if run is None or run.gathered is None or draft.unique_key is not None or plan.due:
         return False
-    if not run.gathered.put(plan.using, draft):
-        return False
-    run.gathered.announce(draft, plan.children)
-    return True
+    return bool(run.gathered.put(plan.using, draft, plan.children))
 
 
 def _write_tasks(plan: Plan) -> None:
     plain = [d for d in plan.drafts if d.unique_key is None]
-    if len(plain) > CHUNK:
-        starts = range(0, len(plain), CHUNK)
-        insert_each(plan.using, (plain[at : at + CHUNK] for at in starts))
-    else:
-        insert(plan.using, plain)
+    _write_plain(plan.using, plain)
     for draft in [d for d in plan.drafts if d.unique_key is not None]:
         _write_unique(plan, draft)
+
+
+def _write_plain(using: str, drafts: Sequence[Draft]) -> None:
+    if len(drafts) > CHUNK:
+        starts = range(0, len(drafts), CHUNK)
+        insert_each(using, (drafts[at : at + CHUNK] for at in starts))
+    else:
+        insert(using, drafts)
 
 
 def _write_unique(plan: Plan, draft: Draft) -> None:

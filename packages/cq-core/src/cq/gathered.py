@@ -51,9 +51,10 @@ class Gathered:
             finally:
                 self._connection.execute_wrappers.remove(self)
 
-    def put(self, using: str, draft: Draft) -> bool:
+    def put(self, using: str, draft: Draft, children: int) -> bool:
         """Take a draft that nothing else has to be written with, or be asked about.
 
+        It is rung for once its run has committed. children: how many it is of the run.
         Returns whether it was taken. It is not where its INSERT would fail, which has
         to be seen at once, nor on a connection that is not the run's: a thread that the
         task has started has its own.
@@ -74,10 +75,10 @@ class Gathered:
         if len(self._drafts) >= MOST:
             self._write()
         self._drafts.append(draft)
+        self._announce(draft, children)
         return True
 
-    def announce(self, draft: Draft, children: int) -> None:
-        """Ring for a draft that was taken once its run has committed."""
+    def _announce(self, draft: Draft, children: int) -> None:
         # Those that a savepoint would undo together have one hook: a hundred thousand
         # of them are hundreds of MiB.
         key = tuple(self._connection.savepoint_ids)

@@ -14,7 +14,7 @@ from django.db import IntegrityError, connections
 
 from . import poolers, prepared
 from .clock import later, moment
-from .statements import array_literal, uuid_param
+from .statements import array_literal, speaks_psycopg, uuid_param
 from .uniqueness import patience
 
 if TYPE_CHECKING:
@@ -77,10 +77,9 @@ def insert_each(using: str, batches: Iterable[Sequence[Draft]]) -> None:
 
 @contextlib.contextmanager
 def _pipelined(connection: Any) -> Iterator[None]:
-    driver: Any = getattr(connection, "Database", None)
     if (
-        getattr(driver, "__name__", "") != "psycopg"
-        or not driver.capabilities.has_pipeline()
+        not speaks_psycopg(connection)
+        or not connection.Database.capabilities.has_pipeline()
         or poolers.is_told_of(connection.alias)
     ):
         yield

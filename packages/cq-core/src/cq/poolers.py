@@ -19,6 +19,15 @@ def is_told_of(using: str) -> bool:
     return bool(connections[using].settings_dict.get(SETTING, False))
 
 
+def set_for_session(connection: Any, name: str, value: str) -> None:
+    """Set a parameter of PostgreSQL for this session, unless it is a pooler's."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config(%s, %s, false) WHERE pg_backend_pid() = %s",
+            [name, value, connection.connection.info.backend_pid],
+        )
+
+
 def is_behind(cursor: Any) -> bool:
     """Ask PostgreSQL whether there is a pooler, of whatever mode, before it.
 

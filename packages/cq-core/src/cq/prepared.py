@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from . import poolers
+from .statements import speaks_psycopg
 
 #: Uses of a session from which on it pays: a session of one web request has few.
 FROM = 5
@@ -57,9 +58,8 @@ def cursor(connection: Any) -> Any:
 
 
 def _can_prepare(connection: Any) -> bool:
-    driver = getattr(connection, "Database", None)
     return (
-        getattr(driver, "__name__", "") == "psycopg"
+        speaks_psycopg(connection)
         and not poolers.is_told_of(connection.alias)
         # Else it is the project that prepares, and the limits are its own.
         and connection.connection.prepare_threshold is None

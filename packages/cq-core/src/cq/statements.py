@@ -111,6 +111,12 @@ def _force_primary_key(
     return execute(sql, params, many, context)
 
 
+def speaks_psycopg(connection: Any) -> bool:
+    """Tell whether this is PostgreSQL, by psycopg 3."""
+    driver: Any = getattr(connection, "Database", None)
+    return bool(connection.vendor == "postgresql" and driver.__name__ == "psycopg")
+
+
 def uuid_param(connection: Any, value: UUID | None) -> Any:
     """Return a UUID as the database driver wants it."""
     if value is None or connection.features.has_native_uuid_field:

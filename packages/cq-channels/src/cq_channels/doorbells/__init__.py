@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.db import connections
 
 from cq.conf import conf
+from cq.statements import speaks_psycopg
 from cq_channels import layers
 
 from .data_version import DataVersion
 from .layer import Layer
-from .notify import Notify, can_notify
+from .notify import Notify
 from .protocol import Silence, Transport, Wake
 
 __all__ = ["Notify", "Silence", "Transport", "Wake", "choose"]
@@ -25,7 +26,7 @@ def choose(using: str) -> Transport:
     if layers.reaches_others(alias):
         return Layer(alias)
     connection = connections[using]
-    if can_notify(connection):
+    if speaks_psycopg(connection):
         return Notify(using)
     if connection.vendor == "sqlite":
         return DataVersion(using)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import threading
 
     import psycopg
-    from django.db.backends.base.base import BaseDatabaseWrapper
 
     from cq.doorbell import Ready
 
@@ -35,7 +34,7 @@ STOP_LOOK = 0.5
 
 # A transaction that notifies writes a commit record. To wait for the disk is pointless,
 # and as a parameter of this one statement it leaves the session as it was.
-_SEND = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
+SEND = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 
 # libpq's parameters: seconds, but for the last. A host that vanished is noticed.
 _PATIENCE: dict[str, Any] = {
@@ -47,16 +46,10 @@ _PATIENCE: dict[str, Any] = {
 }
 
 
-def can_notify(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether this is PostgreSQL, by psycopg 3."""
-    driver: Any = getattr(connection, "Database", None)
-    return connection.vendor == "postgresql" and driver.__name__ == "psycopg"
-
-
 def notify(connection: Any, ready: Ready) -> None:
     """Ring on this connection or cursor, outside of any transaction."""
     payload = messages.dumps(ready, LONGEST_PAYLOAD)
-    connection.execute(_SEND, [messages.CHANNEL, payload])
+    connection.execute(SEND, [messages.CHANNEL, payload])
 
 
 class Notify:
