@@ -135,8 +135,9 @@ def measured(name: str, servers: Servers, quick: bool) -> dict[str, float]:
     command = [sys.executable, "-m", "cqbench.measure", name]
     if quick:
         command.append("--quick")
+    benchmark = BENCHMARKS[name]
     environment = servers.environment(
-        valkey=BENCHMARKS[name].valkey, sqlite=BENCHMARKS[name].sqlite
+        benchmark.settings, valkey=benchmark.valkey, sqlite=benchmark.sqlite
     )
     process = subprocess.Popen(
         command, env=environment, cwd=HERE, stdout=subprocess.PIPE

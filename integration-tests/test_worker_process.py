@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import sites
 from django.db import transaction
 from floor import tasks
 from floor.models import Effect
@@ -14,6 +15,8 @@ from table_locks import locked
 from cq.models import Task, Worker
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from processes import Workers
 
 
@@ -98,6 +101,17 @@ def test_row_20_a_dead_session_tells_at_once_that_its_worker_is_gone(
     assert handle.wait(PATIENCE).status == Task.STATUS_COMPLETE
     assert (handle.attempts, handle.losses) == (2, 1)
     assert keys() == [1]
+
+
+@pytest.mark.direct
+@pytest.mark.backend("postgres", "valkey")
+def test_row_20_a_worker_has_its_lock_before_its_second_heartbeat(
+    workers: Workers, tmp_path: Path
+) -> None:
+    hourly = sites.flags(tmp_path, CQ_HEARTBEAT=3600, CQ_LEASE=7200)
+    workers.start("--processes", "2", *hourly)
+    locked = Worker.objects.filter(kind="worker", locked=True)
+    until(lambda: locked.count() == 2, "their locks")
 
 
 def test_row_20_a_killed_worker_loses_and_doubles_nothing(workers: Workers) -> None:

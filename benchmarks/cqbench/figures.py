@@ -33,6 +33,8 @@ class Benchmark:
     valkey: bool = False
     #: On SQLite instead.
     sqlite: bool = False
+    #: The module of its settings.
+    settings: str = "cqbench.settings"
     #: Takes minutes: measured only when it is named.
     long: bool = False
 
@@ -156,6 +158,38 @@ BENCHMARKS = {
             "silent": Figure("a whole worker, heartbeats only: median", "s"),
             "silent_max": Figure("the same, longest", "s", 40.0),
         },
+        long=True,
+    ),
+    "poison": Benchmark(
+        "what other tasks wait while some kill their workers until they are LOST",
+        "poison",
+        {
+            "quiet": Figure("tasks of 50 ms, call to end: p95", "ms"),
+            "beside": Figure("the same beside tasks that kill workers", "ms"),
+            "ratio": Figure("beside / quiet", "x", 2.0),
+            "longest": Figure("the longest of them", "s"),
+            "kills": Figure("workers killed"),
+        },
+        long=True,
+    ),
+    "storm": Benchmark(
+        "what lines of a log cost the task that writes them",
+        "storm",
+        {
+            "ratio": Figure("a task with a line each ms / without", "x", 1.1),
+            "lines": Figure("its lines", "/s"),
+            "storm": Figure("a task that does nothing but cqt.log(): lines", "/s"),
+        },
+        long=True,
+    ),
+    "pages": Benchmark(
+        "the admin's pages of a tree of 100,000 beside 1,000,000 finished tasks",
+        "pages",
+        {
+            "top": Figure("the page of its top-level task", "s", 1.0),
+            "longest": Figure("the slowest of all other pages and lists", "s", 1.0),
+        },
+        settings="cqbench.admin_settings",
         long=True,
     ),
 }

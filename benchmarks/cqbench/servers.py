@@ -82,7 +82,11 @@ class Servers:
         return str(self._valkeys[name].connection_url)
 
     def environment(
-        self, *, valkey: bool = False, sqlite: bool = False
+        self,
+        settings: str = "cqbench.settings",
+        *,
+        valkey: bool = False,
+        sqlite: bool = False,
     ) -> dict[str, str]:
         """Return the environment of a process that meets these servers."""
         # What the caller has there may be another version of cq, to compare.
@@ -91,7 +95,7 @@ class Servers:
             **os.environ,
             "CQ_BENCH_DATABASE": self.url,
             "CQ_BENCH_POSTGRES_LOG": str(self.log),
-            "DJANGO_SETTINGS_MODULE": "cqbench.settings",
+            "DJANGO_SETTINGS_MODULE": settings,
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         }
         found.pop("CQ_BENCH_VALKEY", None)

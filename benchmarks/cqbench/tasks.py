@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -31,3 +33,27 @@ def children(cqt: Any, count: int) -> None:
 def hold(cqt: Any, file: str) -> None:
     while Path(file).exists():
         time.sleep(0.02)
+
+
+@task(atomic=False, on_lost="retry")
+def kill_worker(cqt: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(atomic=False, on_lost="retry")
+def take(cqt: Any, seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@task
+def step(cqt: Any, steps: int, logs: bool) -> None:
+    for number in range(steps):
+        sum(range(50_000))  # about a millisecond
+        if logs:
+            cqt.log(f"step {number} of {steps}")
+
+
+@task
+def storm(cqt: Any, lines: int) -> None:
+    for number in range(lines):
+        cqt.log(f"line {number}")

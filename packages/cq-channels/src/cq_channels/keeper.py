@@ -102,7 +102,13 @@ class Keeper:
 
     def keep(self, process: Process) -> None:
         """Beat for a process that has registered, from now on."""
-        self._jobs.put(lambda: self._living.append(process))
+
+        def job() -> None:
+            self._living.append(process)
+            # At once: until it has its lock, nothing but its lease tells of its death.
+            self._next_beat = 0.0
+
+        self._jobs.put(job)
 
     def bury(self, process: Process, reason: str, meant: bool) -> None:
         """Clean up after a process that has ended."""
