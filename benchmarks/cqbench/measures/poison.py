@@ -1,7 +1,8 @@
 """What others wait while tasks kill their workers, again and again, until they are LOST.
 
-Two processes of two threads, and tasks of 50 ms that come in at a steady pace; first
-with nothing beside them, then while one task after the other kills what runs it.
+Two processes of two threads, and tasks of 50 ms that come in at a steady pace: with
+nothing beside them, then while one task after the other kills what runs it, then while
+as many do so at once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models import F
 
+from cq.conf import conf
 from cq.models import Task
 from cqbench import tasks
 from cqbench.workers import worker
@@ -24,29 +26,35 @@ if TYPE_CHECKING:
 POISONS, QUICK = 5, 1
 #: Tasks of the quiet stretch.
 COUNT, COUNT_QUICK = 300, 60
-#: Seconds from one call to the next, and what each takes: half of the threads' time.
-PACE, TAKES = 0.025, 0.05
+#: Seconds from one call to the next, and what each takes: a quarter of the threads' time.
+PACE, TAKES = 0.05, 0.05
 
 
 def measure(quick: bool) -> dict[str, float]:
-    count = COUNT_QUICK if quick else COUNT
+    count, poisons = (COUNT_QUICK, QUICK) if quick else (COUNT, POISONS)
     with worker("--processes", "2", "--threads", "2") as process:
         quiet = waited(process, lambda made: made >= count)
-        poisons: list[Task] = []
-        for _ in range(QUICK if quick else POISONS):
-            poisons.append(tasks.kill_worker.delay())
-        beside = waited(process, lambda made: made % 20 == 0 and all_lost(poisons))
-    before, meanwhile = (quantiles(found, n=100)[94] for found in (quiet, beside))
-    losses = sum(
-        Task.objects.filter(pk__in=pks(poisons)).values_list("losses", flat=True)
-    )
+        single = [took for _ in range(poisons) for took in beside(process, 1)]
+        together = beside(process, poisons)
+    p95 = [quantiles(found, n=100)[94] for found in (quiet, single, together)]
     return {
-        "quiet": before * 1000,
-        "beside": meanwhile * 1000,
-        "ratio": meanwhile / before,
-        "longest": max(beside),
-        "kills": losses,
+        "quiet": p95[0] * 1000,
+        "single": p95[1] * 1000,
+        "ratio": p95[1] / p95[0],
+        "longest": max(single),
+        "together": p95[2] * 1000,
     }
+
+
+def beside(process: WorkerProcess, poisons: int) -> list[float]:
+    """Return what tasks waited while some went on killing until they were LOST."""
+    killing = [tasks.kill_worker.delay() for _ in range(poisons)]
+    found = waited(
+        process, lambda made: made % 20 == 0 and settled(killing) == len(killing)
+    )
+    losses = Task.objects.filter(pk__in=pks(killing)).values_list("losses", flat=True)
+    assert set(losses) == {conf.MAX_LOSSES}, losses
+    return found
 
 
 def waited(process: WorkerProcess, enough: Callable[[int], bool]) -> list[float]:
@@ -59,11 +67,7 @@ def waited(process: WorkerProcess, enough: Callable[[int], bool]) -> list[float]
     rows = Task.objects.filter(pk__in=pks(made)).annotate(
         took=F("finished") - F("submitted")
     )
-    return [row.total_seconds() for row in rows.values_list("took", flat=True)]
-
-
-def all_lost(poisons: list[Task]) -> bool:
-    return settled(poisons) == len(poisons)
+    return [took.total_seconds() for took in rows.values_list("took", flat=True)]
 
 
 def settled(made: list[Task]) -> int:

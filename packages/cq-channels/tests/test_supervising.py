@@ -56,6 +56,28 @@ def test_the_other_side_reads_what_has_begun_and_not_ended(board: Board) -> None
     other.close()
 
 
+def test_row_28_the_other_side_reads_whether_any_task_has_ended(board: Board) -> None:
+    other = other_end(board)
+    place = other.begin(uuid.uuid4())
+    assert place is not None
+    assert not board.worked
+    other.end(place)
+    assert board.worked
+    other.close()
+
+
+def test_row_28_the_other_side_reads_whether_a_process_is_missing(
+    board: Board,
+) -> None:
+    other = other_end(board)
+    assert not other.complete
+    board.complete = True
+    assert other.complete
+    board.complete = False
+    assert not other.complete
+    other.close()
+
+
 def test_the_other_side_reads_the_moment_of_the_heartbeat(board: Board) -> None:
     other = other_end(board)
     assert other.beaten == 0.0
@@ -219,20 +241,21 @@ def test_signals_are_read_in_their_order_and_the_handlers_are_put_back() -> None
 
 
 @pytest.mark.parametrize(
-    ("failures", "lived", "after", "delay"),
+    ("failures", "lived", "worked", "after", "delay"),
     [
-        (0, 100.0, 0, 0.0),  # after a good while: at once
-        (0, 0.5, 1, 0.1),
-        (1, 0.5, 2, 0.2),
-        (4, 0.5, 5, 1.6),
-        (40, 0.5, 41, 30.0),  # never longer
-        (40, 100.0, 0, 0.0),
+        (0, 100.0, False, 0, 0.0),  # after a good while: at once
+        (0, 0.5, False, 1, 0.1),
+        (1, 0.5, False, 2, 0.2),
+        (4, 0.5, False, 5, 1.6),
+        (40, 0.5, False, 41, 30.0),  # never longer
+        (40, 100.0, False, 0, 0.0),
+        (40, 0.5, True, 0, 0.0),  # it had run others: what kills it is a task
     ],
 )
 def test_row_32_who_dies_at_once_is_replaced_later_each_time(
-    failures: int, lived: float, after: int, delay: float
+    failures: int, lived: float, worked: bool, after: int, delay: float
 ) -> None:
-    assert put_off(failures, lived) == (after, pytest.approx(delay))
+    assert put_off(failures, lived, worked) == (after, pytest.approx(delay))
 
 
 @pytest.mark.parametrize(
@@ -315,6 +338,31 @@ def test_row_32_without_room_for_files_a_process_is_put_off_and_leaves_none_open
     supervisor._selector.close()
 
 
+def test_row_28_each_process_is_told_whether_one_is_missing() -> None:
+    supervisor = Supervisor(Plan("default", 2, 1, 1, drain=0.0), print)
+    processes = [FakeProcess(Board.create()) for _ in supervisor.slots]
+    first, second = supervisor.processes = [*processes]
+    for slot, process in zip(supervisor.slots, processes, strict=True):
+        slot.process = process
+    with supervisor._signals:
+        supervisor._is_ready(first)
+        assert not first.board.complete
+        supervisor._is_ready(second)
+        assert first.board.complete
+        assert second.board.complete
+        # What they hold back may run: they look at once.
+        assert [p.told for p in processes] == [["wake"], ["wake"]]
+        supervisor.slots[1].process = None
+        supervisor._tell_who_is_there()
+        assert not first.board.complete
+        supervisor.slots[1].done = True  # it is not to come back
+        supervisor._tell_who_is_there()
+        assert first.board.complete
+    supervisor._selector.close()
+    for process in processes:
+        process.board.close()
+
+
 # --- tasks that cannot be ended -------------------------------------------------------
 
 
@@ -324,7 +372,8 @@ class FakeProcess(Process):
     def __init__(self, board: Board) -> None:
         self.board = board
         self.told: list[str] = []
-        self.leaving = self.killed = False
+        self.worker = 1
+        self.ready = self.leaving = self.killed = False
         self.late, self.stuck, self.kill_at = set(), set(), None
 
     def __str__(self) -> str:
@@ -335,6 +384,9 @@ class FakeProcess(Process):
 
     def kill(self) -> None:
         self.told.append("kill")
+
+    def wake(self) -> None:
+        self.told.append("wake")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from uuid import UUID
 PLACES = 4096
 
 _MOMENT = struct.Struct("=d")
-_OVERFLOW = 8
+_OVERFLOW, _WORKED, _COMPLETE = 8, 9, 10
 _FIRST = 16
 #: A place: the id of a task, and when its time is over; zeros where nothing is.
 _PLACE = struct.Struct("=16sd")
@@ -46,7 +46,7 @@ class Board:
         self._memory.close()
         os.close(self.fd)
 
-    # --- the heartbeat, by the supervisor ---------------------------------------------
+    # --- by the supervisor -------------------------------------------------------------
 
     @property
     def beaten(self) -> float:
@@ -57,6 +57,15 @@ class Board:
     def beaten(self, moment: float) -> None:
         # Its clock is the same in all processes of a host.
         _MOMENT.pack_into(self._memory, 0, moment)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all processes of the worker are there, to run tasks."""
+        return bool(self._memory[_COMPLETE])
+
+    @complete.setter
+    def complete(self, complete: bool) -> None:
+        self._memory[_COMPLETE] = complete
 
     # --- what runs, by the child ------------------------------------------------------
 
@@ -78,12 +87,18 @@ class Board:
         """Note that the outcome of what had this place is written."""
         _PLACE.pack_into(self._memory, place, _EMPTY, 0.0)
         self._free.append(place)
+        self._memory[_WORKED] = 1
 
     def begun(self) -> set[UUID] | None:
         """Return the tasks that have begun; None when they were too many to tell."""
         if self._memory[_OVERFLOW]:
             return None
         return {UUID(bytes=found) for found, _ in self._places()}
+
+    @property
+    def worked(self) -> bool:
+        """Whether any task has ended, and its outcome was written."""
+        return bool(self._memory[_WORKED])
 
     def overdue(self, now: float) -> set[UUID]:
         """Return the tasks whose time was over before `now`, by ``time.monotonic()``.

@@ -16,6 +16,7 @@ from cq.picking import Cursors, claim_ids, claim_next
 from cq.registry import coroutine_names
 
 from .alone import Alone, fewest_losses
+from .apart import Apart
 from .held import Held, claim_of
 from .lock_patience import limited
 from .vital import VitalThread
@@ -64,6 +65,7 @@ class Claimer:
         self.loop = loop
         self.held = held
         self.alone = Alone(held)
+        self.apart = Apart(held.in_company)
         self.queues = queues
         self.exclude = exclude
         #: How many tasks may still be claimed; None: no end.
@@ -139,7 +141,7 @@ class Claimer:
                     rest = self._next_look - time.monotonic()
                     if self.found_nothing:
                         rest += LEFT_TO_MAINTENANCE
-                    self._wake.wait(max(0.0, rest))
+                    self._wake.wait(max(0.0, min(rest, self.apart.wait())))
         finally:
             connections[self.using].close()
 
@@ -153,11 +155,13 @@ class Claimer:
             self._cursors.clear()
             self._cursors_ahead.clear()
             self._look = True
+        while task := self.apart.next():
+            self._admit(task)
         if self.alone.busy and self._run_alone():
             return False
         if not self.lease.healthy or self.left == 0:
             return False
-        room = self.threads.free > 0 or self._ahead() > 0
+        room = self._free > 0 or self._ahead() > 0
         coroutines = coroutine_names()
         if not room and not (coroutines and self.loop.free > 0):
             return False
@@ -176,7 +180,7 @@ class Claimer:
         return found > 0
 
     def _claim_hinted(self, hints: set[UUID]) -> int:
-        free = self._allowed(max(self.threads.free, 0))
+        free = self._allowed(max(self._free, 0))
         wanted = sorted(hints)[:free]
         if len(wanted) < len(hints):
             self._look = True
@@ -191,7 +195,7 @@ class Claimer:
         return len(found)
 
     def _claim_next(self, coroutines: list[str]) -> int:
-        found = self._claim_some(self.threads.free, without=coroutines)
+        found = self._claim_some(self._free, without=coroutines)
         # Ahead of the slots only what may be run again, were this process to die.
         ahead = self._ahead()
         found += self._claim_some(
@@ -225,6 +229,10 @@ class Claimer:
             return 0
         return limit if self.left is None else min(limit, self.left)
 
+    @property
+    def _free(self) -> int:
+        return self.threads.free - len(self.apart)
+
     def _ahead(self) -> int:
         """How many to claim ahead: a batch when half of the last one is gone."""
         if self.threads.duration >= SHORT_RUN or self.threads.waiting > AHEAD // 2:
@@ -235,13 +243,16 @@ class Claimer:
         if self.left is not None:
             self.left -= len(found)
         self.held.add(claim_of(task) for task in found)
-        suspected = fewest_losses()
         for task in found:
-            if task.losses < suspected:
-                self._start(task)
-            else:
-                self.alone.put(task)
-                self._wake.set()
+            if not self.apart.takes(task):
+                self._admit(task)
+
+    def _admit(self, task: Task) -> None:
+        if task.losses < fewest_losses():
+            self._start(task)
+        else:
+            self.alone.put(task)
+            self._wake.set()
 
     def _start(self, task: Task) -> None:
         slots = self.loop if async_runner.suits(task) else self.threads
@@ -256,7 +267,8 @@ class Claimer:
 
     def take_back(self) -> list[Task]:
         """Return what has been claimed and not started; call it when stopped."""
-        return self.threads.take_back() + self.alone.take_back()
+        waiting = self.apart.take_back() + self.alone.take_back()
+        return self.threads.take_back() + waiting
 
     def _give_back_what_waits(self) -> None:
         """Give back what was claimed ahead when long runs have come in between."""

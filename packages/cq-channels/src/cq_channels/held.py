@@ -69,6 +69,10 @@ class Held:
             # It has just ended, and another may have its place.
             self._board.limit(place, 0.0)
 
+    def in_company(self) -> bool:
+        """Whether no process of this worker is missing."""
+        return self._board is None or self._board.complete
+
     def finish(self, task: Task) -> None:
         """Its function has returned, the outcome is yet to be written.
 

@@ -111,13 +111,15 @@ class Keeper:
         self._jobs.put(job)
 
     def bury(self, process: Process, reason: str, meant: bool) -> None:
-        """Clean up after a process that has ended."""
+        """Clean up after a process that has ended, and give its board back."""
         stuck = frozenset(process.stuck)
         death = Death(process.worker, process.board.begun(), reason, meant, stuck)
         self.unsettled.add(process.worker)
 
         def job() -> None:
             self._living = [p for p in self._living if p is not process]
+            # Here, where no heartbeat is noted on it any more.
+            process.board.close()
             self._deaths.append(death)
 
         self._jobs.put(job)

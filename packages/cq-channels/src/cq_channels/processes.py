@@ -109,10 +109,9 @@ class Process:
         self.popen.kill()
 
     def close(self) -> None:
-        """Give back what this end has open; it must have ended."""
+        """Give back what this end has open, but the board; it must have ended."""
         self.pipe.close()
         os.close(self._lifeline)
-        self.board.close()
 
     def how_it_ended(self) -> str:
         """Say what can be known of its death."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .processes import Process
 
-#: Seconds. Who lives longer than the first did not die at once.
+#: Seconds. Who lives longer did not die at once.
 STEADY = 10.0
+#: Seconds until the next one starts.
 FIRST_DELAY, LONGEST_DELAY = 0.1, 30.0
 
 
@@ -25,12 +26,16 @@ class Slot:
     done: bool = False
 
 
-def put_off(failures: int, lived: float) -> tuple[int, float]:
+def put_off(failures: int, lived: float, worked: bool) -> tuple[int, float]:
     """Say when the next one starts: the later, the more in a row have died at once.
+
+    Not where the dead one had run a task: what killed it is another task then, which
+    only does so a few times. But a host on which all of them die must not go through
+    the whole queue, and have each task LOST that others would run.
 
     failures: deaths in a row before this one. lived: seconds that the dead one has
     lived. Returns the deaths in a row by now, and the seconds until the start.
     """
-    if lived >= STEADY:
+    if worked or lived >= STEADY:
         return 0, 0.0
     return failures + 1, min(FIRST_DELAY * 2 ** min(failures, 30), LONGEST_DELAY)

@@ -138,7 +138,7 @@ class Supervisor:
                 scheduler=plan.scheduler and slot.index == 0,
             )
         except OSError as error:
-            slot.failures, delay = put_off(slot.failures, 0.0)
+            slot.failures, delay = put_off(slot.failures, 0.0, worked=False)
             slot.start_at = time.monotonic() + delay
             logger.warning(
                 "no process can be started, next try in %.1f s: %s", delay, error
@@ -197,6 +197,7 @@ class Supervisor:
     def _is_ready(self, process: Process) -> None:
         self.keeper.keep(process)
         process.ready = True
+        self._tell_who_is_there()
         logger.info("%s is ready as worker %d", process, process.worker)
         filled = [slot.process for slot in self.slots if slot.process]
         if not self._introduced and all(p.ready for p in filled):
@@ -233,17 +234,31 @@ class Supervisor:
         meant = process.killed or (told and code in (DONE, RECYCLED))
         logger.log(logging.INFO if meant else logging.WARNING, "%s %s", process, how)
         reason = "drained" if meant else f"its process {process.pid} {how}"
-        self.keeper.bury(process, reason, meant)
-        process.close()
         for slot in self.slots:
             if slot.process is process:
                 slot.process = None
                 slot.done = process.done and meant
                 if not meant and self._end is None:
                     lived = time.monotonic() - process.started
-                    slot.failures, delay = put_off(slot.failures, lived)
+                    worked = process.board.worked
+                    slot.failures, delay = put_off(slot.failures, lived, worked)
                     slot.start_at = time.monotonic() + delay
                     logger.warning("another process starts in %.1f s", delay)
+        # Before its tasks are given back, lest they end the others too.
+        self._tell_who_is_there()
+        self.keeper.bury(process, reason, meant)
+        process.close()
+
+    def _tell_who_is_there(self) -> None:
+        """Let each process know whether one of them is missing."""
+        complete = all(
+            slot.done or (slot.process is not None and slot.process.ready)
+            for slot in self.slots
+        )
+        for process in self.processes:
+            process.board.complete = complete
+            if complete:
+                process.wake()
 
     def _kill(self, processes: list[Process]) -> None:
         for process in processes:
