@@ -84,7 +84,7 @@ def test_row_19_the_tasks_of_a_killed_child_run_again_and_the_others_go_on(
 def test_row_28_what_was_claimed_ahead_of_a_poison_task_does_not_pay(
     workers: Workers,
 ) -> None:
-    worker = workers.start("--threads", "1")
+    workers.start("--threads", "1")
     innocent = tasks.noop.delay_many([()] * 200)
     poison = [tasks.kills_its_process.delay() for _ in range(2)]
     for handle in poison:
@@ -94,6 +94,15 @@ def test_row_28_what_was_claimed_ahead_of_a_poison_task_does_not_pay(
     for task in innocent:
         assert task.wait(PATIENCE).status == Task.STATUS_COMPLETE
         assert (task.losses, task.attempts) == (0, 1)
+
+
+def test_row_32_processes_that_die_at_once_are_replaced_later_each_time(
+    workers: Workers,
+) -> None:
+    poison = [tasks.kills_its_process.delay() for _ in range(2)]
+    worker = workers.start("--threads", "1")
+    for handle in poison:
+        assert handle.wait(PATIENCE).status == Task.STATUS_LOST
     for delay in ("0.1", "0.2", "0.4", "0.8", "1.6"):
         assert f"another process starts in {delay} s" in worker.output
 

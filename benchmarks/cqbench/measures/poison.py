@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from django.db.models import F
 
 from cq.conf import conf
-from cq.models import Task
+from cq.models import Task, Worker
 from cqbench import tasks
 from cqbench.workers import worker
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cqbench.workers import WorkerProcess
 
+PROCESSES, THREADS = 2, 2
 POISONS, QUICK = 5, 1
 #: Tasks of the quiet stretch.
 COUNT, COUNT_QUICK = 300, 60
@@ -32,7 +33,8 @@ PACE, TAKES = 0.05, 0.05
 
 def measure(quick: bool) -> dict[str, float]:
     count, poisons = (COUNT_QUICK, QUICK) if quick else (COUNT, POISONS)
-    with worker("--processes", "2", "--threads", "2") as process:
+    flags = "--processes", str(PROCESSES), "--threads", str(THREADS)
+    with worker(*flags) as process:
         quiet = waited(process, lambda made: made >= count)
         single = [took for _ in range(poisons) for took in beside(process, 1)]
         together = beside(process, poisons)
@@ -48,6 +50,8 @@ def measure(quick: bool) -> dict[str, float]:
 
 def beside(process: WorkerProcess, poisons: int) -> list[float]:
     """Return what tasks waited while some went on killing until they were LOST."""
+    alive = Worker.objects.filter(kind="worker")
+    process.until(lambda: alive.count() == PROCESSES, "its processes")
     killing = [tasks.kill_worker.delay() for _ in range(poisons)]
     found = waited(
         process, lambda made: made % 20 == 0 and settled(killing) == len(killing)

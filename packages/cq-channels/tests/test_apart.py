@@ -17,7 +17,7 @@ class Bench:
     def __init__(self) -> None:
         self.now = 1000.0
         self.complete = False
-        self.apart = Apart(lambda: self.complete, lambda: self.now)
+        self.apart = Apart(lambda: self.complete, 3, lambda: self.now)
 
 
 @pytest.fixture
@@ -65,3 +65,8 @@ def test_row_28_what_is_held_back_can_be_handed_back(bench: Bench) -> None:
     bench.apart.takes(held)
     assert bench.apart.take_back() == [held]
     assert len(bench.apart) == 0
+
+
+def test_row_28_no_more_than_some_tasks_are_held_back(bench: Bench) -> None:
+    taken = [bench.apart.takes(task(1)) for _ in range(4)]
+    assert taken == [True, True, True, False]

@@ -27,6 +27,7 @@ class Threads:
     """Slots with tasks that wait, while another has run for long."""
 
     waiting = 1
+    count = 1
 
     def __init__(self, tasks: list[Any]) -> None:
         self.tasks = tasks

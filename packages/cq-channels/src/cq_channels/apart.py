@@ -24,13 +24,18 @@ PATIENCE = 2.0
 class Apart:
     """The tasks held back in one process, for the thread that claims.
 
-    complete: whether no process of this worker is missing.
+    complete: whether no process of this worker is missing. most: how many it takes; they
+    have no slots meanwhile, which are for others.
     """
 
     def __init__(
-        self, complete: Callable[[], bool], clock: Callable[[], float] = time.monotonic
+        self,
+        complete: Callable[[], bool],
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._complete = complete
+        self._most = most
         self._clock = clock
         self._waiting: deque[tuple[float, Task]] = deque()
 
@@ -39,7 +44,7 @@ class Apart:
 
     def takes(self, task: Task) -> bool:
         """Hold a task back that was claimed, where that is called for."""
-        if not task.losses or self._complete():
+        if not task.losses or self._complete() or len(self) >= self._most:
             return False
         self._waiting.append((self._clock() + PATIENCE, task))
         return True

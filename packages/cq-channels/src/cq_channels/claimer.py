@@ -65,7 +65,7 @@ class Claimer:
         self.loop = loop
         self.held = held
         self.alone = Alone(held)
-        self.apart = Apart(held.in_company)
+        self.apart = Apart(held.in_company, threads.count)
         self.queues = queues
         self.exclude = exclude
         #: How many tasks may still be claimed; None: no end.
@@ -161,26 +161,28 @@ class Claimer:
             return False
         if not self.lease.healthy or self.left == 0:
             return False
-        room = self._free > 0 or self._ahead() > 0
         coroutines = coroutine_names()
-        if not room and not (coroutines and self.loop.free > 0):
+        if not self._has_room() and not (coroutines and self.loop.free > 0):
             return False
         with self._lock:
             hints, self._hints = self._hints, set()
             look, self._look = self._look, False
+        # First what may have waited for longer than that which has just been rung for.
+        found = self._claim_next(coroutines) if look else 0
         claimed = self._claim_hinted(hints) if hints else 0
-        if not (look or self._look):
-            return False
-        self._look = False
-        found = self._claim_next(coroutines)
-        self.found_nothing = room and not found and not claimed
-        # Where there was something there may be more, behind the cursors; and without a
-        # free thread it was not looked at all.
+        room = self._has_room()
+        if look:
+            self.found_nothing = room and not found and not claimed
+        # Where there was something there may be more, behind the cursors; and what has
+        # come while there is no free thread is looked for when there is one.
         self._look = self._look or found > 0 or not room
         return found > 0
 
+    def _has_room(self) -> bool:
+        return self.threads.free > 0 or self._ahead() > 0
+
     def _claim_hinted(self, hints: set[UUID]) -> int:
-        free = self._allowed(max(self._free, 0))
+        free = self._allowed(max(self.threads.free, 0))
         wanted = sorted(hints)[:free]
         if len(wanted) < len(hints):
             self._look = True
@@ -195,7 +197,7 @@ class Claimer:
         return len(found)
 
     def _claim_next(self, coroutines: list[str]) -> int:
-        found = self._claim_some(self._free, without=coroutines)
+        found = self._claim_some(self.threads.free, without=coroutines)
         # Ahead of the slots only what may be run again, were this process to die.
         ahead = self._ahead()
         found += self._claim_some(
@@ -228,10 +230,6 @@ class Claimer:
         if self._stopping.is_set() or self.alone.excludes:
             return 0
         return limit if self.left is None else min(limit, self.left)
-
-    @property
-    def _free(self) -> int:
-        return self.threads.free - len(self.apart)
 
     def _ahead(self) -> int:
         """How many to claim ahead: a batch when half of the last one is gone."""

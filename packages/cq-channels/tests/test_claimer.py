@@ -1,0 +1,103 @@
+"""What is claimed first, and when a worker looks again."""
+
+from __future__ import annotations
+
+import uuid
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from cq_channels import claimer as claimers
+from cq_channels.claimer import SHORT_RUN, Claimer
+from cq_channels.held import Held
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class Table:
+    """A queue of tasks, in the order in which they came, and threads that run some."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+        self.queued: list[Any] = []
+        self.running: list[Any] = []
+        self.count = threads
+        self.waiting = 0
+        self.duration = SHORT_RUN  # long enough for nothing to be claimed ahead
+        lease: Any = SimpleNamespace(using="default", worker=11, healthy=True)
+        loop: Any = SimpleNamespace(free=0)
+        slots: Any = self
+        self.claimer = Claimer(lease, slots, loop, Held(), None, None, None, print)
+        monkeypatch.setattr(claimers, "claim_ids", self._claim_ids)
+        monkeypatch.setattr(claimers, "claim_next", self._claim_next)
+        self.claim()  # the first look, at an empty table
+
+    def _claim_ids(self, using: str, worker: int, ids: Any, **which: Any) -> list[Any]:
+        return self._take([task for task in self.queued if task.pk in ids])
+
+    def _claim_next(
+        self, using: str, worker: int, limit: int, **which: Any
+    ) -> list[Any]:
+        return self._take(self.queued[:limit])
+
+    def _take(self, found: list[Any]) -> list[Any]:
+        self.queued = [task for task in self.queued if task not in found]
+        return found
+
+    @property
+    def free(self) -> int:
+        return self.count - len(self.running)
+
+    def put(self, task: Any) -> None:
+        self.running.append(task)
+
+    def add(self, *, rung: bool) -> Any:
+        task = SimpleNamespace(
+            pk=uuid.uuid4(), fence=1, worker_id=11, losses=0, name="x", atomic=True
+        )
+        self.queued.append(task)
+        if rung:
+            self.claimer.wake([(task.pk, "default")])
+        return task
+
+    def end(self, task: Any) -> None:
+        self.running.remove(task)
+
+    def claim(self) -> None:
+        while self.claimer._claim():
+            pass
+
+
+def test_what_was_rung_for_while_no_thread_was_free_is_not_left_to_the_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = Table(monkeypatch, threads=1)
+    for _ in range(3):
+        table.add(rung=True)
+    for left in (2, 1, 0):
+        table.claim()
+        assert len(table.queued) == left
+        table.end(table.running[0])
+
+
+def test_what_has_waited_is_claimed_before_what_has_just_been_rung_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = Table(monkeypatch, threads=1)
+    running = table.add(rung=True)
+    table.claim()
+    first = table.add(rung=False)
+    table.add(rung=True)
+    table.claim()
+    table.end(running)
+    table.claim()
+    assert table.running == [first]
+
+
+def test_what_is_rung_for_while_a_thread_is_free_costs_no_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = Table(monkeypatch, threads=2)
+    monkeypatch.setattr(claimers, "claim_next", None)
+    task = table.add(rung=True)
+    table.claim()
+    assert table.running == [task]
