@@ -43,8 +43,8 @@ class Apart:
         return len(self._waiting)
 
     def takes(self, task: Task) -> bool:
-        """Hold a task back that was claimed, where that is called for."""
-        if not task.losses or self._complete() or len(self) >= self._most:
+        """Hold a task back that has lost a worker, while there is reason to."""
+        if self._complete() or len(self) >= self._most:
             return False
         self._waiting.append((self._clock() + PATIENCE, task))
         return True

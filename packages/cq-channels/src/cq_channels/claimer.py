@@ -242,10 +242,13 @@ class Claimer:
             self.left -= len(found)
         self.held.add(claim_of(task) for task in found)
         for task in found:
-            if not self.apart.takes(task):
+            if not task.losses:
+                self._start(task)
+            elif not self.apart.takes(task):
                 self._admit(task)
 
     def _admit(self, task: Task) -> None:
+        """Start what has lost a worker, or set it aside until it can run alone."""
         if task.losses < fewest_losses():
             self._start(task)
         else:
