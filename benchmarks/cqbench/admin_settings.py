@@ -33,4 +33,3 @@ TEMPLATES = [
         },
     },
 ]
-SILENCED_SYSTEM_CHECKS: list[str] = []

@@ -20,6 +20,7 @@ from cqbench.workers import worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from cqbench.workers import WorkerProcess
 
@@ -78,5 +79,5 @@ def settled(made: list[Task]) -> int:
     return Task.objects.filter(pk__in=pks(made), finished__isnull=False).count()
 
 
-def pks(made: list[Task]) -> list[object]:
+def pks(made: list[Task]) -> list[UUID]:
     return [task.pk for task in made]

@@ -32,7 +32,7 @@ def bench() -> Bench:
 def test_row_28_who_lost_a_process_runs_when_none_is_missing_any_more(
     bench: Bench,
 ) -> None:
-    first, second = task(), task(2)
+    first, second = task(), task()
     assert bench.apart.takes(first)
     assert bench.apart.takes(second)
     assert len(bench.apart) == 2

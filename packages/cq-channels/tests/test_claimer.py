@@ -76,7 +76,10 @@ def test_what_was_rung_for_while_no_thread_was_free_is_not_left_to_the_next_look
     for left in (2, 1, 0):
         table.claim()
         assert len(table.queued) == left
+        assert not table.claimer.found_nothing
         table.end(table.running[0])
+    table.claim()
+    assert table.claimer.found_nothing
 
 
 def test_what_has_waited_is_claimed_before_what_has_just_been_rung_for(

@@ -171,11 +171,11 @@ class Claimer:
         found = self._claim_next(coroutines) if look else 0
         claimed = self._claim_hinted(hints) if hints else 0
         room = self._has_room()
-        if look:
-            self.found_nothing = room and not found and not claimed
         # Where there was something there may be more, behind the cursors; and what has
         # come while there is no free thread is looked for when there is one.
         self._look = self._look or found > 0 or not room
+        if look or self._look:
+            self.found_nothing = not self._look and not claimed
         return found > 0
 
     def _has_room(self) -> bool:
