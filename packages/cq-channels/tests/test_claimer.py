@@ -76,10 +76,10 @@ def test_what_was_rung_for_while_no_thread_was_free_is_not_left_to_the_next_look
     for left in (2, 1, 0):
         table.claim()
         assert len(table.queued) == left
-        assert not table.claimer.found_nothing
+        assert not table.claimer.idle
         table.end(table.running[0])
     table.claim()
-    assert table.claimer.found_nothing
+    assert table.claimer.idle
 
 
 def test_what_has_waited_is_claimed_before_what_has_just_been_rung_for(
@@ -94,6 +94,18 @@ def test_what_has_waited_is_claimed_before_what_has_just_been_rung_for(
     table.end(running)
     table.claim()
     assert table.running == [first]
+
+
+def test_who_has_been_woken_and_has_not_looked_yet_is_not_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = Table(monkeypatch, threads=1)
+    assert table.claimer.idle
+    for rung in (None, [(uuid.uuid4(), "default")]):
+        table.claimer.wake(rung)
+        assert not table.claimer.idle
+        table.claim()
+        assert table.claimer.idle
 
 
 def test_what_is_rung_for_while_a_thread_is_free_costs_no_look(

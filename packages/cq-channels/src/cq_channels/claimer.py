@@ -105,6 +105,12 @@ class Claimer:
                 self._hints.update(task_id for task_id, _ in ready)
         self._wake.set()
 
+    @property
+    def idle(self) -> bool:
+        """Whether there was nothing to claim, and it has not been woken since."""
+        with self._lock:
+            return self.found_nothing and not self._look and not self._hints
+
     def slot_came_free(self) -> None:
         self._wake.set()
 
@@ -167,6 +173,8 @@ class Claimer:
         with self._lock:
             hints, self._hints = self._hints, set()
             look, self._look = self._look, False
+            # Until it is known, lest a burst ends meanwhile.
+            nothing, self.found_nothing = self.found_nothing, False
         # First what may have waited for longer than that which has just been rung for.
         found = self._claim_next(coroutines) if look else 0
         claimed = self._claim_hinted(hints) if hints else 0
@@ -175,7 +183,8 @@ class Claimer:
         # come while there is no free thread is looked for when there is one.
         self._look = self._look or found > 0 or not room
         if look or self._look:
-            self.found_nothing = not self._look and not claimed
+            nothing = not self._look and not claimed
+        self.found_nothing = nothing
         return found > 0
 
     def _has_room(self) -> bool:

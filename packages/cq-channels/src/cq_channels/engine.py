@@ -147,7 +147,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Whether the last look found nothing, and nothing runs."""
-        return self.claimer.found_nothing and not len(self.held)
+        return self.claimer.idle and not len(self.held)
 
     @property
     def spent(self) -> bool:
