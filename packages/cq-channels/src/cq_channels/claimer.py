@@ -177,7 +177,7 @@ class Claimer:
             nothing, self.found_nothing = self.found_nothing, False
         # First what may have waited for longer than that which has just been rung for.
         found = self._claim_next(coroutines) if look else 0
-        claimed = self._claim_hinted(hints) if hints else 0
+        claimed = self._claim_hinted(hints, look) if hints else 0
         room = self._has_room()
         # Where there was something there may be more, behind the cursors; and what has
         # come while there is no free thread is looked for when there is one.
@@ -190,10 +190,10 @@ class Claimer:
     def _has_room(self) -> bool:
         return self.threads.free > 0 or self._ahead() > 0
 
-    def _claim_hinted(self, hints: set[UUID]) -> int:
+    def _claim_hinted(self, hints: set[UUID], looked: bool) -> int:
         free = self._allowed(max(self.threads.free, 0))
         wanted = sorted(hints)[:free]
-        if len(wanted) < len(hints):
+        if len(wanted) < len(hints) and not looked:
             self._look = True
         found = claim_ids(
             self.using,
