@@ -96,6 +96,50 @@ def test_what_has_waited_is_claimed_before_what_has_just_been_rung_for(
     assert table.running == [first]
 
 
+def test_a_thread_that_comes_free_during_a_look_that_was_not_for_it_has_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = Table(monkeypatch, threads=1)
+    running = table.add(rung=True)
+    table.claim()
+    waits = table.add(rung=False)
+    monkeypatch.setattr(claimers, "coroutine_names", lambda: ["coroutine"])
+    table.claimer.loop.free = 1
+
+    def for_coroutines(*args: Any, only: Any = None, **which: Any) -> list[Any]:
+        if only:
+            table.end(running)
+            return []
+        return table._claim_next(*args, **which)
+
+    monkeypatch.setattr(claimers, "claim_next", for_coroutines)
+    table.claim()
+    assert not table.claimer.idle
+    monkeypatch.setattr(claimers, "claim_next", table._claim_next)
+    table.claim()
+    assert table.running == [waits]
+
+
+def test_a_coroutine_that_is_rung_for_needs_no_free_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = Table(monkeypatch, threads=1)
+    table.add(rung=True)
+    table.claim()
+    looked: list[Any] = []
+
+    def claim_next(*args: Any, only: Any = None, **which: Any) -> list[Any]:
+        looked.append(only)
+        return []
+
+    monkeypatch.setattr(claimers, "claim_next", claim_next)
+    monkeypatch.setattr(claimers, "coroutine_names", lambda: ["coroutine"])
+    table.claimer.loop.free = 1
+    table.add(rung=True)
+    table.claim()
+    assert looked == [["coroutine"]]
+
+
 def test_who_has_been_woken_and_has_not_looked_yet_is_not_idle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

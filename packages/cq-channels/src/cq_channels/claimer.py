@@ -167,18 +167,24 @@ class Claimer:
             return False
         if not self.lease.healthy or self.left == 0:
             return False
+        # Read once: threads come free meanwhile, and were not looked for then.
+        free, ahead = self.threads.free, self._ahead()
+        room = free > 0 or ahead > 0
         coroutines = coroutine_names()
-        if not self._has_room() and not (coroutines and self.loop.free > 0):
+        if not room and not (coroutines and self.loop.free > 0):
             return False
         with self._lock:
             hints, self._hints = self._hints, set()
             look, self._look = self._look, False
             # Until it is known, lest a burst ends meanwhile.
             nothing, self.found_nothing = self.found_nothing, False
+        if len(hints) > free:
+            # A look finds them all, and in their order.
+            look = True
         # First what may have waited for longer than that which has just been rung for.
-        found = self._claim_next(coroutines) if look else 0
-        claimed = self._claim_hinted(hints, look) if hints else 0
-        room = self._has_room()
+        found = self._claim_next(free, ahead, coroutines) if look else 0
+        claimed = self._claim_hinted(hints) if hints else 0
+        room = room and (self.threads.free > 0 or self._ahead() > 0)
         # Where there was something there may be more, behind the cursors; and what has
         # come while there is no free thread is looked for when there is one.
         self._look = self._look or found > 0 or not room
@@ -187,28 +193,21 @@ class Claimer:
         self.found_nothing = nothing
         return found > 0
 
-    def _has_room(self) -> bool:
-        return self.threads.free > 0 or self._ahead() > 0
-
-    def _claim_hinted(self, hints: set[UUID], looked: bool) -> int:
+    def _claim_hinted(self, hints: set[UUID]) -> int:
         free = self._allowed(max(self.threads.free, 0))
-        wanted = sorted(hints)[:free]
-        if len(wanted) < len(hints) and not looked:
-            self._look = True
         found = claim_ids(
             self.using,
             self.lease.worker,
-            wanted,
+            sorted(hints)[:free],
             queues=self.queues,
             exclude=self.exclude,
         )
         self._put(found)
         return len(found)
 
-    def _claim_next(self, coroutines: list[str]) -> int:
-        found = self._claim_some(self.threads.free, without=coroutines)
+    def _claim_next(self, free: int, ahead: int, coroutines: list[str]) -> int:
+        found = self._claim_some(free, without=coroutines)
         # Ahead of the slots only what may be run again, were this process to die.
-        ahead = self._ahead()
         found += self._claim_some(
             ahead,
             without=coroutines,
