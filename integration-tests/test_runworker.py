@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from processes import Workers
 
 pytestmark = pytest.mark.backend("valkey")
+
+#: A shell without job control has it ignore SIGINT, by which runworker ends.
+BACKGROUND = "{} -m django runworker cq-tasks --settings channels_settings & wait $!"
 
 
 def test_it_runs_tasks_and_ends_with_0(workers: Workers) -> None:
@@ -32,6 +38,16 @@ def test_it_runs_tasks_and_ends_with_0(workers: Workers) -> None:
     assert Effect.objects.count() == 50
     assert process.terminate() == 0
     assert not Worker.objects.exists()
+
+
+def test_it_ends_where_a_shell_has_started_it_in_the_background(
+    workers: Workers,
+) -> None:
+    process = workers.program("sh", "-c", BACKGROUND.format(sys.executable))
+    until(_a_worker_is_there, "the engine's start")
+    [worker] = Worker.objects.all()
+    os.kill(worker.pid, signal.SIGTERM)
+    assert process.popen.wait(PATIENCE) == 0, process.output
 
 
 def _a_worker_is_there() -> bool:

@@ -71,6 +71,8 @@ def _drain() -> None:
         if _engine is not None:
             _engine.stop()
     finally:
+        if _loop is not None:
+            _loop.call_soon_threadsafe(_heed_ctrl_c)
         # runworker ends, with exit code 0, on the signal of Ctrl-C only. By the first,
         # asyncio cancels what it runs, and a channel layer may swallow that; the next
         # one is raised.
@@ -79,3 +81,9 @@ def _drain() -> None:
             time.sleep(AGAIN)
             if _loop is None or _loop.is_closed():
                 break
+
+
+def _heed_ctrl_c() -> None:
+    # A shell that starts a program in the background has it ignore that signal.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
