@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
 from cq.models import Task
 from cqbench import tasks
+from cqbench.copies import copy
 from cqbench.workers import worker
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ def measure(quick: bool) -> dict[str, float]:
     with worker() as process:
         parent = tasks.children.delay(CHILDREN_QUICK if quick else CHILDREN)
         process.until_settled(parent)
-    copy(ROWS_QUICK if quick else ROWS)
+    one = Task.objects.filter(parent__isnull=True).order_by()[0]
+    rows = ROWS_QUICK if quick else ROWS
+    # Each of them is a tree of its own.
+    copy(Task, one.pk, rows, root_id="new.id")
     client = Client()
     user, _ = get_user_model().objects.get_or_create(
         username="bench", is_staff=True, is_superuser=True
@@ -67,20 +70,3 @@ def seconds(client: Client, url: str) -> float:
         found.append(time.perf_counter() - began)
         assert response.status_code == 200, (url, response.status_code)
     return median(found)
-
-
-def copy(rows: int) -> None:
-    """Add finished tasks, each a tree of its own."""
-    columns = [str(field.column) for field in Task._meta.concrete_fields]
-    values = {column: f"one.{column}" for column in columns}
-    values |= {"id": "new.id", "root_id": "new.id", "parent_id": "NULL"}
-    table = Task._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {table} ({', '.join(values)}) "
-            f"SELECT {', '.join(values.values())} "
-            f"FROM (SELECT * FROM {table} WHERE parent_id IS NULL LIMIT 1) one, "
-            "(SELECT gen_random_uuid() AS id FROM generate_series(1, %s)) new",
-            [rows],
-        )
-        cursor.execute("VACUUM ANALYZE")

@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 import psycopg
+from cqbench.copies import copy
 from django.apps import apps
-from django.db import connection
 
 from peers.draining import SPAN, drained
 from peers.running import started
@@ -51,17 +51,4 @@ def finish(system: System, rows: int) -> None:
             workers.check()
             time.sleep(0.05)
     model = {m._meta.db_table: m for m in apps.get_models()}[system.table]
-    columns = [str(field.column) for field in model._meta.concrete_fields]
-    key = str(model._meta.pk.column)
-    copied = {column: f"one.{column}" for column in columns if column != key}
-    if model._meta.pk.get_internal_type() == "UUIDField":
-        copied[key] = "gen_random_uuid()"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {system.table} ({', '.join(copied)}) "
-            f"SELECT {', '.join(copied.values())} "
-            f"FROM {system.table} one, generate_series(1, %s)",
-            [rows],
-        )
-        cursor.execute("VACUUM ANALYZE")
-        cursor.execute("CHECKPOINT")
+    copy(model, model._base_manager.all()[0].pk, rows)

@@ -25,6 +25,17 @@ class Slot:
     start_at: float = 0.0
     done: bool = False
 
+    @property
+    def complete(self) -> bool:
+        """Whether who fills it runs tasks, or nobody is to fill it any more."""
+        return self.done or (self.process is not None and self.process.ready)
+
+    def put_off(self, now: float, lived: float, worked: bool) -> float:
+        """Have the next one start in some seconds, which are returned: see `put_off`."""
+        self.failures, delay = put_off(self.failures, lived, worked)
+        self.start_at = now + delay
+        return delay
+
 
 def put_off(failures: int, lived: float, worked: bool) -> tuple[int, float]:
     """Say when the next one starts: the later, the more in a row have died at once.

@@ -22,7 +22,7 @@ from .keeper import Keeper
 from .processes import Process
 from .sender import sender
 from .signals import RELOAD, Signals
-from .slots import Slot, put_off
+from .slots import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,8 +138,7 @@ class Supervisor:
                 scheduler=plan.scheduler and slot.index == 0,
             )
         except OSError as error:
-            slot.failures, delay = put_off(slot.failures, 0.0, worked=False)
-            slot.start_at = time.monotonic() + delay
+            delay = slot.put_off(time.monotonic(), 0.0, worked=False)
             logger.warning(
                 "no process can be started, next try in %.1f s: %s", delay, error
             )
@@ -239,10 +238,9 @@ class Supervisor:
                 slot.process = None
                 slot.done = process.done and meant
                 if not meant and self._end is None:
-                    lived = time.monotonic() - process.started
-                    worked = process.board.worked
-                    slot.failures, delay = put_off(slot.failures, lived, worked)
-                    slot.start_at = time.monotonic() + delay
+                    now = time.monotonic()
+                    lived, worked = now - process.started, process.board.worked
+                    delay = slot.put_off(now, lived, worked)
                     logger.warning("another process starts in %.1f s", delay)
         # Before its tasks are given back, lest they end the others too.
         self._tell_who_is_there()
@@ -251,10 +249,7 @@ class Supervisor:
 
     def _tell_who_is_there(self) -> None:
         """Let each process know whether one of them is missing."""
-        complete = all(
-            slot.done or (slot.process is not None and slot.process.ready)
-            for slot in self.slots
-        )
+        complete = all(slot.complete for slot in self.slots)
         for process in self.processes:
             process.board.complete = complete
             if complete:
