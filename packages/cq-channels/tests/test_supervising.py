@@ -363,6 +363,19 @@ def test_row_28_each_process_is_told_whether_one_is_missing() -> None:
         process.board.close()
 
 
+def test_row_28_a_process_that_starts_is_not_missing_to_itself(
+    supervisor: Supervisor, board: Board
+) -> None:
+    # Else what it holds back for a moment would find its threads taken by what came later.
+    process = FakeProcess(board)
+    supervisor.slots[0].process = process
+    supervisor.processes.append(process)
+    supervisor._tell_who_is_there()
+    assert not process.ready
+    assert board.complete
+    supervisor.processes.clear()
+
+
 # --- tasks that cannot be ended -------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ PATIENCE = 2.0
 class Apart:
     """The tasks held back in one process, for the thread that claims.
 
-    complete: whether no process of this worker is missing. most: how many it takes; they
+    complete: whether no other process of its worker is missing. most: how many it takes; they
     have no slots meanwhile, which are for others.
     """
 

@@ -60,7 +60,7 @@ class Board:
 
     @property
     def complete(self) -> bool:
-        """Whether all processes of the worker are there, to run tasks."""
+        """Whether no other process of the worker is missing."""
         return bool(self._memory[_COMPLETE])
 
     @complete.setter

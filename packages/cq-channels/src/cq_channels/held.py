@@ -70,7 +70,7 @@ class Held:
             self._board.limit(place, 0.0)
 
     def in_company(self) -> bool:
-        """Whether no process of this worker is missing."""
+        """Whether no other process of this worker is missing."""
         return self._board is None or self._board.complete
 
     def finish(self, task: Task) -> None:

@@ -146,6 +146,8 @@ class Supervisor:
         slot.process = process
         self.processes.append(process)
         self._selector.register(process.pipe, selectors.EVENT_READ, process)
+        # Before it claims anything.
+        self._tell_who_is_there()
 
     def _look_at_processes(self) -> None:
         for process in self.processes:
@@ -248,11 +250,13 @@ class Supervisor:
         process.close()
 
     def _tell_who_is_there(self) -> None:
-        """Let each process know whether one of them is missing."""
-        complete = all(slot.complete for slot in self.slots)
+        """Let each process know whether another one is missing."""
         for process in self.processes:
-            process.board.complete = complete
-            if complete:
+            before = process.board.complete
+            process.board.complete = all(
+                slot.complete or slot.process is process for slot in self.slots
+            )
+            if process.board.complete and not before:
                 process.wake()
 
     def _kill(self, processes: list[Process]) -> None:
