@@ -226,7 +226,7 @@ class Storm:
     def _settle(self) -> float:
         """Wait, without faults, until nothing is open; seconds that it took."""
         from django.db import connections
-        from verdict import stuck
+        from evidence import stuck
 
         from cq_scheduler.models import RepeatingTask
 
@@ -245,15 +245,16 @@ class Storm:
         return time.monotonic() - began
 
     def _judge(self, seconds: float, settling: float) -> dict[str, Any]:
+        import evidence
         import journal
         import report
         import verdict
         from faults import KINDS
 
         assert self.world is not None
-        evidence = verdict.gather(journal.read(self.directory))
-        checks = [*verdict.checks(evidence), self._processes()]
-        totals = verdict.totals(evidence)
+        found = evidence.gather(journal.read(self.directory))
+        checks = [*verdict.checks(found), self._processes()]
+        totals = evidence.totals(found)
         facts = {
             "seed": self.options.seed,
             "minutes": round(seconds / 60, 1),
@@ -270,7 +271,7 @@ class Storm:
         never = self.skipped.keys() - self.done.keys()
         left_out |= dict.fromkeys(sorted(never), "there was nothing to act on")
         faults = {k.name: self.done[k.name] for k in KINDS if self.done[k.name]}
-        found = report.build(
+        told = report.build(
             facts,
             totals,
             {**faults, **self.world.counts},
@@ -278,9 +279,9 @@ class Storm:
             self.world.recoveries.figures(),
             checks,
         )
-        report.save(found, self.directory)
-        say("\n" + report.markdown(found))
-        return found
+        report.save(told, self.directory)
+        say("\n" + report.markdown(told))
+        return told
 
     def _processes(self) -> Any:
         from verdict import Check

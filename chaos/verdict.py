@@ -1,21 +1,28 @@
 """What must hold at the end, checked row against row; each check names what is broken.
 
-Nothing here asks cq what it thinks it did: the rows of tasks are held against the
-ledger that the tasks wrote themselves, and against the journals of those who enqueued.
+All but the last check hold the rows of tasks against the ledger that the tasks wrote
+themselves, and against the journals of those who enqueued.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import timedelta
 
-from cq.models import Task
+from evidence import (
+    CONTAINERS,
+    Evidence,
+    describe,
+    extra_runs,
+    handed_back,
+    outside_runs,
+)
+from journal import COMMITTED, ROLLED_BACK
+
+from cq.audit import audit
 from cq.status import OPEN, Status
-
-if TYPE_CHECKING:
-    from journal import Told
 
 #: What these may raise by themselves; whatever else ends a run is the database's.
 EXPECTED = {
@@ -25,43 +32,8 @@ EXPECTED = {
     "work.tasks.flaky_outside": {"work.tasks.Flaky"},
 }
 SCHEDULED = ("work.tasks.scheduled",)
-CONTAINERS = ("cq.group", "cq.chain")
-#: Of a task's row, what the checks look at.
-COLUMNS = (
-    "pk",
-    "name",
-    "status",
-    "result",
-    "exception",
-    "error",
-    "fence",
-    "attempts",
-    "failures",
-    "losses",
-    "rerun_lost",
-    "run_after",
-    "started",
-)
 #: Broken rows that a report names.
 MOST = 10
-
-
-class Run(NamedTuple):
-    """One row of the ledger."""
-
-    fence: int
-    atomic: bool
-
-
-@dataclass
-class Evidence:
-    """All rows, and all that was told."""
-
-    told: Told
-    rows: dict[str, Task]
-    runs: dict[str, list[Run]]
-    #: Names of the tasks that are not atomic.
-    outside: frozenset[str]
 
 
 @dataclass
@@ -71,7 +43,6 @@ class Check:
     promise: str
     looked_at: int = 0
     broken: list[str] = field(default_factory=list)
-    skipped: str = ""
 
     def must(self, holds: bool, what: str) -> None:
         self.looked_at += 1
@@ -79,40 +50,14 @@ class Check:
             self.broken.append(what)
 
 
-def gather(told: Told) -> Evidence:
-    from work.models import Effect
-
-    from cq import registry
-
-    rows = {
-        str(task.pk): task for task in Task.objects.order_by().only(*COLUMNS).iterator()
-    }
-    runs: dict[str, list[Run]] = defaultdict(list)
-    found = Effect.objects.order_by("pk").values_list("task", "fence", "atomic")
-    for task, fence, atomic in found.iterator():
-        runs[str(task)].append(Run(fence, atomic))
-    names = {row.name for row in rows.values() if row.name not in CONTAINERS}
-    outside = frozenset(n for n in names if not registry.get(n).options.atomic)
-    return Evidence(told, rows, runs, outside)
-
-
 def checks(evidence: Evidence) -> list[Check]:
     return [check(evidence) for check in CHECKS]
-
-
-def describe(task: Task) -> str:
-    return (
-        f"{task.name} {task.pk} is {task.status} (attempts {task.attempts}, losses "
-        f"{task.losses}, failures {task.failures}, fence {task.fence})"
-    )
 
 
 # --- the promises -------------------------------------------------------------------
 
 
 def none_lost(evidence: Evidence) -> Check:
-    from journal import COMMITTED
-
     check = Check("every committed enqueue has reached a final status")
     for task in evidence.told.ids(COMMITTED):
         check.must(task in evidence.rows, f"{task} has no row")
@@ -122,8 +67,6 @@ def none_lost(evidence: Evidence) -> Check:
 
 
 def none_from_nowhere(evidence: Evidence) -> Check:
-    from journal import ROLLED_BACK
-
     check = Check("what was rolled back never was, and never ran")
     for task in evidence.told.ids(ROLLED_BACK):
         check.must(task not in evidence.rows, f"{task} has a row")
@@ -155,12 +98,11 @@ def runs_outside(evidence: Evidence) -> Check:
     check = Check(
         "every extra run of a non-atomic task is explained by a recorded loss"
     )
-    for row, runs in _outside(evidence):
-        # Those that failed and were tried again are no extra runs.
-        retried = row.failures - (row.status == Status.FAILURE)
-        extra = len(runs) - 1 - retried
-        explained = row.losses + (_handed_back(row) if row.rerun_lost else 0)
-        check.must(extra <= explained, f"{describe(row)} has {len(runs)} runs")
+    for row, runs in outside_runs(evidence):
+        explained = row.losses + (handed_back(row) if row.rerun_lost else 0)
+        check.must(
+            extra_runs(row, runs) <= explained, f"{describe(row)} has {len(runs)} runs"
+        )
         twice = [fence for fence, n in Counter(r.fence for r in runs).items() if n > 1]
         check.must(not twice, f"{describe(row)} has run twice under fence {twice}")
         if row.status == Status.COMPLETE:
@@ -170,7 +112,7 @@ def runs_outside(evidence: Evidence) -> Check:
 
 def at_most_once(evidence: Evidence) -> Check:
     check = Check('on_lost="fail" never runs again after a loss')
-    for row, runs in _outside(evidence):
+    for row, runs in outside_runs(evidence):
         if not row.rerun_lost:
             check.must(len(runs) <= 1, f"{describe(row)} has {len(runs)} runs")
     return check
@@ -237,8 +179,6 @@ def poisons(evidence: Evidence) -> Check:
 
 
 def schedules(evidence: Evidence) -> Check:
-    from datetime import timedelta
-
     from cq_scheduler.models import RepeatingTask, Slot
 
     check = Check("each schedule has one task for each minute")
@@ -258,13 +198,8 @@ def schedules(evidence: Evidence) -> Check:
 
 
 def audited(evidence: Evidence) -> Check:
-    """cq's own auditor, where this cq has one."""
+    """cq's own auditor."""
     check = Check("cq audit: invariants I1 to I11")
-    try:
-        from cq.audit import audit
-    except ImportError:
-        check.skipped = "this cq has no auditor"
-        return check
     report = audit("default", limit=MOST)
     check.looked_at = sum(report.looked_at.values())
     for finding in report.findings:
@@ -290,64 +225,3 @@ CHECKS = (
     schedules,
     audited,
 )
-
-
-# --- parts ------------------------------------------------------------------------------
-
-
-def _outside(evidence: Evidence) -> list[tuple[Task, list[Run]]]:
-    return [
-        (row, evidence.runs.get(task, []))
-        for task, row in evidence.rows.items()
-        if row.name in evidence.outside
-    ]
-
-
-def _handed_back(row: Task) -> int:
-    """How often a claim was given back, uncounted: by a drain, or after a death."""
-    rest = row.fence - row.attempts - row.losses - (row.status == Status.REVOKED)
-    return rest // 2
-
-
-def totals(evidence: Evidence) -> dict[str, Any]:
-    """Counts for the report."""
-    from journal import MADE
-
-    rows = evidence.rows.values()
-    in_doubt = evidence.told.ids(MADE)
-    extra = [
-        (row, len(runs) - 1 - row.failures + (row.status == Status.FAILURE))
-        for row, runs in _outside(evidence)
-    ]
-    return {
-        "tasks": len(evidence.rows),
-        "effects": sum(len(runs) for runs in evidence.runs.values()),
-        "statuses": dict(Counter(str(row.status) for row in rows).most_common()),
-        "enqueues in doubt": len(in_doubt),
-        "of them committed": sum(task in evidence.rows for task in in_doubt),
-        "losses": sum(row.losses for row in rows),
-        "handed back": sum(_handed_back(row) for row in rows),
-        "retried": sum(
-            row.failures - (row.status == Status.FAILURE)
-            for row in rows
-            if row.failures
-        ),
-        "extra runs of non-atomic tasks": sum(n for _, n in extra if n > 0),
-        "of them beyond the losses, after a claim was given back": sum(
-            max(n - row.losses, 0) for row, n in extra
-        ),
-        "failed by the database's trouble": sum(
-            row.status == Status.FAILURE
-            and (row.exception or "").startswith(("django.db", "psycopg"))
-            for row in rows
-        ),
-    }
-
-
-def stuck() -> str:
-    """Say what is not settled yet; nothing when all is."""
-    open_ = Task.objects.filter(status__in=sorted(OPEN)).order_by()
-    counts = Counter(open_.values_list("status", "name"))
-    return ", ".join(
-        f"{count} {name} {status}" for (status, name), count in counts.most_common(5)
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -19,7 +20,7 @@ from cqbench.processes import tree
 from cqbench.workers import WorkerProcess, worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
     from uuid import UUID
 
 KILLS, QUICK = 20, 2
@@ -106,29 +107,33 @@ def _round(count: int, environment: dict[str, str]) -> list[float]:
         stack.callback(rest.stop)
         rest.until(rest.is_there, "the worker that is left")
         hits = [tasks_of_it.fences() for tasks_of_it in held]
-        began: list[float] = []
-        for victim in victims:
-            time.sleep(random.uniform(*PAUSE))
-            began.append(time.monotonic())
-            victim.kill()
-        seconds = until_each(rest, [partial(again, hit) for hit in hits], began)
+        seconds = _killed_in_turn(rest, victims, hits)
     return seconds
 
 
-def until_each(
-    process: WorkerProcess, happened: Sequence[Callable[[], bool]], began: list[float]
+def _killed_in_turn(
+    rest: WorkerProcess, victims: list[WorkerProcess], hits: list[dict[UUID, int]]
 ) -> list[float]:
-    """Return how long each of several things took, counted from its own beginning."""
+    """Kill each at a moment of its own; how long each one's tasks took to run again."""
+    pauses = [random.uniform(*PAUSE) for _ in victims]
+    due = [time.monotonic() + until for until in itertools.accumulate(pauses)]
+    began: dict[int, float] = {}
     took: dict[int, float] = {}
 
     def look() -> bool:
-        for number, one in enumerate(happened):
-            if number not in took and one():
-                took[number] = time.monotonic() - began[number]
-        return len(took) == len(happened)
+        # At all of them: the first may be back before the last is killed.
+        for number, victim in enumerate(victims):
+            now = time.monotonic()
+            if number in began:
+                if number not in took and again(hits[number]):
+                    took[number] = time.monotonic() - began[number]
+            elif now >= due[number]:
+                began[number] = now
+                victim.kill()
+        return len(took) == len(victims)
 
-    process.until(look, "the tasks' next run")
-    return [took[number] for number in range(len(happened))]
+    rest.until(look, "the tasks' next run")
+    return [took[number] for number in range(len(victims))]
 
 
 def again(fences: dict[UUID, int]) -> bool:
