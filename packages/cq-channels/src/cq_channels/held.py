@@ -24,7 +24,8 @@ logger = logging.getLogger("cq.worker")
 def claim_of(task: Task) -> Claim:
     """Return the claim under which a task was given to this process."""
     assert task.worker_id is not None
-    return Claim(task.pk, task.fence, task.worker_id)
+    # Not `pk`, here and below: that looks for the key, and this is for each task.
+    return Claim(task.id, task.fence, task.worker_id)
 
 
 class Held:
@@ -54,10 +55,10 @@ class Held:
 
     def begin(self, task: Task) -> None:
         """Let the supervisor know that a task is about to run."""
-        if self._board is not None and task.pk not in self._places:
-            place = self._board.begin(task.pk)
+        if self._board is not None and task.id not in self._places:
+            place = self._board.begin(task.id)
             if place is not None:
-                self._places[task.pk] = place
+                self._places[task.id] = place
 
     def limit(self, task_id: UUID, moment: float) -> None:
         """Let the supervisor know when the time of a run is over; 0: it has ended."""
@@ -80,7 +81,7 @@ class Held:
         is as if it had not begun.
         """
         if task.rerun_lost:
-            self._leave_board(task.pk)
+            self._leave_board(task.id)
 
     def _leave_board(self, task_id: UUID) -> None:
         place = self._places.pop(task_id, None)

@@ -58,7 +58,8 @@ class Attempt:
         self.now = now
         self.using = task._state.db or conf.DATABASE
         assert task.worker_id is not None
-        self.claim = Claim(task.pk, task.fence, task.worker_id)
+        # Not `pk`, which looks for the key each time.
+        self.claim = Claim(task.id, task.fence, task.worker_id)
         self.definition: registry.Definition | None = None
         self.options = _DEFAULTS
         self.status: Status | None = None
@@ -84,7 +85,7 @@ class Attempt:
         inside = self.connection.in_atomic_block
         log = LogBuffer(
             self.using,
-            self.task.pk,
+            self.task.id,
             self.task.fence,
             self.task.attempts,
             limit=self.options.log_limit,
@@ -106,7 +107,7 @@ class Attempt:
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Decode the arguments, with the results of other tasks in their places."""
         raw = self.task.__dict__
-        results = upstream_results(self.using, self.task.pk)
+        results = upstream_results(self.using, self.task.id)
         return codec.decode_call(raw["args"], raw["kwargs"], results)
 
     async def awaited(self, *args: Any, **kwargs: Any) -> Any:

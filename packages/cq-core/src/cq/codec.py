@@ -92,12 +92,21 @@ def decode(text: str, results: Results | None = None) -> Any:
     """
     try:
         if '"$"' not in text and "\\u0024" not in text:
-            return _PLAIN.decode(text)
+            return _plain(text)
         return _decoder(object_hook=partial(_restore, results)).decode(text)
     except CodecError:
         raise
     except (ValueError, RecursionError) as error:
         raise CodecError(f"the stored text cannot be read: {error}") from error
+
+
+def _plain(text: str) -> Any:
+    # As cq writes it there is nothing around the value, for which `decode` looks twice.
+    try:
+        value, end = _PLAIN.raw_decode(text)
+    except ValueError:
+        end = -1
+    return value if end == len(text) else _PLAIN.decode(text)
 
 
 def decode_call(

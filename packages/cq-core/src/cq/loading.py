@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class _Reading(NamedTuple):
     columns: str
     attributes: list[str]
-    #: The place in a row, what turns its value into Python's, and of which column.
-    converters: list[tuple[int, Any, Any]]
+    #: An attribute, what turns its value into Python's, and of which column.
+    converters: list[tuple[str, Any, Any]]
 
 
 def columns(connection: Any) -> str:
@@ -39,10 +39,9 @@ def tasks_of(connection: Any, rows: Iterable[tuple[Any, ...]]) -> list[Task]:
     found: list[Task] = []
     for row in rows:
         values = dict(zip(reading.attributes, row, strict=True))
-        for place, convert, column in reading.converters:
-            if row[place] is not None:
-                name = reading.attributes[place]
-                values[name] = convert(values[name], column, connection)
+        for name, convert, column in reading.converters:
+            if (value := values[name]) is not None:
+                values[name] = convert(value, column, connection)
         found.append(task_of(connection.alias, values))
     return found
 
@@ -71,7 +70,7 @@ def task_of(using: str, values: dict[str, Any]) -> Task:
     model = task_model()
     task = model.__new__(model)
     task.__dict__ = values
-    task._state = state = ModelState()
+    values["_state"] = state = ModelState()
     state.adding = False
     state.db = using
     return task
@@ -89,11 +88,11 @@ def _read_by(connection: Any) -> _Reading:
     meta = task_model()._meta
     fields = meta.concrete_fields
     converters = []
-    for place, field in enumerate(fields):
+    for field in fields:
         column = field.get_col(meta.db_table)
         of_backend = connection.ops.get_db_converters(column)
         for convert in [*of_backend, *column.get_db_converters(connection)]:
-            converters.append((place, convert, column))
+            converters.append((field.attname, convert, column))
     return _Reading(
         ", ".join(connection.ops.quote_name(field.column) for field in fields),
         [field.attname for field in fields],

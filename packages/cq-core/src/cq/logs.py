@@ -67,13 +67,17 @@ class LogBuffer:
         self.progress: Progress | None = None
         #: Whether anything was ever said. What was may be being written just now.
         self.used = False
-        #: Lines to keep, and up to where in `ready` they are cut already.
-        self.room = self.limit or conf.LOG_LIMIT
+        #: Up to where in `ready` lines are cut already.
         self._cut = 0
         #: Written in the task's own transaction, which may yet be rolled back.
         self.unconfirmed: list[_Taken] = []
         #: Set by the writer when the row says that the claim was given away.
         self.stale = False
+
+    @property
+    def room(self) -> int:
+        """Lines to keep."""
+        return int(self.limit or conf.LOG_LIMIT)
 
     def add(self, message: str, level: int, publish: bool, limit: int | None) -> None:
         """Take a line; `limit` trims the stored log to its last lines."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from contextvars import ContextVar
@@ -13,8 +12,6 @@ from .errors import OutOfTime, Revoked
 from .interrupting import Stopper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .lifecycle import Claim
     from .logs import LogBuffer
     from .models import Task
@@ -69,11 +66,17 @@ def current_run() -> Run | None:
     return run if isinstance(run, Run) else None
 
 
-@contextlib.contextmanager
-def entered(run: Any) -> Iterator[None]:
-    """Make `run` the current one."""
-    token = current.set(run)
-    try:
-        yield
-    finally:
-        current.reset(token)
+class entered:
+    """Make `run` the current one in a ``with`` block."""
+
+    # Not by contextlib, which takes twice as long.
+    __slots__ = ("_run", "_token")
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        self._token = current.set(self._run)
+
+    def __exit__(self, *_: object) -> None:
+        current.reset(self._token)

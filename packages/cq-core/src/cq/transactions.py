@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
 
+from .blocks import ABORTED, NONE, TaskBlock, transaction_status
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
-
-_ABORTED = 3  # INERROR, in libpq's words
 
 
 def aliases(using: str) -> list[str]:
@@ -34,7 +34,7 @@ def together(connection: Any) -> AbstractContextManager[None]:
     databases = aliases(using)
     if len(databases) > 1 or connection.vendor == "mysql":
         return _several(databases)
-    return transaction.atomic(using=using)
+    return TaskBlock(connection)
 
 
 @contextlib.contextmanager
@@ -108,9 +108,9 @@ def activity(connection: Any) -> Any:
     MySQL.
     """
     if connection.vendor == "postgresql":
-        # A transaction begins with its first statement. 0 is IDLE, in libpq's words.
+        # A transaction begins with its first statement.
         raw = connection.connection
-        return 0 if raw is None or raw.info.transaction_status == 0 else None
+        return 0 if raw is None or transaction_status(raw) == NONE else None
     if connection.vendor != "sqlite" or connection.connection is None:
         return None
     wrappers = connection.execute_wrappers
@@ -161,7 +161,7 @@ def is_aborted(connection: Any) -> bool:
     """Tell whether PostgreSQL takes no more statements in the open transaction."""
     if connection.vendor != "postgresql" or connection.connection is None:
         return False
-    return bool(connection.connection.info.transaction_status == _ABORTED)
+    return transaction_status(connection.connection) == ABORTED
 
 
 def opened(connection: Any) -> Sequence[Any]:
