@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cq.models import Task
 from cq_channels.alone import PATIENCE, Alone, fewest_losses
 from cq_channels.held import Held, claim_of
 
@@ -21,8 +21,8 @@ class Bench:
         self.alone = Alone(self.held, lambda: self.now)
 
     def claim(self) -> Any:
-        task = SimpleNamespace(pk=uuid.uuid4(), fence=1, worker_id=11)
-        self.held.add([claim_of(task)])  # type: ignore[arg-type]
+        task = Task(pk=uuid.uuid4(), fence=1, worker_id=11)
+        self.held.add([claim_of(task)])
         return task
 
     def end(self, task: Any) -> None:

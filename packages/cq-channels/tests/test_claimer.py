@@ -6,6 +6,7 @@ import uuid
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from cq.models import Task
 from cq_channels import claimer as claimers
 from cq_channels.claimer import SHORT_RUN, Claimer
 from cq_channels.held import Held
@@ -51,9 +52,7 @@ class Table:
         self.running.append(task)
 
     def add(self, *, rung: bool) -> Any:
-        task = SimpleNamespace(
-            pk=uuid.uuid4(), fence=1, worker_id=11, losses=0, name="x", atomic=True
-        )
+        task = Task(pk=uuid.uuid4(), name="x", fence=1, worker_id=11)
         self.queued.append(task)
         if rung:
             self.claimer.wake([(task.pk, "default")])

@@ -59,7 +59,7 @@ def test_the_claimer_is_woken_when_what_waits_runs_low_and_not_before() -> None:
 def test_what_could_not_be_given_back_is_found_as_one_that_nobody_works_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    task: Any = SimpleNamespace(pk=uuid.uuid4(), fence=1, worker_id=11)
+    task: Any = Task(pk=uuid.uuid4(), fence=1, worker_id=11)
     held = Held()
     held.add([claim_of(task)])
     lease: Any = SimpleNamespace(using="default", worker=11)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cq.lifecycle import Claim
+from cq.models import Task
 from cq_channels import board as boards
 from cq_channels import processes
 from cq_channels.board import Board
@@ -118,7 +119,7 @@ def test_the_other_side_reads_whose_time_is_over(board: Board) -> None:
 
 
 def held_task(held: Held, *, rerun_lost: bool = True) -> tuple[Any, Claim]:
-    task = SimpleNamespace(pk=uuid.uuid4(), rerun_lost=rerun_lost)
+    task = Task(pk=uuid.uuid4(), rerun_lost=rerun_lost)
     claim = Claim(task.pk, 1, 1)
     held.add([claim])
     return task, claim
