@@ -34,6 +34,7 @@ def judge() -> Any:
 @pytest.fixture
 def case(judge: Any) -> Callable[..., Any]:
     """Evidence of one task, and of its runs by fence."""
+    from evidence import Evidence, Run
     from journal import Told
 
     def made(
@@ -45,9 +46,9 @@ def case(judge: Any) -> Callable[..., Any]:
         task = Task(name=f"work.tasks.{name}", **values)
         rows = {str(task.pk): task}
         said = Told(state={str(task.pk): "committed"}, **(told or {}))
-        ledger = {str(task.pk): [judge.Run(fence, True) for fence in runs]}
+        ledger = {str(task.pk): [Run(fence, True) for fence in runs]}
         outside = frozenset({"work.tasks.outside"})
-        return judge.Evidence(said, rows, ledger, outside)
+        return Evidence(said, rows, ledger, outside)
 
     return made
 
