@@ -135,6 +135,10 @@ def claim(
         if swift:
             rows = [row[:-1] for row in rows]
         found = loading.tasks_of(connection, rows)
+    return _in_order(found)
+
+
+def _in_order(found: list[Task]) -> list[Task]:
     # As numbers: UUIDs are compared by a function written in Python.
     return sorted(found, key=lambda task: task.pk.int)
 
@@ -170,8 +174,7 @@ def _claim_apart(
             [*ids, worker, *stamp],
         )
         found = loading.tasks_of(connection, cursor.fetchall())
-    # As numbers: UUIDs are compared by a function written in Python.
-    return sorted(found, key=lambda task: task.pk.int)
+    return _in_order(found)
 
 
 # For this statement's own transaction.
