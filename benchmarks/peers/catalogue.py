@@ -61,7 +61,7 @@ CQ = Peer(
     apps=("cq", "cq_channels", "cq_scheduler"),
     # cq-admin is left out on purpose.
     settings={"SILENCED_SYSTEM_CHECKS": ["cq.W003"]},
-    backlog=60_000,
+    backlog=100_000,
     kind="cq",
 )
 
@@ -72,7 +72,7 @@ PEERS = {
         title="psycopg loop",
         setting="cq's own statements, in batches of 500, and nothing around them",
         kind="limit",
-        backlog=200_000,
+        backlog=300_000,
     ),
     "dj_queue": Peer(
         title="dj-queue",
@@ -158,6 +158,6 @@ PEERS = {
         durable=False,
         setting="4 threads a process, results kept in Redis",
         valkey=True,
-        backlog=8_000,
+        backlog=12_000,
     ),
 }

@@ -51,7 +51,7 @@ TASKS = {"noop": noop, "write": write, "slow": slow, "stamp": stamp}
 class Cq(System):
     fans_out = True
     children = 100_000
-    writing = 0.25
+    writing = 0.15
     table = "cq_tasks"
 
     def enqueue(self, name: str, number: int) -> Task:
