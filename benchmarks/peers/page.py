@@ -40,7 +40,8 @@ NOTES = {
     "Django's with cq's INSERT.",
     "bulk": "By what each system has for many; systems without such a thing do it one "
     "by one.",
-    "drain1": "The rate while more than enough is waiting, the workers' start left out.",
+    "drain1": "The rate while more than enough is waiting, the workers' start left out. "
+    "What has ended is counted before and behind, not within.",
     "writes2": "The loop writes its row by the ORM as well, and completes the task in the "
     "same transaction.",
     "latency": "The start is told by the task itself, the result by what each system has "
