@@ -92,10 +92,14 @@ def handed_back(row: Task) -> int:
     return rest // 2
 
 
+def retries(row: Task) -> int:
+    """Runs that a failure asked for; what failed before it ran has none."""
+    return max(row.failures - (row.status == Status.FAILURE), 0)
+
+
 def extra_runs(row: Task, runs: list[Run]) -> int:
     """Runs beyond the first that no failure asked for."""
-    retried = row.failures - (row.status == Status.FAILURE)
-    return len(runs) - 1 - retried
+    return len(runs) - 1 - retries(row)
 
 
 def totals(evidence: Evidence) -> dict[str, Any]:
@@ -111,11 +115,7 @@ def totals(evidence: Evidence) -> dict[str, Any]:
         "of them committed": sum(task in evidence.rows for task in in_doubt),
         "losses": sum(row.losses for row in rows),
         "handed back": sum(handed_back(row) for row in rows),
-        "retried": sum(
-            row.failures - (row.status == Status.FAILURE)
-            for row in rows
-            if row.failures
-        ),
+        "retried": sum(map(retries, rows)),
         "extra runs of non-atomic tasks": sum(n for _, n in extra if n > 0),
         "of them beyond the losses, after a claim was given back": sum(
             max(n - row.losses, 0) for row, n in extra

@@ -313,6 +313,10 @@ def install(config: pytest.Config) -> None:
         # server is.
         config.option.reuse_db = True
     config.pluginmanager.register(sys.modules[__name__], "cq_backends")
+    # Here, so that workers, who read the settings too, need no test machinery.
+    import emptied
+
+    emptied.install()
     # Now, before a test gets to stop a server.
     versions()
 

@@ -99,11 +99,14 @@ def run(backend: str, arguments: list[str]) -> Outcome:
         report = Path(folder, "report.json")
         environment = os.environ | {
             "CQ_TEST_BACKEND": backend,
+            # Of what -X dev adds, the one thing that is dear, and looks at C alone.
+            "PYTHONMALLOC": "default",
             cq_backends.REPORT: str(report),
         }
         # -c: arguments inside one package would else bring that package's settings.
         # -X dev: for pytest itself, not for the workers whose speed it measures.
         command = [sys.executable, "-X", "dev", "-m", "pytest", "-c", "pyproject.toml"]
+        command.append("--durations=15")
         with subprocess.Popen(
             [*command, *arguments],
             cwd=ROOT,

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import cq_backends
 import pytest
@@ -154,27 +155,25 @@ class TestDataVersion(DoorbellContract):
             raise KeyError
         assert heard.wakes == []
 
-    def test_a_locked_file_is_waited_for(
-        self, heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_locked_file_is_waited_for(self, heard: Heard, tmp_path: Path) -> None:
         # Without a WAL, a commit keeps even readers out for its last moment.
         file = tmp_path / "locked"
         other = sqlite3.connect(file, isolation_level=None)
         other.execute("CREATE TABLE things (x)")
         other.execute("BEGIN EXCLUSIVE")
-        monkeypatch.setitem(connection.settings_dict, "NAME", file)
-        with contextlib.closing(data_version._connect("default")) as polling:
+        with (
+            patch.dict(connection.settings_dict, NAME=file),
+            contextlib.closing(data_version._connect("default")) as polling,
+        ):
             assert data_version._version(polling) is None
             other.execute("COMMIT")
             assert data_version._version(polling) is not None
         other.close()
 
-    def test_no_file_is_made_where_there_is_none(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_no_file_is_made_where_there_is_none(self, tmp_path: Path) -> None:
         missing = tmp_path / "missing"
-        monkeypatch.setitem(connection.settings_dict, "NAME", missing)
-        with pytest.raises(sqlite3.OperationalError):
+        elsewhere = patch.dict(connection.settings_dict, NAME=missing)
+        with elsewhere, pytest.raises(sqlite3.OperationalError):
             DataVersion("default").listen(Heard(), threading.Event())
         assert not missing.exists()
 

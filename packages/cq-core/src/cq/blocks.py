@@ -6,8 +6,9 @@ from typing import Any
 
 from django.db.transaction import Atomic
 
-#: Of a session: no transaction has begun; it takes no more statements. By libpq.
-NONE, ABORTED = 0, 3
+#: Of a session, in libpq's words: no transaction has begun; a query runs; the
+#: transaction has failed and takes no more statements.
+NONE, ACTIVE, ABORTED = 0, 1, 3
 
 
 def transaction_status(raw: Any) -> int:

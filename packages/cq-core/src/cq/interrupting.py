@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.backends.signals import connection_created
 
+from .blocks import ACTIVE, transaction_status
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -17,7 +19,6 @@ logger = logging.getLogger("cq.runner")
 
 #: Seconds to wait until a database has taken note that a query is to be cancelled.
 CANCEL = 1.0
-_ACTIVE = 1  # in libpq's words
 
 
 class Stopper:
@@ -139,7 +140,7 @@ def _cancel_query(wrapper: Any) -> None:
         if wrapper.vendor == "sqlite":
             connection.interrupt()
         elif wrapper.vendor == "postgresql":
-            if connection.info.transaction_status != _ACTIVE:
+            if transaction_status(connection) != ACTIVE:
                 return
             if hasattr(connection, "cancel_safe"):
                 connection.cancel_safe(timeout=CANCEL)
