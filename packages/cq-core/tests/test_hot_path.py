@@ -15,11 +15,11 @@ from django.contrib.auth.models import Group
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from driving import claim
-from forced import forced, forced_many, held, row
+from forced import NOW, forced, forced_many, held, row
 
 from cq import advance, lifecycle, runner, task
 from cq.leases import Lease
-from cq.models import Task
+from cq.models import Edge, Task
 from cq.picking import claim_ids, claim_next
 from cq.status import Status
 
@@ -331,6 +331,37 @@ def test_row_43_each_hot_statement_uses_its_index_under_a_million_finished_rows(
             assert indexes(sql, params) <= BY_ID, sql
 
 
+@pytest.mark.backend("postgres")
+def test_row_43_dependants_are_found_by_what_they_wait_for() -> None:
+    upstream = forced_many(3000, Status.RUNNING)
+    dependants = forced_many(3000, Status.PENDING, open_edges=1)
+    pairs = list(zip(dependants, upstream, strict=True))
+    Edge.objects.bulk_create(
+        [Edge(task=a, depends_on=b, when="settled", met=True) for a, b in pairs]
+    )
+    with connection.cursor() as cursor:
+        # The planner learns that no edge is open, and then there are thousands.
+        cursor.execute("ANALYZE cq_tasks, cq_edges")
+    Edge.objects.bulk_create(
+        [Edge(task=a, depends_on=b, when="complete") for a, b in pairs]
+    )
+    looks: list[tuple[str, Any]] = []
+    Task.objects.filter(pk=upstream[0].pk).update(
+        status=Status.COMPLETE, worker=None, finished=NOW
+    )
+    with noted(looks):
+        advance.settled(DB, [upstream[0].pk])
+
+    assert row(dependants[0])["status"] == Status.QUEUED
+    plans = [plan_of(*look) for look in looks if "cq_edges" in look[0]]
+    assert len(plans) >= 3  # is there one, which, and that it is met
+    for plan in plans:
+        # What is under a scan without a point to begin at is a filter.
+        under = re.findall(r"using cq_edge_open on .*\n\s+(\w+ ?\w*):", plan)
+        assert set(under) <= {"Index Cond"}, plan
+        assert "Seq Scan on cq_edges" not in plan, plan
+
+
 #: Those that begin with the id, or with the parent's.
 BY_ID = {
     "cq_children",
@@ -346,6 +377,6 @@ def indexes(sql: str, params: Any) -> set[str]:
     """Return the indexes on cq_tasks that the plan takes; none may read all of it."""
     plan = plan_of(sql, params)
     assert "Seq Scan on cq_tasks" not in plan, f"{sql}\n{plan}"
-    return set(
-        re.findall(r"(?:using|Bitmap Index Scan on) (cq_[a-z]+(?:_[a-z]+)*)", plan)
-    )
+    names = re.findall(r"(?:using|Bitmap Index Scan on) (cq_[a-z]+(?:_[a-z]+)*)", plan)
+    # There is no edge at all here, and it is all the same how none is found.
+    return {name for name in names if not name.startswith("cq_edge_")}

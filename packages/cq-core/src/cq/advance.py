@@ -18,7 +18,7 @@ from django.db.models import Exists, F, OuterRef
 
 from . import doorbell, lifecycle, notices, prepared
 from .contention import insist
-from .rows import EdgeRow, edges, tasks
+from .rows import UNMET, EdgeRow, edges, tasks
 from .statements import by_primary_key, update_returning, uuid_of, uuid_param
 from .status import FAILED, FINAL, OPEN, SUCCEEDED, Status
 
@@ -80,7 +80,7 @@ def _one_wave(
     upstream = {row.settled.id: row.settled for row in rows if row.has_dependants}
     found: list[_Found] = []
     if upstream:
-        open_ = edges(using).filter(depends_on__in=list(upstream), met__isnull=True)
+        open_ = edges(using).filter(UNMET, depends_on__in=list(upstream))
         found += open_.values_list("pk", "task_id", "depends_on_id", "when")
     ended: list[UUID] = []
     for start in range(0, len(found), CHUNK):
@@ -138,7 +138,7 @@ _AWAITED = (
     "SELECT * FROM (SELECT id, status, name, error,"
     " CASE WHEN counted THEN parent_id END AS parent,"
     " EXISTS (SELECT 1 FROM cq_edges e WHERE e.depends_on_id = cq_tasks.id"
-    " AND e.met IS NULL) AS has_dependants,"
+    " AND CASE WHEN e.met IS NULL THEN 1 END = 1) AS has_dependants,"  # see UNMET
     " {somebody} AS somebody_listens"
     " FROM cq_tasks WHERE id {these}"
     f" AND status IN ({', '.join(repr(str(s)) for s in sorted(FINAL))})"
@@ -235,9 +235,7 @@ def _mark(using: str, found: list[_Found], met: bool) -> list[tuple[Any, ...]]:
     if not found:
         return []
     ids = [edge[0] for edge in found]
-    return update_returning(
-        edges(using).filter(pk__in=ids, met__isnull=True), ("task",), met=met
-    )
+    return update_returning(edges(using).filter(UNMET, pk__in=ids), ("task",), met=met)
 
 
 def _end(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from django.db import connections
 
 from .errors import CycleError
-from .rows import edges, tasks
+from .rows import UNMET, edges, tasks
 from .statements import as_deep_as_it_goes, uuid_of, uuid_param
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def check(using: str, parent: UUID, depends_on: Iterable[UUID], what: str) -> No
             _refuse(what, sorted(closed)[0], above)
         below = set(
             edges(using)
-            .filter(depends_on__in=fresh, met__isnull=True)
+            .filter(UNMET, depends_on__in=fresh)
             .values_list("task_id", flat=True)
         )
         fresh = ancestors(using, below - waiting) - waiting if below else set()

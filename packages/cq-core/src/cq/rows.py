@@ -317,6 +317,16 @@ def tasks(using: str) -> models.QuerySet[Task]:
     return task_model()._base_manager.using(using).order_by()
 
 
+#: Of edges that are looked up by a key: those still open. As a CASE, since PostgreSQL would
+#: else read the index of all that are open, which costs nothing where it knows of none yet,
+#: and once for each task that settles where there are thousands.
+UNMET = models.Case(
+    models.When(met__isnull=True, then=True),
+    default=False,
+    output_field=models.BooleanField(),
+)
+
+
 def edges(using: str) -> models.QuerySet[Edge]:
     model: type[Edge] = apps.get_model("cq", "Edge")
     return model._base_manager.using(using)
