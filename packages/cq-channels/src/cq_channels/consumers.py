@@ -32,8 +32,9 @@ class TaskConsumer(AsyncConsumer):
 
     async def cq_wake(self, message: dict[str, Any]) -> None:
         """Handle a doorbell; whatever it says, at most a look at the table follows."""
-        engine = await sync_to_async(_engine_of_this_process)()
+        # First: whoever finds the row of this worker may end it at once.
         _drain_on_sigterm()
+        engine = await sync_to_async(_engine_of_this_process)()
         engine.wake(parse(message))
 
 
@@ -68,8 +69,10 @@ def _end() -> None:
 
 def _drain() -> None:
     try:
-        if _engine is not None:
-            _engine.stop()
+        with _engine_lock:  # it may be about to start
+            engine = _engine
+        if engine is not None:
+            engine.stop()
     finally:
         if _loop is not None:
             _loop.call_soon_threadsafe(_heed_ctrl_c)
