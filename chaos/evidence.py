@@ -93,8 +93,8 @@ def handed_back(row: Task) -> int:
 
 
 def retries(row: Task) -> int:
-    """Runs that a failure asked for; what failed before it ran has none."""
-    return max(row.failures - (row.status == Status.FAILURE), 0)
+    """Runs that a failure asked for; less than none for what failed before it ran."""
+    return row.failures - (row.status == Status.FAILURE)
 
 
 def extra_runs(row: Task, runs: list[Run]) -> int:
@@ -115,7 +115,7 @@ def totals(evidence: Evidence) -> dict[str, Any]:
         "of them committed": sum(task in evidence.rows for task in in_doubt),
         "losses": sum(row.losses for row in rows),
         "handed back": sum(handed_back(row) for row in rows),
-        "retried": sum(map(retries, rows)),
+        "retried": sum(max(retries(row), 0) for row in rows),
         "extra runs of non-atomic tasks": sum(n for _, n in extra if n > 0),
         "of them beyond the losses, after a claim was given back": sum(
             max(n - row.losses, 0) for row, n in extra
