@@ -13,20 +13,21 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
-from django.utils import translation
+from django.utils import timezone, translation
 
 from cq import task
 from cq.models import Task
 from cq.testing import run_tasks
 from cq_admin.schedule_coming import shown
 from cq_admin.schedule_words import cron_words
-from cq_scheduler import pause
+from cq_scheduler import declared, pause, repeat
 from cq_scheduler.models import RepeatingTask
 
 pytestmark = pytest.mark.django_db
 
 URL = "/admin/cq_scheduler/repeatingtask/"
 WINTER = datetime(2026, 3, 27, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 @task("admin_page.clean")
@@ -215,7 +216,7 @@ def test_one_that_cannot_run_says_why(staff: Client) -> None:
 
 def test_it_is_paused_with_a_reason_and_resumed(staff: Client) -> None:
     row = made()
-    assert "Resume" not in text_of(staff.get(page_of(row)))
+    assert page_of(row, "resume") not in text_of(staff.get(page_of(row)))
     reason = {"reason": "the <b>disk</b> is full"}
     text = text_of(staff.post(page_of(row, "pause"), reason, follow=True))
     row.refresh_from_db()
@@ -229,6 +230,49 @@ def test_it_is_paused_with_a_reason_and_resumed(staff: Client) -> None:
     assert row.next_run is not None
     logged = [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")]
     assert logged == ["Paused.", "Resumed."]
+
+
+def test_it_is_paused_until_a_moment_by_the_readers_clock(staff: Client) -> None:
+    row = made()
+    with timezone.override("Asia/Tokyo"):
+        client_said = staff.post(page_of(row, "pause"), {"until": "2126-01-31T08:00"})
+    assert client_said.status_code == 302
+    row.refresh_from_db()
+    assert row.paused_until == datetime(2126, 1, 30, 23, tzinfo=UTC)
+    assert "(until <time" in text_of(staff.get(page_of(row)))
+
+
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [
+        ("2020-01-01T00:00", "is over"),
+        ("soon", "This is no date with a time: soon"),
+        ("2126-02-31T08:00", "This is no date with a time: 2126-02-31T08:00"),
+    ],
+)
+def test_an_end_that_cannot_be_pauses_nothing(
+    staff: Client, until: str, said: str
+) -> None:
+    row = made()
+    text = text_of(staff.post(page_of(row, "pause"), {"until": until}, follow=True))
+    assert said in text
+    row.refresh_from_db()
+    assert row.enabled
+    assert not LogEntry.objects.exists()
+
+
+def test_what_it_missed_and_left_out_is_on_its_page(staff: Client) -> None:
+    row = made()
+    text = text_of(staff.get(page_of(row)))
+    assert "nobody was there" not in text
+    assert "a run was not done" not in text
+    RepeatingTask.objects.update(
+        missed_from=WINTER, missed_until=WINTER + HOUR, last_coalesced=WINTER + 2 * HOUR
+    )
+    with timezone.override("UTC"):
+        text = re.sub("<[^>]*>", "", text_of(staff.get(page_of(row))))
+    assert "2026-03-27 12:00:00 to 2026-03-27 13:00:00, when nobody was there" in text
+    assert "2026-03-27 14:00:00, since a run was not done" in text
 
 
 def test_each_button_has_its_permission_and_is_a_post() -> None:
@@ -262,6 +306,24 @@ def test_what_code_declares_is_only_paused_here(staff: Client) -> None:
     staff.post(page_of(row, "pause"), {"reason": "holidays"})
     row.refresh_from_db()
     assert (row.crontab, row.pause_reason) == ("30 7 * * *", "holidays")
+
+
+def test_what_code_declares_is_not_deleted_here_until_it_is_gone_from_the_code(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(declared, "_declared", {})
+    repeat("30 7 * * *")(clean)
+    declared.sync("default")
+    row, other = RepeatingTask.objects.get(), made(crontab="@daily")
+    delete = {"action": "delete_selected", "_selected_action": [row.pk, other.pk]}
+    assert page_of(row, "delete") not in text_of(staff.get(page_of(row)))
+    assert staff.post(page_of(row, "delete"), {"post": "yes"}).status_code == 403
+    assert "Cannot delete" in text_of(staff.post(URL, {**delete, "post": "yes"}))
+    assert RepeatingTask.objects.count() == 2
+
+    declared._declared.clear()
+    assert staff.post(URL, {**delete, "post": "yes"}).status_code == 302
+    assert not RepeatingTask.objects.exists()
 
 
 def test_the_reason_of_a_pause_is_on_its_page() -> None:

@@ -107,6 +107,15 @@ def _with(file: Path, arg: Any) -> Any:
 
 
 @pytest.mark.django_db
+def test_row_50_what_one_that_cannot_run_has_missed_is_known() -> None:
+    row = schedule(name="gone")
+    assert tick("default", NOON + 6 * HOUR) == 0
+    row.refresh_from_db()
+    assert (row.missed_from, row.missed_until) == (NOON, NOON + 5 * HOUR)
+    assert "gone" in row.last_error
+
+
+@pytest.mark.django_db(transaction=True)
 def test_row_53_the_error_goes_when_the_schedule_runs_again() -> None:
     row = schedule(name="shop.tasks.gone")
     tick("default", NOON)

@@ -45,7 +45,12 @@ def test_after_six_hours_each_policy_has_its_count(
     choice, _ = after_gap(policy, "0 * * * *", NOON, at(now))
     assert [slot.hour for slot in choice.slots] == hours
     assert choice.following == at("2026-03-02 19:00")
-    assert not choice.capped
+    missed = [12, 17] if policy == "latest" or hours else [12, 18]
+    if policy == "all":
+        assert choice.missed is None
+    else:
+        assert choice.missed is not None
+        assert [slot.hour for slot in choice.missed] == missed
 
 
 @pytest.mark.parametrize("policy", Misfire.values)
@@ -53,20 +58,22 @@ def test_a_slot_that_is_a_little_late_was_not_missed(policy: str) -> None:
     choice, _ = after_gap(policy, "0 12 * * *", NOON, NOON + timedelta(seconds=60))
     assert choice.slots == [NOON]
     assert choice.following == NOON + timedelta(days=1)
+    assert choice.missed is None
 
 
 def test_skip_leaves_out_a_single_slot_that_was_missed() -> None:
     choice, _ = after_gap("skip", "0 12 * * *", NOON, NOON + timedelta(minutes=5))
     assert choice.slots == []
     assert choice.following == NOON + timedelta(days=1)
+    assert choice.missed == (NOON, NOON)
 
 
 def test_all_makes_up_for_as_many_as_the_cap_and_these_are_the_last() -> None:
     now = NOON + timedelta(minutes=359, seconds=30)
     choice, _ = after_gap("all", "* * * * *", NOON, now)
     assert len(choice.slots) == CAP == 100
-    assert choice.capped
     newest = NOON + timedelta(minutes=359)
+    assert choice.missed == (NOON, newest - timedelta(minutes=100))
     assert choice.slots == [newest - timedelta(minutes=i) for i in range(99, -1, -1)]
     assert choice.following == newest + timedelta(minutes=1)
 
@@ -75,7 +82,7 @@ def test_exactly_the_cap_is_not_capped() -> None:
     now = NOON + timedelta(minutes=CAP - 1)
     choice, _ = after_gap("all", "* * * * *", NOON, now)
     assert len(choice.slots) == CAP
-    assert not choice.capped
+    assert choice.missed is None
 
 
 @pytest.mark.parametrize(
@@ -93,4 +100,7 @@ def test_ten_years_are_not_walked_through(crontab: str, latest: str) -> None:
     choice, calls = after_gap("latest", crontab, slot, now)
     assert choice.slots == [at(latest)]
     assert choice.following == cron.next_run(crontab, now, "UTC")
-    assert calls < 40
+    assert choice.missed is not None
+    assert choice.missed[0] == slot
+    assert cron.next_run(crontab, choice.missed[1], "UTC") == at(latest)
+    assert calls < 80

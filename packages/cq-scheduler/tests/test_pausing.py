@@ -10,6 +10,7 @@ import repeating_samples as samples
 from django.db import IntegrityError
 from django.utils import timezone
 
+from cq.clock import database_now
 from cq.errors import UnknownTask
 from cq.models import Task
 from cq_scheduler import cron, pause, resume, run_now
@@ -90,6 +91,98 @@ def test_a_row_is_not_both_paused_and_enabled() -> None:
     row = schedule()
     with pytest.raises(IntegrityError, match="cq_schedule_paused_is_disabled"):
         RepeatingTask.objects.filter(pk=row.pk).update(paused_at=NOON)
+
+
+# --- until ----------------------------------------------------------------------------
+
+
+def test_a_pause_with_an_end_is_over_by_itself() -> None:
+    row = schedule(next_run=NOON, coalesce=False)
+    until = database_now("default").replace(minute=30) + 48 * HOUR
+    assert pause(row, "holidays", "kim", until)
+    assert row.paused_until == until
+    assert tick("default", until - timedelta(seconds=1)) == 0
+    row.refresh_from_db()
+    assert not row.enabled
+    # Looked at late: what came since the end was not within the pause.
+    assert tick("default", until + HOUR) == 1
+    row.refresh_from_db()
+    first = until.replace(minute=0, second=0, microsecond=0) + HOUR
+    assert (row.enabled, row.last_run, row.next_run) == (True, first, first + HOUR)
+    assert (row.paused_at, row.paused_by, row.pause_reason) == (None, "", "")
+    assert row.paused_until is None
+
+
+def test_a_slot_at_the_very_end_of_a_pause_counts() -> None:
+    row = schedule()
+    until = database_now("default").replace(minute=0, second=0, microsecond=0)
+    until += 24 * HOUR
+    pause(row, until=until)
+    assert tick("default", until) == 1
+    row.refresh_from_db()
+    assert row.last_run == until
+
+
+def test_a_pause_that_is_ended_by_hand_has_no_end_any_more() -> None:
+    row = schedule()
+    pause(row, until=database_now("default") + HOUR)
+    assert resume(row)
+    assert row.paused_until is None
+    pause(row, "for good")
+    assert row.paused_until is None
+    assert tick("default", database_now("default") + 3 * HOUR) == 0
+
+
+def test_a_bounded_number_of_pauses_end_in_a_pass() -> None:
+    until = database_now("default") + HOUR
+    for _ in range(3):
+        pause(schedule(), until=until)
+    tick("default", until, limit=2)
+    assert RepeatingTask.objects.filter(enabled=True).count() == 2
+    tick("default", until, limit=2)
+    assert RepeatingTask.objects.filter(enabled=True).count() == 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "error", "kept"),
+    [
+        # Its last slot came within the pause.
+        ({"end_after": NOON}, "no slot", False),
+        ({"timezone": "Mars/Olympus"}, "Mars/Olympus", True),
+        ({"crontab": "0 0 30 2 *"}, "never comes", True),
+    ],
+)
+def test_who_cannot_come_again_is_not_resumed_by_the_end_of_its_pause(
+    columns: dict[str, Any], error: str, kept: bool
+) -> None:
+    row, good = schedule(), schedule()
+    until = database_now("default") + HOUR
+    for each in (row, good):
+        pause(each, "why", until=until)
+    RepeatingTask.objects.filter(pk=row.pk).update(**columns)
+    for _ in range(2):
+        tick("default", until)
+    row.refresh_from_db()
+    assert (row.enabled, row.next_run, row.paused_until) == (False, None, None)
+    assert error in row.last_error
+    assert (row.pause_reason == "why") is kept
+    good.refresh_from_db()
+    assert good.enabled
+
+
+@pytest.mark.parametrize(
+    ("until", "reason"),
+    [
+        (datetime(2126, 1, 1), "naive"),
+        (NOON, "is over"),
+    ],
+)
+def test_an_end_that_is_none_is_refused(until: datetime, reason: str) -> None:
+    row = schedule()
+    with pytest.raises(ValueError, match=reason):
+        pause(row, until=until)
+    row.refresh_from_db()
+    assert row.enabled
 
 
 # --- by hand --------------------------------------------------------------------------

@@ -118,22 +118,31 @@ def test_row_50_six_hours_without_a_scheduler(
 ) -> None:
     row = schedule(misfire=policy, coalesce=False)
     now = NOON + 6 * HOUR + 30 * MINUTE
+    missed = {"latest": (NOON, NOON + 5 * HOUR), "skip": (NOON, NOON + 6 * HOUR)}
     assert tick("default", now) == slots
     assert tick("default", now) == 0
     assert Task.objects.count() == Slot.objects.count() == slots
     row.refresh_from_db()
     assert row.next_run == NOON + 7 * HOUR
     assert row.last_run == (None if last is None else NOON.replace(hour=last))
+    assert (row.missed_from, row.missed_until) == missed.get(policy, (None, None))
 
 
 @pytest.mark.django_db
 def test_row_50_all_makes_at_most_a_hundred(caplog: pytest.LogCaptureFixture) -> None:
-    schedule(crontab="* * * * *", misfire="all", coalesce=False)
+    row = schedule(crontab="* * * * *", misfire="all", coalesce=False)
     assert tick("default", NOON + 6 * HOUR) == 100
-    assert "too many" in caplog.text
     newest = Slot.objects.order_by("-slot").first()
     assert newest is not None
     assert newest.slot == NOON + 6 * HOUR
+    row.refresh_from_db()
+    first_made = NOON + 6 * HOUR - 99 * MINUTE
+    assert (row.missed_from, row.missed_until) == (NOON, first_made - MINUTE)
+    assert f"nobody was there for its slots from {NOON} to" in caplog.text
+    # What was missed before stays to be read when nothing is.
+    assert tick("default", NOON + 6 * HOUR + MINUTE) == 1
+    row.refresh_from_db()
+    assert row.missed_from == NOON
 
 
 @pytest.mark.django_db
@@ -142,6 +151,7 @@ def test_row_50_who_coalesces_makes_up_for_one_only() -> None:
     assert tick("default", NOON + 6 * HOUR) == 1
     row.refresh_from_db()
     assert row.last_run == NOON
+    assert row.last_coalesced == NOON + 6 * HOUR
     assert row.next_run == NOON + 7 * HOUR
 
 
@@ -204,7 +214,7 @@ def test_row_52_while_a_run_is_open_no_other_is_made(status: str, worker: int) -
     row.refresh_from_db()
     # It was looked at, and goes on with the next.
     assert (row.last_run, row.next_run) == (NOON, NOON + 2 * HOUR)
-    assert row.last_error == ""
+    assert (row.last_error, row.last_coalesced) == ("", NOON + HOUR)
 
 
 @pytest.mark.django_db

@@ -72,8 +72,9 @@ STABLE = {
         "at",
     ),
     *("timezone", "start_after", "end_after", "jitter", "state", "enabled"),
-    *("paused_at", "paused_by", "pause_reason", "coalesce", "misfire", "queue"),
-    *("priority", "result_ttl", "last_run", "next_run", "last_error", "key"),
+    *("paused_at", "paused_by", "pause_reason", "paused_until", "coalesce"),
+    *("misfire", "queue", "priority", "result_ttl", "last_run", "next_run"),
+    *("last_error", "missed_from", "missed_until", "last_coalesced", "key"),
 }
 
 
@@ -285,6 +286,33 @@ def test_pause_and_resume() -> None:
     assert resumed["next_run"] is not None
     with pytest.raises(CommandError, match="it is enabled already"):
         cqscheduler("resume", str(row.pk))
+
+
+@pytest.mark.parametrize(
+    ("given", "until"),
+    [
+        ("2126-02-01T08:00", "2126-02-01T08:00:00+01:00"),  # by the site's clock
+        ("2126-02-01T08:00+00:00", "2126-02-01T08:00:00Z"),
+    ],
+)
+def test_pause_until(given: str, until: str, settings: Any) -> None:
+    settings.TIME_ZONE = "Europe/Paris"
+    row = schedule()
+    (paused,) = as_json("pause", str(row.pk), "--until", given)
+    assert datetime.fromisoformat(paused["paused_until"]) == (
+        datetime.fromisoformat(until)
+    )
+    assert f"{row.pk}: paused until 2126-02-01" in cqscheduler("list")
+
+
+def test_pause_until_what_is_no_moment_or_over() -> None:
+    row = schedule()
+    with pytest.raises(CommandError, match="is not like 2027-01-31T08:00"):
+        cqscheduler("pause", str(row.pk), "--until", "monday")
+    with pytest.raises(CommandError, match="is over"):
+        cqscheduler("pause", str(row.pk), "--until", "2020-01-01T00:00")
+    row.refresh_from_db()
+    assert row.enabled
 
 
 def test_who_pauses_is_the_login(monkeypatch: pytest.MonkeyPatch) -> None:

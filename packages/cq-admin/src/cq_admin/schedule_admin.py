@@ -13,8 +13,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from cq.conf import conf
@@ -64,6 +64,8 @@ class RepeatingTaskAdminMixin(ModelAdmin):
         "shown_runs",
         "shown_last_run",
         "shown_next_run",
+        "shown_missed",
+        "shown_coalesced",
         "shown_pause",
         "shown_last_error",
     )
@@ -87,6 +89,10 @@ class RepeatingTaskAdminMixin(ModelAdmin):
         ]
         if obj is not None:
             state = ["shown_last_run", "shown_next_run", "shown_last_error"]
+            if obj.missed_from is not None:
+                state.append("shown_missed")
+            if obj.last_coalesced is not None:
+                state.append("shown_coalesced")
             if obj.paused_at is not None:
                 state.append("shown_pause")
             fieldsets.append((_("State"), {"fields": state}))
@@ -95,7 +101,8 @@ class RepeatingTaskAdminMixin(ModelAdmin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         # The slots go with it: a week of minutes that nobody wants to see listed.
         names = [visible(obj) for obj in objs]
-        return names, {self.opts.verbose_name_plural: len(names)}, set(), []
+        kept = {visible(obj) for obj in objs if obj.declared}
+        return names, {self.opts.verbose_name_plural: len(names)}, set(), sorted(kept)
 
     # --- what is allowed --------------------------------------------------------------
 
@@ -104,6 +111,12 @@ class RepeatingTaskAdminMixin(ModelAdmin):
         if obj is not None and obj.in_code:
             return False
         return super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # The next worker to start would make it again.
+        if obj is not None and obj.declared:
+            return False
+        return super().has_delete_permission(request, obj)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_view_permission(request) or super().has_change_permission(
@@ -150,14 +163,30 @@ class RepeatingTaskAdminMixin(ModelAdmin):
     def shown_last_error(self, obj: Any) -> SafeString | str:
         return block(obj.last_error)
 
+    @admin.display(description=_("missed"))
+    def shown_missed(self, obj: Any) -> SafeString:
+        span = moment(obj.missed_from), moment(obj.missed_until)
+        return format_html(gettext("{} to {}, when nobody was there"), *span)
+
+    @admin.display(description=_("left out"))
+    def shown_coalesced(self, obj: Any) -> SafeString:
+        slot = moment(obj.last_coalesced)
+        return format_html(gettext("{}, since a run was not done"), slot)
+
     @admin.display(description=_("paused"))
     def shown_pause(self, obj: Any) -> SafeString:
         return format_html(
-            "{} {} {}",
+            "{} {} {} {}",
             moment(obj.paused_at),
             visible(obj.paused_by),
             visible(obj.pause_reason),
+            self._until(obj),
         )
+
+    def _until(self, obj: Any) -> SafeString | str:
+        if obj.paused_until is None:
+            return ""
+        return format_html(gettext("(until {})"), moment(obj.paused_until))
 
     @admin.display(description=_("next ten runs"))
     def shown_runs(self, obj: Any) -> SafeString:
@@ -258,7 +287,7 @@ class RepeatingTaskAdminMixin(ModelAdmin):
         """Do it and log it; return what is to be said, and at which level."""
         user = request.user.get_username()
         try:
-            said = verb.apply(row, user, request.POST.get("reason", ""))
+            said = verb.apply(row, user, request.POST)
         except (LookupError, TypeError, ValueError) as error:
             return visible(error), messages.ERROR
         self.log_change(request, row, str(verb.logged))

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .schedule_coming import scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from django.utils.functional import Promise
 
@@ -29,27 +32,41 @@ class ScheduleVerb:
     label: str | Promise
     #: In the history of the object.
     logged: str | Promise
-    #: Whether the form of the button has a reason to fill in.
+    #: Whether the form of the button has a reason, and an end, to fill in.
     asks: bool
     applies: Callable[[Any], bool]
-    #: Do it to a schedule, by whom and why; returns what is said of it, raises
-    #: LookupError, TypeError or ValueError where it cannot be done.
-    apply: Callable[[Any, str, str], str]
+    #: Do it to a schedule, by whom, with what was filled in; returns what is said of
+    #: it, raises LookupError, TypeError or ValueError where it cannot be done.
+    apply: Callable[[Any, str, Mapping[str, str]], str]
 
 
-def _run(row: Any, user: str, reason: str) -> str:
+def _run(row: Any, user: str, given: Mapping[str, str]) -> str:
     task: Task = scheduler().run_now(row)
     if task.created:
         return _("Task %s was made.") % task.pk
     return _("Its run %s is not done, so no other was made.") % task.pk
 
 
-def _pause(row: Any, user: str, reason: str) -> str:
-    scheduler().pause(row, reason, user)
+def _pause(row: Any, user: str, given: Mapping[str, str]) -> str:
+    until = _moment(given.get("until", ""))
+    scheduler().pause(row, given.get("reason", ""), user, until)
     return _("It is paused.")
 
 
-def _resume(row: Any, user: str, reason: str) -> str:
+def _moment(text: str) -> datetime | None:
+    """Read what a browser's field for a date and a time gives, by the reader's clock."""
+    if not text:
+        return None
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ValueError(_("This is no date with a time: %s") % text)
+    return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+
+
+def _resume(row: Any, user: str, given: Mapping[str, str]) -> str:
     if not scheduler().resume(row):
         raise ValueError(_("It has no run to come."))
     return _("It makes tasks again.")

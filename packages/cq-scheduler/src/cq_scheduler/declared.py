@@ -99,6 +99,10 @@ def declarations() -> list[Declaration]:
     return list(_declared.values())
 
 
+def is_declared(key: str) -> bool:
+    return key in _declared
+
+
 class Synced(NamedTuple):
     """The keys of what was made, changed, disabled, or could not be stored."""
 

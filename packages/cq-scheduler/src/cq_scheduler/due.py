@@ -10,7 +10,7 @@ from . import misfire, timing
 from .calls import call_of
 from .cron import CronError
 from .models import RepeatingTask, enabled
-from .rows import change, pass_over, refuse, waiting_for
+from .rows import change, moved_on, pass_over, refuse, waiting_for
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,7 +33,7 @@ class Due:
     @property
     def moves_on(self) -> dict[str, Any]:
         """The columns of the schedule from now on."""
-        return {**waiting_for(self.schedule, self.choice.following), "last_error": ""}
+        return {**moved_on(self.schedule, self.choice), "last_error": ""}
 
 
 def now_due(using: str, now: datetime, limit: int) -> list[RepeatingTask]:
@@ -64,13 +64,17 @@ def come_to(using: str, schedule: RepeatingTask, now: datetime) -> Due | None:
     except CronError as error:
         refuse(using, schedule, error)
         return None
+    if choice.missed is not None:
+        logger.warning(
+            "%s: nobody was there for its slots from %s to %s",
+            schedule,
+            *choice.missed,
+        )
     try:
         call = call_of(schedule)
     except Exception as error:
         pass_over(using, schedule, choice, error)
         return None
-    if choice.capped:
-        logger.warning("%s: slots before %s are too many", schedule, choice.slots[0])
     return Due(schedule, choice, call)
 
 

@@ -27,6 +27,7 @@ _SETTINGS = (
     "paused_at",
     "paused_by",
     "pause_reason",
+    "paused_until",
     "coalesce",
     "misfire",
     "queue",

@@ -54,13 +54,16 @@ def _fire(using: str, dues: list[Due], now: datetime) -> int:
         dues = _hold(using, dues)
         wanted = _not_made(using, dues)
         ids = enqueue.record_free(using, [due.call for due, _ in wanted])
-        made = [
-            Slot(schedule_id=due.schedule.pk, slot=slot, task_id=task, made=now)
-            for (due, slot), task in zip(wanted, ids, strict=True)
-            if task is not None
-        ]
+        made, coalesced = [], {}
+        for (due, slot), task in zip(wanted, ids, strict=True):
+            pk = due.schedule.pk
+            if task is None:
+                coalesced[pk] = slot
+            else:
+                made.append(Slot(schedule_id=pk, slot=slot, task_id=task, made=now))
         slots(using).bulk_create(made)
-        _move_on(using, dues, made)
+        last = {slot.schedule_id: slot.slot for slot in made}
+        _move_on(using, dues, {"last_run": last, "last_coalesced": coalesced})
     return len(made)
 
 
@@ -98,14 +101,14 @@ def _not_made(using: str, dues: list[Due]) -> list[tuple[Due, datetime]]:
     return [(due, slot) for due, slot in wanted if (due.schedule.pk, slot) not in made]
 
 
-def _move_on(using: str, dues: list[Due], made: list[Slot]) -> None:
-    """Write the next moments, by one statement for all that are alike."""
-    last = {slot.schedule_id: slot.slot for slot in made}
+def _move_on(
+    using: str, dues: list[Due], columns: dict[str, dict[int, datetime]]
+) -> None:
+    """Write what is next and what was, by one statement for all that are alike."""
     alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for due in dues:
-        values = due.moves_on
-        if due.schedule.pk in last:
-            values["last_run"] = last[due.schedule.pk]
-        alike[tuple(sorted(values.items()))].append(due.schedule.pk)
-    for columns, pks in alike.items():
-        schedules(using).filter(pk__in=pks).update(**dict(columns))
+        pk = due.schedule.pk
+        was = {name: by_pk[pk] for name, by_pk in columns.items() if pk in by_pk}
+        alike[tuple(sorted({**due.moves_on, **was}.items()))].append(pk)
+    for values, pks in alike.items():
+        schedules(using).filter(pk__in=pks).update(**dict(values))

@@ -41,8 +41,8 @@ class Choice(NamedTuple):
 
     slots: list[datetime]
     following: datetime | None
-    #: Whether there were more than `CAP`.
-    capped: bool = False
+    #: The first and the last of those that get none.
+    missed: tuple[datetime, datetime] | None = None
 
 
 def choose(policy: str, next_slot: Next, slot: datetime, now: datetime) -> Choice:
@@ -53,11 +53,12 @@ def choose(policy: str, next_slot: Next, slot: datetime, now: datetime) -> Choic
         latest = _latest(next_slot, slot, now)
         following = next_slot(latest)
     if policy == Misfire.SKIP and now - latest > GRACE:
-        return Choice([], following)
-    if policy != Misfire.ALL:
-        return Choice([latest], following)
-    slots, capped = _all(next_slot, slot, latest)
-    return Choice(slots, following, capped)
+        return Choice([], following, (slot, latest))
+    slots = [latest] if policy != Misfire.ALL else _all(next_slot, slot, latest)
+    if slots[0] == slot:
+        return Choice(slots, following)
+    last = _latest(next_slot, slot, slots[0] - _SECOND)
+    return Choice(slots, following, (slot, last))
 
 
 def _latest(next_slot: Next, slot: datetime, until: datetime) -> datetime:
@@ -72,18 +73,16 @@ def _latest(next_slot: Next, slot: datetime, until: datetime) -> datetime:
     return slot
 
 
-def _all(
-    next_slot: Next, first: datetime, latest: datetime
-) -> tuple[list[datetime], bool]:
+def _all(next_slot: Next, first: datetime, latest: datetime) -> list[datetime]:
     slots = deque([first])
     while len(slots) < CAP and slots[-1] < latest:
         following = next_slot(slots[-1])
         assert following is not None  # or `latest` is no slot
         slots.append(following)
     if slots[-1] == latest:
-        return list(slots), False
+        return list(slots)
     # Too many: those that matter most are found from the other end.
     slots = deque([latest])
     while len(slots) < CAP:
         slots.appendleft(_latest(next_slot, first, slots[0] - _SECOND))
-    return list(slots), True
+    return list(slots)

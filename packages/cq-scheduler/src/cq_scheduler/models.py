@@ -18,28 +18,25 @@ from cq.models import Task
 from cq.options import LONGEST_NAME, LONGEST_QUEUE
 
 from . import cron, timing, validity
+from .declared import is_declared
 from .fields import ArgumentsField, site_timezone
 from .misfire import Misfire
 from .slots import Slot, slots
-from .stored import StoredRow
+from .state import OF_TICKS, UNPAUSED, ScheduleState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 __all__ = ["RepeatingTask", "Slot", "enabled", "schedules", "slots"]
 
-LONGEST_WHO = 150
 NO_SLOT = "there is no slot to come"
-#: Written by ticks; a save of the rest leaves them alone.
-_OF_TICKS = ("last_run", "next_run", "last_error")
-_OF_A_PAUSE = ("paused_at", "paused_by", "pause_reason")
 _TIMING = (*timing.COLUMNS, "enabled")
 
 _NO_INTERVAL = Q(interval__isnull=True, anchor__isnull=True)
 _AN_INTERVAL = Q(interval__gt=timedelta(), anchor__isnull=False)
 
 
-class RepeatingTask(StoredRow):
+class RepeatingTask(ScheduleState):
     """A registered task that is made anew at each slot: of a cron line, or every so
     often, or once.
 
@@ -48,7 +45,7 @@ class RepeatingTask(StoredRow):
     """
 
     Misfire = Misfire
-    watched = frozenset(_OF_TICKS + _TIMING)
+    watched = frozenset(OF_TICKS + _TIMING)
 
     name = models.CharField(_("task"), max_length=LONGEST_NAME)
     args = ArgumentsField(
@@ -92,11 +89,6 @@ class RepeatingTask(StoredRow):
         ),
     )
     enabled = models.BooleanField(_("enabled"), default=True)
-    paused_at = models.DateTimeField(_("paused"), null=True, editable=False)
-    paused_by = models.CharField(
-        _("paused by"), max_length=LONGEST_WHO, default="", editable=False
-    )
-    pause_reason = models.TextField(_("reason"), default="", editable=False)
     coalesce = models.BooleanField(
         _("coalesce"),
         default=True,
@@ -125,14 +117,6 @@ class RepeatingTask(StoredRow):
         blank=True,
         validators=[MinValueValidator(0)],
         help_text=_("In seconds."),
-    )
-    #: The last slot that a task was made for.
-    last_run = models.DateTimeField(_("last run"), null=True, editable=False)
-    #: When it comes: at its next slot, later by its jitter. None while enabled: the
-    #: next tick finds it.
-    next_run = models.DateTimeField(_("next run"), null=True, editable=False)
-    last_error = models.TextField(
-        _("last error"), default="", blank=True, editable=False
     )
     #: What `@repeat` in code knows its row by; None: made elsewhere.
     key = models.CharField(  # noqa: DJ001
@@ -169,6 +153,7 @@ class RepeatingTask(StoredRow):
         )
         indexes = (
             models.Index(fields=["enabled", "next_run"], name="cq_schedule_due"),
+            models.Index(fields=["paused_until"], name="cq_schedule_pause_over"),
         )
 
     def __str__(self) -> str:
@@ -183,6 +168,11 @@ class RepeatingTask(StoredRow):
     def in_code(self) -> bool:
         """Whether a ``@repeat`` owns it: what that says is written over the row."""
         return self.key is not None
+
+    @property
+    def declared(self) -> bool:
+        """Whether the code that is loaded has its ``@repeat``."""
+        return self.key is not None and is_declared(self.key)
 
     def runs(self) -> models.QuerySet[Task]:
         """Return the tasks that it has made, the newest first.
@@ -242,15 +232,16 @@ class RepeatingTask(StoredRow):
         if not changed:
             return ()
         if self.enabled:
-            self.paused_at, self.paused_by, self.pause_reason = None, "", ""
+            for name, value in UNPAUSED.items():
+                setattr(self, name, value)
         if given:
-            return ("anchor", *_OF_A_PAUSE)
+            return ("anchor", *UNPAUSED)
         slot = timing.first_slot(self, database_now(using)) if self.enabled else None
         self.last_error = NO_SLOT if self.enabled and slot is None else ""
         self.enabled = slot is not None
         delay = timedelta() if new else timing.delay(self)
         self.next_run = None if slot is None else slot + delay
-        return ("anchor", "enabled", "next_run", "last_error", *_OF_A_PAUSE)
+        return ("anchor", "enabled", "next_run", "last_error", *UNPAUSED)
 
     def _changed(self) -> list[str]:
         """The columns to write: all that are loaded, but for what ticks may have moved."""
@@ -260,7 +251,7 @@ class RepeatingTask(StoredRow):
             for field in self._meta.concrete_fields
             if not field.primary_key
             and field.attname not in deferred
-            and (field.attname not in _OF_TICKS or self.differs(field.attname))
+            and (field.attname not in OF_TICKS or self.differs(field.attname))
         ]
 
     # --- what it holds ---------------------------------------------------------------

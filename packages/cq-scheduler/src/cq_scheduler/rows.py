@@ -30,12 +30,19 @@ def waiting_for(schedule: RepeatingTask, slot: datetime | None) -> dict[str, Any
     return {"next_run": slot + timing.delay(schedule)}
 
 
+def moved_on(schedule: RepeatingTask, choice: Choice) -> dict[str, Any]:
+    """The columns of a schedule behind the slots that it came to."""
+    columns = waiting_for(schedule, choice.following)
+    if choice.missed is not None:
+        columns["missed_from"], columns["missed_until"] = choice.missed
+    return columns
+
+
 def pass_over(
     using: str, schedule: RepeatingTask, choice: Choice, error: Exception
 ) -> None:
     logger.warning("%s is passed over: %s", schedule, error)
-    waiting = waiting_for(schedule, choice.following)
-    change(using, schedule, **waiting, last_error=_text(error))
+    change(using, schedule, **moved_on(schedule, choice), last_error=_text(error))
 
 
 def refuse(using: str, schedule: RepeatingTask, error: CronError) -> None:

@@ -13,6 +13,7 @@ from cq.registry import Definition
 
 from . import cron, timing
 from .fields import site_timezone
+from .state import UNPAUSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -204,7 +205,7 @@ def _time_anew(row: Any, now: datetime) -> set[str]:
         "next_run": None if slot is None else slot + timing.delay(row),
     }
     if slot is not None:
-        values |= {"paused_at": None, "paused_by": "", "pause_reason": ""}
+        values |= UNPAUSED
     names = {name for name in values if _has(type(row), name)}
     for name in names:
         setattr(row, name, values[name])

@@ -22,6 +22,7 @@ from cq.uniqueness import waiting_at_most
 from .due import come_to, find_next, now_due, unknown
 from .firing import fire_all
 from .models import slots
+from .pausing import resume_due
 
 if TYPE_CHECKING:
     from .due import Due
@@ -45,6 +46,7 @@ def tick(using: str, now: datetime | None = None, limit: int = LIMIT) -> int:
     now = now or database_now(using)
     # With cq-core alone a task would run right here, and the other schedules wait.
     with left_to_the_table(), waiting_at_most(PATIENCE):
+        resume_due(using, now, limit)
         for schedule in unknown(using, limit):
             find_next(using, schedule, now)
         return fire_all(using, _bounded(using, now_due(using, now, limit), now), now)

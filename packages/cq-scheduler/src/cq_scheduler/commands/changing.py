@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import getpass
+from argparse import ArgumentTypeError
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
+from django.utils import timezone
 
 from cq.commands.verbs import Verb, add_format
 from cq.conf import conf
@@ -69,6 +72,13 @@ def _pause_arguments(parser: ArgumentParser) -> None:
         "--reason", default="", help="kept for those who find it paused"
     )
     parser.add_argument("--by", help="who pauses it (default: your login)")
+    parser.add_argument(
+        "--until",
+        type=_moment,
+        metavar="TIME",
+        help="resume it then by itself: 2027-01-31T08:00, by the clock of TIME_ZONE, or "
+        "with an offset (default: somebody has to)",
+    )
     add_format(parser)
 
 
@@ -76,8 +86,11 @@ def pause(output: Output, options: dict[str, Any]) -> None:
     by = _login() if options["by"] is None else options["by"]
 
     def one(row: RepeatingTask) -> str | None:
-        if pausing.pause(row, options["reason"], by):
-            return None
+        try:
+            if pausing.pause(row, options["reason"], by, options["until"]):
+                return None
+        except ValueError as error:
+            return str(error)
         return f"it is {state(row)} already"
 
     _change(output, options, one)
@@ -98,6 +111,14 @@ def resume(output: Output, options: dict[str, Any]) -> None:
             return str(error)
 
     _change(output, options, one)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is not like 2027-01-31T08:00") from error
+    return timezone.make_aware(moment) if moment.utcoffset() is None else moment
 
 
 def _login() -> str:

@@ -11,6 +11,7 @@ from django.core.management.base import CommandError
 from django.db.models import F, Max
 
 from cq.clock import database_now
+from cq.commands.output import shown
 from cq.commands.verbs import Verb, add_format, positive
 from cq.conf import conf
 
@@ -57,9 +58,8 @@ def list_schedules(output: Output, options: dict[str, Any]) -> None:
         return
     output.table(COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
     for row in rows:
-        for what in ("last_error", "pause_reason"):
-            if row[what]:
-                output.line(f"{row['id']}: {row[what]}")
+        for text in remarks(row):
+            output.line(f"{row['id']}: {text}")
 
 
 def summary(row: RepeatingTask) -> dict[str, Any]:
@@ -72,8 +72,21 @@ def summary(row: RepeatingTask) -> dict[str, Any]:
         "last_run": row.last_run,
         "next_run": row.next_run,
         "last_error": row.last_error,
+        "missed_from": row.missed_from,
+        "missed_until": row.missed_until,
+        "last_coalesced": row.last_coalesced,
         "key": row.key,
     }
+
+
+def remarks(row: dict[str, Any]) -> Iterator[str]:
+    """Give what people have to know of one that a list has summed up."""
+    if row["last_error"]:
+        yield row["last_error"]
+    if row["pause_reason"]:
+        yield row["pause_reason"]
+    if row["paused_until"]:
+        yield f"paused until {shown(row['paused_until'])}"
 
 
 def state(row: RepeatingTask) -> str:

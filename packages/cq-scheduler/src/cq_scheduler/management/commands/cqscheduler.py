@@ -23,7 +23,7 @@ With a verb it looks at schedules and changes them:
   manage.py cqscheduler next -n 20
   manage.py cqscheduler next shop.tasks.send_reports
   manage.py cqscheduler run 17
-  manage.py cqscheduler pause 17 --reason "the supplier is down"
+  manage.py cqscheduler pause 17 --reason "the supplier is down" --until 2027-01-11T06:00
   manage.py cqscheduler export > schedules.json
   manage.py cqscheduler import --from celery-beat --dry-run
   manage.py cqscheduler list --format json

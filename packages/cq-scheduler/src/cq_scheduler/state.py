@@ -1,0 +1,57 @@
+"""What became of a schedule: columns that people read, and others write."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from .stored import StoredRow
+
+LONGEST_WHO = 150
+#: Written by ticks; a save of the rest leaves them alone.
+OF_TICKS = (
+    "last_run",
+    "next_run",
+    "last_error",
+    "missed_from",
+    "missed_until",
+    "last_coalesced",
+)
+#: The columns of a pause, as they are while there is none.
+UNPAUSED = {
+    "paused_at": None,
+    "paused_by": "",
+    "pause_reason": "",
+    "paused_until": None,
+}
+
+
+class ScheduleState(StoredRow):
+    """The columns of a schedule that no form has."""
+
+    #: The last slot that a task was made for.
+    last_run = models.DateTimeField(_("last run"), null=True, editable=False)
+    #: When it comes: at its next slot, later by its jitter. None while enabled: the
+    #: next tick finds it.
+    next_run = models.DateTimeField(_("next run"), null=True, editable=False)
+    last_error = models.TextField(
+        _("last error"), default="", blank=True, editable=False
+    )
+    #: The slots that came to nothing when nobody was there the last time: the first of
+    #: them and the last.
+    missed_from = models.DateTimeField(_("missed from"), null=True, editable=False)
+    missed_until = models.DateTimeField(_("missed until"), null=True, editable=False)
+    #: The last slot that made nothing, since a run was not done.
+    last_coalesced = models.DateTimeField(
+        _("last coalesced"), null=True, editable=False
+    )
+    paused_at = models.DateTimeField(_("paused"), null=True, editable=False)
+    paused_by = models.CharField(
+        _("paused by"), max_length=LONGEST_WHO, default="", editable=False
+    )
+    pause_reason = models.TextField(_("reason"), default="", editable=False)
+    #: When it is resumed by itself; None: by a person.
+    paused_until = models.DateTimeField(_("paused until"), null=True, editable=False)
+
+    class Meta:
+        abstract = True
