@@ -4,11 +4,15 @@ were, and what its buttons do.
 
 from __future__ import annotations
 
+import random
 import re
+import time
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cron_mangling import BYTES, SECONDS, mangled
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
@@ -20,7 +24,7 @@ from cq.models import Task
 from cq.testing import run_tasks
 from cq_admin.schedule_coming import shown
 from cq_admin.schedule_words import cron_words
-from cq_scheduler import declared, pause, repeat
+from cq_scheduler import cron, declared, pause, repeat
 from cq_scheduler.models import RepeatingTask
 
 pytestmark = pytest.mark.django_db
@@ -131,7 +135,7 @@ def test_a_line_is_said_in_the_readers_language(language: str, said: str) -> Non
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("0 9 */2 * FRI", "A day has to match both."),
+        ("0 9 */2 * FRI", "The days of the month and of the week both have to match."),
         ("0 9 13 * FRI", "A match of one is enough."),
     ],
 )
@@ -142,6 +146,68 @@ def test_what_the_two_fields_of_the_day_mean_together_is_said(
     assert "At 09:00, only on Friday" in html
     assert said in html
     assert "A day" not in shown(made(crontab="0 9 13 * *"), WINTER)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0 9 10,L * *", ["on day 10 of the month", "on the last day of the month"]),
+        ("0 9 1 * FRI#2,TUE#5", ["the second Friday", "the fifth Tuesday"]),
+        ("0 9 */31,1,15 * FRI", ["on day 1 and 15", "only on Friday", "both have to"]),
+        ("0 9 * 5/12,*/4 *", ["only in January, May, and September"]),
+        ("0 9 1-31 * FRI", ["At 09:00"]),
+    ],
+)
+def test_a_line_that_the_library_does_not_know_is_said_in_parts(
+    line: str, said: list[str]
+) -> None:
+    html = shown(made(crontab=line), WINTER)
+    words = re.findall(r'<p class="cq-words">(.*?)</p>', html)
+    assert all(any(text in sentence for sentence in words) for text in said), words
+
+
+def test_row_s15_no_line_costs_much_to_be_shown() -> None:
+    """Read, said in words and with its next ten runs; or refused."""
+    rng = random.Random("shown")
+    languages = ("en", "de", "fr", "zh-hans", "ar")
+    slowest, largest, said = (0.0, ""), (0, ""), 0
+    for number in range(2000):
+        row = RepeatingTask(crontab=mangled(rng), timezone="Europe/Paris")
+        with translation.override(rng.choice(languages)):
+            slowest = max(slowest, (seconds(row), row.crontab))
+            if number % 20 == 0:
+                largest = max(largest, (memory(row), row.crontab))
+            words = re.findall(r'<p class="cq-words">(.*?)</p>', shown(row, WINTER))
+        assert row.crontab not in words
+        said += bool(words)
+    assert said > 500
+    assert slowest[0] < SECONDS, slowest
+    assert 0 < largest[0] < BYTES, largest
+
+
+def seconds(row: RepeatingTask) -> float:
+    """What it costs, of CPU; a busy machine can add to that, and never takes from it."""
+    least = 1.0
+    for _ in range(10):
+        cron._parse.cache_clear()
+        cron_words.cache_clear()
+        started = time.thread_time()
+        shown(row, WINTER)
+        least = min(least, time.thread_time() - started)
+        if least < SECONDS:
+            break
+    return least
+
+
+def memory(row: RepeatingTask) -> int:
+    cron._parse.cache_clear()
+    cron_words.cache_clear()
+    tracemalloc.start()
+    try:
+        shown(row, WINTER)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 # While it is typed --------------------------------------------------------------------

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import repeating_samples
+from cron_mangling import BYTES, SECONDS, mangled
 from cron_oracle import ZONES
 
 from cq_scheduler import cron
@@ -17,40 +18,7 @@ from cq_scheduler.models import RepeatingTask
 from cq_scheduler.schedules import schedule_task
 from cq_scheduler.tick import tick
 
-SECONDS = 0.05
-BYTES = 5_000_000
 FIELDS = ("minute", "hour", "day of month", "month", "day of week", "crontab")
-
-
-def mangled(rng: random.Random) -> str:
-    """A line from the plausible to the hostile."""
-
-    def value(low: int, high: int) -> str:
-        odd = ["-1", "60", "99", "1" * 20, "MON", "Feb", "L", "LW", "15W", "L5", "5L"]
-        if rng.random() < 0.05:
-            return rng.choice(odd)
-        return str(rng.randint(low, high))
-
-    def term(low: int, high: int) -> str:
-        common = ["*", "*", "{}", "{}", "{}-{}", "*/{}", "{}/{}"]
-        rare = ["{}-{}/{}", "{}W", "{}#{}", "L{}", "L", "?", ""]
-        shape = rng.choice(common if rng.random() < 0.95 else rare)
-        numbers = [value(low, high) for _ in range(shape.count("{}"))]
-        return shape.format(*sorted(numbers, key=lambda number: number.zfill(2)))
-
-    bounds = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)]
-    lengths, weights = [1, 2, 5, 40], [90, 7, 2, 1]
-    line = " ".join(
-        ",".join(term(*bound) for _ in range(*rng.choices(lengths, weights)))
-        for bound in bounds
-    )
-    for _ in range(rng.choice([0, 0, 0, 0, 1, 2, 30])):
-        at = rng.randrange(len(line) + 1)
-        junk = rng.choice(
-            "0123456789**//,,--LW#?@hr \t\n\0\\%'\"\u00e9\u0661\U0001f600"
-        )
-        line = line[:at] + junk * rng.choice([1, 1, 1, 2, 200]) + line[at + 1 :]
-    return line
 
 
 def outcome(line: str, zone: str, after: datetime) -> datetime | str:

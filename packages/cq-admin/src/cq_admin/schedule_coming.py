@@ -31,7 +31,7 @@ def shown(row: Any, now: datetime) -> SafeString:
     """Show it, or why it never comes."""
     try:
         slots = list(islice(scheduler().coming(row, now), RUNS))
-        said = words(row, scheduler().ALIASES) if slots else []
+        said = words(row, scheduler().reading) if slots else []
     # A line or a zone that was just refused, and is still on the page.
     except (LookupError, OSError, ValueError) as error:
         return render_to_string("cq_admin/coming.html", {"error": visible(error)})

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from .readable import moment, span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
 _LOCALES = Path(cron_descriptor.__file__).parent / "locale"
 _ENGLISH = "en_US"
@@ -25,16 +25,18 @@ _ENGLISH = "en_US"
 _NAMES = {name._args[0]: name for name in (*WEEKDAYS.values(), *MONTHS.values())}  # type: ignore[attr-defined]
 
 
-def words(row: Any, aliases: Mapping[str, str]) -> list[str]:
-    """Return the sentences for a valid schedule; `aliases` are those of cron lines."""
+def words(row: Any, reading: Callable[[str], Any]) -> list[str]:
+    """Return the sentences for a valid schedule.
+
+    reading: gives the parts of a cron line, as cq-scheduler reads it.
+    """
     said: list[str] = []
     if row.at is not None:
         said.append(format_html(_("Once, at {}"), moment(row.at)))
     elif row.interval is not None:
         said.append(_("Every %s") % span(row.interval))
     else:
-        line = row.crontab.strip()
-        said += _about_line(aliases.get(line.lower(), line), get_language() or "en")
+        said += _about_line(reading(row.crontab), get_language() or "en")
     if row.jitter:
         said.append(
             _("Up to %s late, always by the same.")
@@ -79,18 +81,25 @@ def _locale(language: str) -> str:
     return next((k for k in known if k.startswith(f"{short}_")), _ENGLISH)
 
 
-def _about_line(line: str, language: str) -> list[str]:
-    """Say what a line means; in parts where its two day fields both say something.
+def _about_line(line: Any, language: str) -> list[str]:
+    """Say what a line means; one by one what its two day fields say.
 
     The library's own word between them is "and" or "or" by version and language, and
     not by what cron makes of it.
     """
-    minute, hour, day, month, weekday = line.split()
-    if "*" in (day, weekday):
-        return [cron_words(line, language)]
-    both = "*" in (day[0], weekday[0])
-    return [
-        cron_words(f"{minute} {hour} {day} {month} *", language),
-        cron_words(f"{minute} {hour} * {month} {weekday}", language),
-        _("A day has to match both.") if both else _("A match of one is enough."),
-    ]
+
+    def said(day: str, weekday: str) -> str:
+        fields = (line.minute, line.hour, day, line.month, weekday)
+        return cron_words(" ".join(fields), language)
+
+    days = [] if line.days == ("*",) else [said(day, "*") for day in line.days]
+    weekdays = [] if line.weekdays == ("*",) else [said("*", d) for d in line.weekdays]
+    sentences = [*days, *weekdays] or [said("*", "*")]
+    if days and weekdays and line.both:
+        return [
+            *sentences,
+            _("The days of the month and of the week both have to match."),
+        ]
+    if len(sentences) > 1:
+        return [*sentences, _("A match of one is enough.")]
+    return sentences

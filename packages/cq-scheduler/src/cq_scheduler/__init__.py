@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .declared import repeat
     from .outlook import coming
     from .pausing import pause, resume
+    from .reading import reading
     from .schedules import schedule_task, unschedule_task
     from .timing import at, every
 
@@ -28,6 +29,7 @@ _HOMES = {
     "every": "cq_scheduler.timing",
     "next_run": "cq_scheduler.cron",
     "pause": "cq_scheduler.pausing",
+    "reading": "cq_scheduler.reading",
     "repeat": "cq_scheduler.declared",
     "resume": "cq_scheduler.pausing",
     "run_now": "cq_scheduler.by_hand",
@@ -45,6 +47,7 @@ __all__ = [
     "every",
     "next_run",
     "pause",
+    "reading",
     "repeat",
     "resume",
     "run_now",

@@ -37,6 +37,7 @@ __all__ = [
     "UnknownZone",
     "check",
     "next_run",
+    "split",
     "upcoming",
     "zone",
 ]
@@ -127,7 +128,7 @@ class _Line:
 
 @lru_cache(maxsize=1024)
 def _parse(crontab: str) -> _Line:
-    texts = _split(crontab)
+    texts = split(crontab)
     minute, hour, day, month, weekday = (
         field.read(text) for field, text in zip(FIELDS, texts, strict=True)
     )
@@ -148,7 +149,8 @@ def _parse(crontab: str) -> _Line:
     return _Line(parts, fixed=not any(text.startswith("*") for text in texts[:2]))
 
 
-def _split(crontab: str) -> list[str]:
+def split(crontab: str) -> list[str]:
+    """Return the five fields, in capitals; raises CronError where there are others."""
     if not isinstance(crontab, str):
         raise CronError(f"crontab: not a string but {type(crontab).__name__}")
     if len(crontab) > MAX_LENGTH:

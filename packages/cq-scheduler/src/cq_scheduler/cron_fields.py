@@ -84,6 +84,9 @@ class _DayOfMonth(Field):
 
 
 class _DayOfWeek(Field):
+    def render(self, values: set[int]) -> str:
+        return "*" if len(values) == 7 else super().render(values)
+
     def read(self, text: str) -> str:
         terms = text.split(",")
         counted = [term for term in terms if "#" in term or "L" in term]
