@@ -236,7 +236,7 @@ def test_the_meta_package_ships_requirements_and_no_code(
 
 
 @pytest.mark.parametrize("name", IMPORTS)
-def test_a_wheel_holds_its_package_its_types_and_its_licence(
+def test_a_wheel_holds_its_package_types_translations_and_licence(
     wheels: dict[str, Path], name: str
 ) -> None:
     with zipfile.ZipFile(wheels[name]) as archive:
@@ -244,6 +244,7 @@ def test_a_wheel_holds_its_package_its_types_and_its_licence(
     tops = {f.split("/")[0] for f in files if ".dist-info/" not in f}
     assert tops == {IMPORTS[name]}
     assert f"{IMPORTS[name]}/py.typed" in files
+    assert f"{IMPORTS[name]}/locale/de/LC_MESSAGES/django.mo" in files
     assert any(f.endswith(".dist-info/licenses/LICENSE") for f in files)
 
 

@@ -107,17 +107,22 @@ def span(length: timedelta | None) -> str:
         return EMPTY
     seconds = max(0.0, length.total_seconds())
     if seconds < 1:
-        return _("%(n)s\xa0ms") % {"n": round(seconds * 1000)}
+        return _units((_("%(n)s ms"), round(seconds * 1000)))
     if seconds < 60:
-        return _("%(n)s\xa0s") % {"n": _number(round(seconds, 1))}
+        return _units((_("%(n)s s"), _number(round(seconds, 1))))
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return _("%(m)s\xa0min %(s)s\xa0s") % {"m": minutes, "s": rest}
+        return _units((_("%(n)s min"), minutes), (_("%(n)s s"), rest))
     hours, minutes = divmod(minutes, 60)
     if hours < 24:
-        return _("%(h)s\xa0h %(m)s\xa0min") % {"h": hours, "m": minutes}
+        return _units((_("%(n)s h"), hours), (_("%(n)s min"), minutes))
     days, hours = divmod(hours, 24)
-    return _("%(d)s\xa0d %(h)s\xa0h") % {"d": days, "h": hours}
+    return _units((_("%(n)s d"), days), (_("%(n)s h"), hours))
+
+
+def _units(*parts: tuple[str, object]) -> str:
+    # No number is left alone at the end of a line.
+    return " ".join((text % {"n": n}).replace(" ", "\xa0") for text, n in parts)
 
 
 def duration(task: Task, now: datetime) -> str:

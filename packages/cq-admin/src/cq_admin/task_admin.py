@@ -188,7 +188,7 @@ class TaskAdminMixin(ReadOnlyAdmin):
             raise PermissionDenied
         error = self._apply(request, verb, task)
         if error is None:
-            said = ngettext(*verb.said, 1) % {"n": 1}
+            said = verb.said % {"n": 1}
             self.message_user(request, said, messages.SUCCESS)
         else:
             self.message_user(request, error, messages.ERROR)
@@ -201,7 +201,7 @@ class TaskAdminMixin(ReadOnlyAdmin):
         errors = [self._apply(request, verb, task) for task in tasks[:AT_ONCE]]
         refused = [error for error in errors if error is not None]
         if done := len(errors) - len(refused):
-            said = ngettext(*verb.said, done) % {"n": done}
+            said = verb.said % {"n": done}
             self.message_user(request, said, messages.SUCCESS)
         for error in refused[:ERRORS_SHOWN]:
             self.message_user(request, error, messages.ERROR)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from cq.calls import CHAIN, GROUP
 from cq.errors import AlreadySettled
@@ -29,8 +29,8 @@ class Verb:
     label: str | Promise
     #: In the history of the object.
     logged: str | Promise
-    #: What is said afterwards of one, and of several.
-    said: tuple[str, str]
+    #: What is said afterwards, of n tasks.
+    said: Promise
     #: Whether it makes sense for a task, as that was read.
     applies: Callable[[Task], bool]
     #: Do it, for a user of that name; raises CQError.
@@ -57,7 +57,9 @@ RETRY = Verb(
     name="retry",
     label=gettext_lazy("Retry"),
     logged=gettext_lazy("Retried."),
-    said=("%(n)s task will run again.", "%(n)s tasks will run again."),
+    said=ngettext_lazy(
+        "%(n)s task will run again.", "%(n)s tasks will run again.", "n"
+    ),
     applies=_can_retry,
     apply=_retry,
 )
@@ -65,7 +67,7 @@ REVOKE = Verb(
     name="revoke",
     label=gettext_lazy("Revoke"),
     logged=gettext_lazy("Revoked."),
-    said=("%(n)s task was revoked.", "%(n)s tasks were revoked."),
+    said=ngettext_lazy("%(n)s task was revoked.", "%(n)s tasks were revoked.", "n"),
     applies=lambda task: task.status in OPEN,
     apply=_revoke,
 )
