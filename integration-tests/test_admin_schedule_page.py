@@ -95,9 +95,7 @@ def test_a_change_of_the_clock_is_marked() -> None:
     html = shown(made(crontab="30 2 * * *", timezone="Europe/Paris"), WINTER)
     assert runs(html)[:3] == [
         "Sat 2026-03-28 02:30 UTC+0100",
-        "Sun 2026-03-29 03:00 UTC+0200 clock set forward by 1 h 0 min before".replace(
-            "1 h 0 min", "1\xa0h 0\xa0min"
-        ),
+        "Sun 2026-03-29 03:00 UTC+0200 clock set forward by 1\xa0h before",
         "Mon 2026-03-30 02:30 UTC+0200",
     ]
 
@@ -114,7 +112,7 @@ def test_an_interval_and_a_moment_are_said_in_words() -> None:
 def test_an_alias_and_a_jitter_are_said_in_words() -> None:
     html = shown(made(crontab="@Daily", jitter=60), WINTER)
     assert "At 00:00" in html
-    assert "Up to 1\xa0min 0\xa0s late" in html
+    assert "Up to 1\xa0min late" in html
 
 
 @pytest.mark.parametrize(
@@ -305,7 +303,7 @@ def test_it_is_paused_until_a_moment_by_the_readers_clock(staff: Client) -> None
     assert client_said.status_code == 302
     row.refresh_from_db()
     assert row.paused_until == datetime(2126, 1, 30, 23, tzinfo=UTC)
-    assert "(until <time" in text_of(staff.get(page_of(row)))
+    assert "until <time" in text_of(staff.get(page_of(row)))
 
 
 @pytest.mark.parametrize(

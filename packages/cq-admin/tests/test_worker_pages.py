@@ -52,7 +52,7 @@ def test_one_that_is_silent_beyond_its_lease_says_so(staff: Client) -> None:
     worker(1, silent=60)
     text = staff.get(URL).content.decode()
     assert ">silent<" in text
-    assert "1\xa0min 0\xa0s ago" in text
+    assert "1\xa0min ago" in text
     assert "all" in text
 
 

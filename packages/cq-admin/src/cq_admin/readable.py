@@ -73,14 +73,14 @@ def moment(when: datetime | None, *, precise: bool = False) -> SafeString | str:
     """Show a moment in the current time zone, to the second or the millisecond."""
     if when is None:
         return EMPTY
-    return _time(when, f"{_local(when):%Y-%m-%d} {_clock(when, precise)}")
+    return _time(when, f"{_local(when):%Y-%m-%d}", _clock(when, precise))
 
 
 def recent(when: datetime, now: datetime, *, precise: bool = False) -> SafeString:
     """Show a moment where there is little room: without the date if that is today's."""
     if _local(when).date() == _local(now).date():
         return _time(when, _clock(when, precise))
-    return _time(when, f"{_local(when):%Y-%m-%d} {_clock(when, precise)}")
+    return _time(when, f"{_local(when):%Y-%m-%d}", _clock(when, precise))
 
 
 def _clock(when: datetime, precise: bool) -> str:
@@ -92,12 +92,13 @@ def _local(when: datetime) -> datetime:
     return timezone.localtime(when) if timezone.is_aware(when) else when
 
 
-def _time(when: datetime, text: str) -> SafeString:
+def _time(when: datetime, *parts: str) -> SafeString:
+    """Show a moment in parts, between which a line may break and nowhere else."""
     return format_html(
         '<time class="cq-time" datetime="{}" title="{}">{}</time>',
         when.isoformat(),
         f"{when:%Y-%m-%d %H:%M:%S %Z}",
-        text,
+        format_html_join(" ", "<span>{}</span>", ((part,) for part in parts)),
     )
 
 
@@ -120,7 +121,8 @@ def span(length: timedelta | None) -> str:
     return _units((_("%(n)s d"), days), (_("%(n)s h"), hours))
 
 
-def _units(*parts: tuple[str, object]) -> str:
+def _units(first: tuple[str, object], second: tuple[str, object] = ("", 0)) -> str:
+    parts = [first, second] if second[1] else [first]
     # No number is left alone at the end of a line.
     return " ".join((text % {"n": n}).replace(" ", "\xa0") for text, n in parts)
 

@@ -12,7 +12,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
@@ -21,7 +22,7 @@ from cq.conf import conf
 
 from . import schedule_coming
 from .filters import ScheduledNameFilter
-from .readable import EMPTY, block, moment, visible
+from .readable import EMPTY, block, breakable, moment, visible
 from .schedule_form import RepeatingTaskForm, zones
 from .schedule_runs import history
 from .schedule_verbs import PAUSE, RESUME, SCHEDULE_VERBS, ScheduleVerb
@@ -48,11 +49,10 @@ class RepeatingTaskAdminMixin(ModelAdmin):
     list_display = (
         "shown_name",
         "shown_when",
-        "timezone",
         "enabled",
         "shown_last_run",
         "shown_next_run",
-        "shown_error",
+        "shown_remarks",
     )
     list_filter = ("enabled", ScheduledNameFilter)
     search_fields = ("name", "crontab")
@@ -132,12 +132,16 @@ class RepeatingTaskAdminMixin(ModelAdmin):
     # --- columns ----------------------------------------------------------------------
 
     @admin.display(description=_("task"), ordering="name")
-    def shown_name(self, obj: Any) -> str:
-        return visible(obj.name)
+    def shown_name(self, obj: Any) -> SafeString:
+        return breakable(obj.name)
 
     @admin.display(description=_("when"), ordering="crontab")
-    def shown_when(self, obj: Any) -> str:
-        return visible(obj.when)
+    def shown_when(self, obj: Any) -> SafeString:
+        return format_html(
+            '{} <span class="cq-quiet">{}</span>',
+            visible(obj.when),
+            visible(obj.timezone),
+        )
 
     @admin.display(description=_("arguments"))
     def shown_args(self, obj: Any) -> SafeString | str:
@@ -155,9 +159,9 @@ class RepeatingTaskAdminMixin(ModelAdmin):
     def shown_next_run(self, obj: Any) -> SafeString | str:
         return moment(obj.next_run)
 
-    @admin.display(description=_("last error"))
-    def shown_error(self, obj: Any) -> str:
-        return visible(obj.last_error[:100]) or EMPTY
+    @admin.display(description=_("remarks"))
+    def shown_remarks(self, obj: Any) -> str:
+        return visible((obj.last_error or obj.pause_reason)[:100]) or EMPTY
 
     @admin.display(description=_("last error"))
     def shown_last_error(self, obj: Any) -> SafeString | str:
@@ -175,18 +179,13 @@ class RepeatingTaskAdminMixin(ModelAdmin):
 
     @admin.display(description=_("paused"))
     def shown_pause(self, obj: Any) -> SafeString:
-        return format_html(
-            "{} {} {} {}",
-            moment(obj.paused_at),
-            visible(obj.paused_by),
+        lines = [
+            format_html("{} {}", moment(obj.paused_at), visible(obj.paused_by)),
             visible(obj.pause_reason),
-            self._until(obj),
-        )
-
-    def _until(self, obj: Any) -> SafeString | str:
-        if obj.paused_until is None:
-            return ""
-        return format_html(gettext("(until {})"), moment(obj.paused_until))
+        ]
+        if obj.paused_until is not None:
+            lines.append(format_html(gettext("until {}"), moment(obj.paused_until)))
+        return format_html_join(mark_safe("<br>"), "{}", ((x,) for x in lines if x))
 
     @admin.display(description=_("next ten runs"))
     def shown_runs(self, obj: Any) -> SafeString:
