@@ -91,13 +91,40 @@ def test_the_next_ten_runs_are_shown_by_the_clock_of_the_zone(staff: Client) -> 
         assert re.fullmatch(r"\w{3} \d{4}-\d\d-\d\d 07:30 UTC\+0530", run)
 
 
-def test_a_change_of_the_clock_is_marked() -> None:
-    html = shown(made(crontab="30 2 * * *", timezone="Europe/Paris"), WINTER)
-    assert runs(html)[:3] == [
-        "Sat 2026-03-28 02:30 UTC+0100",
-        "Sun 2026-03-29 03:00 UTC+0200 clock set forward by 1\xa0h before",
-        "Mon 2026-03-30 02:30 UTC+0200",
-    ]
+@pytest.mark.parametrize(
+    ("line", "after", "second"),
+    [
+        (
+            "30 2 * * *",
+            WINTER,
+            "Sun 2026-03-29 03:00 UTC+0200 clock set forward by 1\xa0h before; "
+            "02:30 does not exist that day",
+        ),
+        # Also where the run before had the same offset, a year ago.
+        (
+            "30 2 26-29 3 *",
+            datetime(2027, 3, 28, 12, tzinfo=UTC),
+            "Sun 2028-03-26 03:00 UTC+0200 02:30 does not exist that day",
+        ),
+        (
+            "30 2 * * *",
+            datetime(2026, 10, 23, 12, tzinfo=UTC),
+            "Sun 2026-10-25 02:30 UTC+0200 "
+            "the first of two times that the clock shows this",
+        ),
+        (
+            "*/30 2 25 10 *",
+            datetime(2026, 10, 25, 0, 15, tzinfo=UTC),
+            "Sun 2026-10-25 02:00 UTC+0100 clock set back by 1\xa0h before; "
+            "the second time that the clock shows this",
+        ),
+    ],
+)
+def test_what_daylight_saving_changes_is_marked(
+    line: str, after: datetime, second: str
+) -> None:
+    html = shown(made(crontab=line, timezone="Europe/Paris"), after)
+    assert runs(html)[1] == second
 
 
 def test_an_interval_and_a_moment_are_said_in_words() -> None:

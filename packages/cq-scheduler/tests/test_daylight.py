@@ -263,6 +263,55 @@ def test_row_48_the_table(zone: str, day: str, line: str, expected: str) -> None
     assert [run for run in runs if run < start + 5 * HOUR] == moments
 
 
+@pytest.mark.parametrize(
+    ("zone", "line", "slot", "time"),
+    [
+        ("Europe/Paris", "30 2 * * *", "2027-03-28T03:00+02:00", "2027-03-28T02:30"),
+        # Its own time as well.
+        ("Europe/Paris", "0 2,3 * * *", "2027-03-28T03:00+02:00", "2027-03-28T02:00"),
+        ("Europe/Paris", "0 3 * * *", "2027-03-28T03:00+02:00", None),
+        ("Europe/Paris", "30 2 * * *", "2027-03-29T02:30+02:00", None),
+        ("Europe/Paris", "30 2 * * *", "2027-10-31T02:30+02:00", None),
+        # Makes up for nothing.
+        ("Europe/Paris", "*/30 * * * *", "2027-03-28T03:00+02:00", None),
+        (
+            "Australia/Lord_Howe",
+            "15 2 * * *",
+            "2027-10-03T02:30+11:00",
+            "2027-10-03T02:15",
+        ),
+        ("Pacific/Apia", "0 5 30 12 *", "2011-12-31T00:00+14:00", "2011-12-30T05:00"),
+    ],
+)
+def test_a_slot_tells_the_time_that_it_makes_up_for(
+    zone: str, line: str, slot: str, time: str | None
+) -> None:
+    moment = datetime.fromisoformat(slot)
+    assert next_run(line, moment - MINUTE, zone) == moment
+    found = cron.skipped(line, moment, zone)
+    assert found == (time and datetime.fromisoformat(time))
+
+
+def test_what_is_made_up_for_never_exists_and_the_rest_is_what_the_line_names() -> None:
+    made_up = 0
+    for zone, change in CHANGES:
+        place = ZoneInfo(zone)
+        for line in LINES:
+            oracle = Oracle(line)
+            for slot in upcoming(line, change - REACH, zone, 6):
+                local = slot.astimezone(place).replace(tzinfo=None, fold=0)
+                named = cron.skipped(line, slot, zone)
+                if named is None:
+                    assert oracle.on(local.date()), line
+                    assert local.minute in oracle.minutes, line
+                    assert local.hour in oracle.hours, line
+                    continue
+                made_up += 1
+                there = named.replace(tzinfo=place).astimezone(UTC).astimezone(place)
+                assert there.replace(tzinfo=None) != named, line
+    assert made_up > 50
+
+
 def test_the_next_slot_of_a_slot_is_the_next() -> None:
     # Feeding slots back, as the scheduler does, neither repeats nor skips one.
     for zone, change in CHANGES[::7]:

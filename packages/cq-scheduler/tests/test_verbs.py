@@ -193,6 +193,23 @@ def test_next_of_one_marks_where_the_clock_changes() -> None:
     assert sum(" 07:00:00+01:00  -1:00 " in line for line in lines) == 1
 
 
+def test_next_marks_what_is_made_up_for_and_what_the_clock_shows_twice() -> None:
+    row = schedule("30 2 25-31 3,10 sun")
+    found = as_json("next", str(row.pk), "-n", "80")
+    spring = [one for one in found if one["skipped"]]
+    autumn = [one for one in found if one["twice"]]
+    assert spring
+    assert autumn
+    for one in spring:
+        day, time = one["local"].split("T")
+        assert (one["skipped"], time) == (f"{day}T02:30:00", "03:00:00+02:00")
+    for one in autumn:
+        assert one["local"].endswith("T02:30:00+02:00")
+    text = cqscheduler("next", str(row.pk), "-n", "80")
+    assert "03:00:00+02:00  +1:00, no 02:30 " in text
+    assert "02:30:00+02:00  1st of 2 " in text
+
+
 def test_next_of_what_is_over_and_of_what_cannot_be() -> None:
     row = schedule(at(FAR))
     assert len(as_json("next", str(row.pk))) == 1
@@ -204,7 +221,7 @@ def test_next_of_what_is_over_and_of_what_cannot_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "words"), [(0, "-"), (60, "+1:00"), (-30, "-0:30"), (1440, "+24:00")]
+    ("minutes", "words"), [(60, "+1:00"), (-30, "-0:30"), (1440, "+24:00")]
 )
 def test_change_in_words(minutes: int, words: str) -> None:
     assert change_in_words(timedelta(minutes=minutes)) == words

@@ -14,7 +14,8 @@ from .readable import span, visible
 from .schedule_words import words
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from collections.abc import Iterator
+    from datetime import datetime
 
     from django.utils.safestring import SafeString
 
@@ -40,8 +41,9 @@ def shown(row: Any, now: datetime) -> SafeString:
     runs = [
         (
             format_date(slot.local, clock),
-            format_date(slot.local, r"\U\T\CO"),
-            _change(slot.change),
+            # Django's own leaves it out just where the clock shows a time twice.
+            f"UTC{slot.local:%z}",
+            "; ".join(_marks(slot)),
         )
         for slot in slots
     ]
@@ -50,9 +52,19 @@ def shown(row: Any, now: datetime) -> SafeString:
     )
 
 
-def _change(change: timedelta) -> str:
-    if not change:
-        return ""
-    if change.total_seconds() > 0:
-        return _("clock set forward by %s before") % span(change)
-    return _("clock set back by %s before") % span(-change)
+def _marks(slot: Any) -> Iterator[str]:
+    """Say what daylight saving does to a run, and that the clock was changed before."""
+    if slot.change:
+        forward = slot.change.total_seconds() > 0
+        said = (
+            _("clock set forward by %s before")
+            if forward
+            else _("clock set back by %s before")
+        )
+        yield said % span(abs(slot.change))
+    if slot.skipped is not None:
+        yield _("%s does not exist that day") % f"{slot.skipped:%H:%M}"
+    if slot.twice and slot.local.fold:
+        yield _("the second time that the clock shows this")
+    elif slot.twice:
+        yield _("the first of two times that the clock shows this")

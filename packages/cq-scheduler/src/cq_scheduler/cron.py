@@ -37,6 +37,7 @@ __all__ = [
     "UnknownZone",
     "check",
     "next_run",
+    "skipped",
     "split",
     "upcoming",
     "zone",
@@ -76,6 +77,12 @@ def upcoming(
     """The first ``n`` moments strictly after ``after``, in UTC."""
     runs = _runs(crontab, after, timezone)
     return [next(runs) for _ in range(n)]
+
+
+def skipped(crontab: str, slot: datetime, timezone: str | ZoneInfo) -> datetime | None:
+    """The time of the clock (naive) that a slot makes up for, since it doesn't exist."""
+    line = _parse(crontab)
+    return daylight.skipped(line.wall, slot, zone(timezone)) if line.fixed else None
 
 
 def check(crontab: str) -> None:

@@ -48,6 +48,24 @@ def next_moment(wall: Wall, after: datetime, zone: tzinfo, *, fixed: bool) -> da
     return _floating(wall, now, zone, after)
 
 
+def skipped(wall: Wall, moment: datetime, zone: tzinfo) -> datetime | None:
+    """The first time (naive) that a fixed line names and the clock skips up to a moment.
+
+    None where the clock skips nothing there, or nothing that the line names.
+    """
+    time = moment.astimezone(zone).replace(tzinfo=None, fold=0)
+    before = (moment - MINUTE).astimezone(zone).replace(tzinfo=None, fold=0)
+    found = wall(before) if time - before > MINUTE else time
+    return found if found < time else None
+
+
+def twice(moment: datetime, zone: tzinfo) -> bool:
+    """Whether the clock shows the time of a moment twice."""
+    time = moment.astimezone(zone).replace(tzinfo=None, fold=0)
+    first, second = _readings(time, zone)
+    return first < second
+
+
 def _fixed(wall: Wall, now: datetime, zone: tzinfo, *, again: bool) -> datetime:
     if again:
         # What is left of the second pass has been, in the first one.

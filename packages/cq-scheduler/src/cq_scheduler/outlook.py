@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import cron
+from . import cron, daylight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,10 @@ class Coming(NamedTuple):
     local: datetime
     #: By how much the clock was changed since the slot before, or since the present.
     change: timedelta
+    #: The time of the clock that it makes up for, since it doesn't exist that day.
+    skipped: datetime | None
+    #: Whether the clock shows its time twice; `local.fold` is 1 the second time.
+    twice: bool
 
 
 def coming(row: RepeatingTask, after: datetime) -> Iterator[Coming]:
@@ -38,5 +42,8 @@ def coming(row: RepeatingTask, after: datetime) -> Iterator[Coming]:
         before, offset = offset, local.utcoffset()
         assert before is not None
         assert offset is not None
-        yield Coming(slot.astimezone(UTC), local, offset - before)
+        line = row.crontab
+        skipped = cron.skipped(line, slot, row.timezone) if line else None
+        twice = daylight.twice(slot, place)
+        yield Coming(slot.astimezone(UTC), local, offset - before, skipped, twice)
         slot = row.next_slot(slot)

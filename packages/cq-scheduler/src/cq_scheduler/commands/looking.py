@@ -179,18 +179,30 @@ def _as_json(slot: Coming, row: RepeatingTask) -> dict[str, Any]:
         "local": slot.local.isoformat(),
         "timezone": row.timezone,
         "clock_change_seconds": slot.change.total_seconds(),
+        "skipped": slot.skipped and slot.skipped.isoformat(),
+        "twice": slot.twice,
     }
 
 
 def _as_row(slot: Coming, row: RepeatingTask) -> tuple[Any, ...]:
-    return slot.local, change_in_words(slot.change), row.pk, row.name
+    return slot.local, clock_in_words(slot), row.pk, row.name
+
+
+def clock_in_words(slot: Coming) -> str:
+    """Return what daylight saving does to a slot; - for nothing."""
+    said = []
+    if slot.change:
+        said.append(change_in_words(slot.change))
+    if slot.skipped is not None:
+        said.append(f"no {slot.skipped:%H:%M}")
+    if slot.twice:
+        said.append("2nd of 2" if slot.local.fold else "1st of 2")
+    return ", ".join(said) or "-"
 
 
 def change_in_words(change: timedelta) -> str:
-    """Return `+1:00` for a clock that has been put forward by an hour; - for none."""
+    """Return `+1:00` for a clock that has been put forward by an hour."""
     minutes = round(change.total_seconds() / 60)
-    if not minutes:
-        return "-"
     hours, rest = divmod(abs(minutes), 60)
     return f"{'+' if minutes > 0 else '-'}{hours}:{rest:02}"
 
