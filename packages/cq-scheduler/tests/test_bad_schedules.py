@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import struct
-import zoneinfo
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import pytest
 import repeating_samples as samples
 from django.db import OperationalError, connection, transaction
 from ticking import HOUR, MINUTE, NOON, at_once, schedule
+from zone_files import zones_at
 
 from cq import registry
 from cq.models import Task
@@ -20,7 +17,7 @@ from cq_scheduler.models import RepeatingTask, Slot
 from cq_scheduler.tick import tick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -218,40 +215,15 @@ def test_row_55_tzdata_that_lost_a_zone_stops_only_who_is_in_it(
     transactional_db: None, tmp_path: Path
 ) -> None:
     """As after an update of the system: the zone was there when the row was made."""
-    with tzdata_at(tmp_path / "zones", "Europe/Paris", "Europe/Old") as lose:
+    with zones_at(tmp_path / "zones") as zones:
+        zones.set("Europe/Paris", 1)
+        zones.set("Europe/Old", 1)
         old = schedule(timezone="Europe/Old", crontab="0 13 * * *")
         good = schedule(timezone="Europe/Paris", crontab="0 13 * * *")
-        lose("Europe/Old")
+        zones.lose("Europe/Old")
         assert tick("default", NOON) == 1
     for row in (old, good):
         row.refresh_from_db()
     assert good.last_run == NOON
     assert (old.last_run, old.next_run, old.enabled) == (None, None, True)
     assert old.last_error == "time zone: there is no 'Europe/Old' here"
-
-
-#: A file of tzdata, version 1: always an hour east of Greenwich.
-CET = struct.pack(">4s16x6l", b"TZif", 0, 0, 0, 0, 1, 4) + struct.pack(
-    ">lbb4s", 3600, 0, 0, b"CET"
-)
-
-
-@contextlib.contextmanager
-def tzdata_at(path: Path, *names: str) -> Iterator[Callable[[str], None]]:
-    """Let zones be found in a folder only."""
-    for name in names:
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(CET)
-
-    def lose(name: str) -> None:
-        (path / name).unlink()
-        ZoneInfo.clear_cache()
-
-    before = zoneinfo.TZPATH
-    zoneinfo.reset_tzpath([str(path)])
-    ZoneInfo.clear_cache()
-    try:
-        yield lose
-    finally:
-        zoneinfo.reset_tzpath(before)
-        ZoneInfo.clear_cache()

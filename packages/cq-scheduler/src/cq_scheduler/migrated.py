@@ -1,4 +1,4 @@
-"""Writes the schedules that are declared in code once the tables are migrated."""
+"""Brings schedules up to date with what is deployed once the tables are migrated."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ def sync_after_migrate(
         return
     if _columns(migrated) != _columns(model):
         return
+    from .retiming import retime
+
+    retime(using)
     synced = sync(using)
     if synced:
         logger.info("schedules in code: %s", synced)

@@ -19,6 +19,7 @@ from ..by_hand import run_now
 from ..cron import CronError
 from ..declared import sync as sync_declared
 from ..models import schedules
+from ..retiming import retime
 from .finding import add_schedules, find_all
 from .looking import state, summary
 
@@ -158,7 +159,9 @@ def _refuse(lines: list[str]) -> None:
 
 
 def sync(output: Output, options: dict[str, Any]) -> None:
-    synced = sync_declared(conf.DATABASE)._asdict()
+    using = conf.DATABASE
+    retimed = retime(using)
+    synced = {**sync_declared(using)._asdict(), "retimed": retimed}
     if output.as_json:
         output.json(synced)
     else:
