@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -12,9 +12,11 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.utils import timezone
 
 from cq import task
 from cq.codec import Encoded
+from cq_scheduler import pause
 from cq_scheduler.models import RepeatingTask, Slot
 
 if TYPE_CHECKING:
@@ -321,6 +323,18 @@ def test_row_53_the_list_shows_runs_and_errors(staff: Client) -> None:
     assert row.next_run.isoformat() in text
     assert "it &lt;b&gt;broke&lt;/b&gt;" in text
     assert "it &lt;b&gt;broke" in staff.get(page_of(row)).content.decode()
+
+
+def test_the_list_says_which_is_overdue_and_why_one_is_paused(staff: Client) -> None:
+    row, other = made(), made()
+    pause(other, "the <b>disk</b> is full")
+    text = staff.get(URL).content.decode()
+    assert "the &lt;b&gt;disk&lt;/b&gt; is full" in text
+    assert "overdue" not in text
+    RepeatingTask.objects.filter(pk=row.pk).update(
+        next_run=timezone.now() - timedelta(minutes=2)
+    )
+    assert "overdue: does a worker or" in staff.get(URL).content.decode()
 
 
 def test_the_list_costs_the_same_queries_whatever_its_length(

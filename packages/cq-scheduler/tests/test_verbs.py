@@ -74,7 +74,8 @@ STABLE = {
     *("timezone", "start_after", "end_after", "jitter", "state", "enabled"),
     *("paused_at", "paused_by", "pause_reason", "paused_until", "coalesce"),
     *("misfire", "queue", "priority", "result_ttl", "last_run", "next_run"),
-    *("last_error", "missed_from", "missed_until", "last_coalesced", "key"),
+    *("last_error", "missed_from", "missed_until", "last_coalesced", "overdue"),
+    "key",
 }
 
 
@@ -118,6 +119,19 @@ def test_list_shows_people_a_table_with_what_is_wrong_below() -> None:
     assert " Europe/Paris  paused " in first
     assert " Europe/Paris  enabled " in second
     assert below == [f"{paused.pk}: the supplier is down", f"{row.pk}: too bad"]
+
+
+def test_list_says_which_nobody_was_there_for() -> None:
+    row, fresh = schedule(), schedule("* * * * *")
+    now = database_now("default")
+    late = now - timedelta(seconds=70)
+    RepeatingTask.objects.filter(pk=row.pk).update(next_run=late)
+    RepeatingTask.objects.filter(pk=fresh.pk).update(next_run=now)
+    assert {one["id"]: one["overdue"] for one in as_json("list")} == {
+        row.pk: True,
+        fresh.pk: False,
+    }
+    assert f"{row.pk}: overdue: does a worker" in cqscheduler("list")
 
 
 def test_list_of_none() -> None:

@@ -161,6 +161,8 @@ class RepeatingTaskAdminMixin(ModelAdmin):
 
     @admin.display(description=_("remarks"))
     def shown_remarks(self, obj: Any) -> str:
+        if obj.is_overdue(timezone.now()):
+            return gettext("overdue: does a worker or cqscheduler run?")
         return visible((obj.last_error or obj.pause_reason)[:100]) or EMPTY
 
     @admin.display(description=_("last error"))

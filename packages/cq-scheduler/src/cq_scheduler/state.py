@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from .misfire import GRACE
 from .stored import StoredRow
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 LONGEST_WHO = 150
 #: Written by ticks; a save of the rest leaves them alone.
@@ -55,3 +61,7 @@ class ScheduleState(StoredRow):
 
     class Meta:
         abstract = True
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether its time has come for so long that nobody seems to be there."""
+        return self.next_run is not None and now - self.next_run > GRACE

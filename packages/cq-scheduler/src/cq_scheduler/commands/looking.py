@@ -47,7 +47,8 @@ def list_schedules(output: Output, options: dict[str, Any]) -> None:
     found = schedules(conf.DATABASE).order_by("name", "pk")
     if options["name"] is not None:
         found = found.filter(name=options["name"])
-    rows = [summary(row) for row in found]
+    now = database_now(conf.DATABASE)
+    rows = [summary(row) | {"overdue": row.is_overdue(now)} for row in found]
     if options["state"] is not None:
         rows = [row for row in rows if row["state"] == options["state"]]
     if output.as_json:
@@ -81,6 +82,8 @@ def summary(row: RepeatingTask) -> dict[str, Any]:
 
 def remarks(row: dict[str, Any]) -> Iterator[str]:
     """Give what people have to know of one that a list has summed up."""
+    if row["overdue"]:
+        yield "overdue: does a worker or cqscheduler run?"
     if row["last_error"]:
         yield row["last_error"]
     if row["pause_reason"]:
