@@ -12,37 +12,29 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import mark_safe
-from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from cq.conf import conf
 
-from . import schedule_coming
 from .filters import ScheduledNameFilter
-from .readable import EMPTY, block, breakable, moment, visible
+from .readable import visible
+from .schedule_columns import ScheduleColumns
 from .schedule_form import RepeatingTaskForm, zones
 from .schedule_runs import history
 from .schedule_verbs import PAUSE, RESUME, SCHEDULE_VERBS, ScheduleVerb
-from .values import readable
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.urls import URLPattern
-    from django.utils.safestring import SafeString
-
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    ModelAdmin = admin.ModelAdmin
 
 _LINE = ("crontab", "interval", "at")
 _BOUNDS = ("timezone", "start_after", "end_after", "jitter")
 _REST = ("enabled", "misfire", "coalesce")
 
 
-class RepeatingTaskAdminMixin(ModelAdmin):
+class RepeatingTaskAdminMixin(ScheduleColumns):
     """All that the pages do; put it before a `ModelAdmin` of another admin theme."""
 
     form = RepeatingTaskForm
@@ -128,75 +120,6 @@ class RepeatingTaskAdminMixin(ModelAdmin):
 
     def has_pause_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("cq_scheduler.pause_repeatingtask")
-
-    # --- columns ----------------------------------------------------------------------
-
-    @admin.display(description=_("task"), ordering="name")
-    def shown_name(self, obj: Any) -> SafeString:
-        return breakable(obj.name)
-
-    @admin.display(description=_("when"), ordering="crontab")
-    def shown_when(self, obj: Any) -> SafeString:
-        return format_html(
-            '{} <span class="cq-quiet">{}</span>',
-            visible(obj.when),
-            visible(obj.timezone),
-        )
-
-    @admin.display(description=_("arguments"))
-    def shown_args(self, obj: Any) -> SafeString | str:
-        return block(readable(obj.__dict__["args"]))
-
-    @admin.display(description=_("keyword arguments"))
-    def shown_kwargs(self, obj: Any) -> SafeString | str:
-        return block(readable(obj.__dict__["kwargs"]))
-
-    @admin.display(description=_("last run"), ordering="last_run")
-    def shown_last_run(self, obj: Any) -> SafeString | str:
-        return moment(obj.last_run)
-
-    @admin.display(description=_("next run"), ordering="next_run")
-    def shown_next_run(self, obj: Any) -> SafeString | str:
-        return moment(obj.next_run)
-
-    @admin.display(description=_("remarks"))
-    def shown_remarks(self, obj: Any) -> str:
-        if obj.is_overdue(timezone.now()):
-            return gettext("overdue: does a worker or cqscheduler run?")
-        return visible((obj.last_error or obj.pause_reason)[:100]) or EMPTY
-
-    @admin.display(description=_("last error"))
-    def shown_last_error(self, obj: Any) -> SafeString | str:
-        return block(obj.last_error)
-
-    @admin.display(description=_("missed"))
-    def shown_missed(self, obj: Any) -> SafeString:
-        span = moment(obj.missed_from), moment(obj.missed_until)
-        return format_html(gettext("{} to {}, when nobody was there"), *span)
-
-    @admin.display(description=_("left out"))
-    def shown_coalesced(self, obj: Any) -> SafeString:
-        slot = moment(obj.last_coalesced)
-        return format_html(gettext("{}, since a run was not done"), slot)
-
-    @admin.display(description=_("paused"))
-    def shown_pause(self, obj: Any) -> SafeString:
-        lines = [
-            format_html("{} {}", moment(obj.paused_at), visible(obj.paused_by)),
-            visible(obj.pause_reason),
-        ]
-        if obj.paused_until is not None:
-            lines.append(format_html(gettext("until {}"), moment(obj.paused_until)))
-        return format_html_join(mark_safe("<br>"), "{}", ((x,) for x in lines if x))
-
-    @admin.display(description=_("next ten runs"))
-    def shown_runs(self, obj: Any) -> SafeString:
-        saved = obj is not None and obj.pk is not None
-        return format_html(
-            '<div id="cq-coming" aria-live="polite" data-url="{}">{}</div>',
-            reverse(self._url("coming")),
-            schedule_coming.shown(obj, timezone.now()) if saved else EMPTY,
-        )
 
     # --- one schedule -----------------------------------------------------------------
 
@@ -297,13 +220,6 @@ class RepeatingTaskAdminMixin(ModelAdmin):
     def _may(self, request: HttpRequest, verb: ScheduleVerb) -> bool:
         allowed: bool = getattr(self, f"has_{verb.permission}_permission")(request)
         return allowed and self.has_view_permission(request)
-
-    @staticmethod
-    def _name(page: str) -> str:
-        return f"cq_scheduler_repeatingtask_{page}"
-
-    def _url(self, page: str) -> str:
-        return f"{self.admin_site.name}:{self._name(page)}"
 
 
 class RepeatingTaskAdmin(RepeatingTaskAdminMixin):
