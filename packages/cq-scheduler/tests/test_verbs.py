@@ -458,6 +458,7 @@ def test_import_reads_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> No
         ({"enabled": None}, "enabled: "),
         ({"args": [{"$": "code", "v": "1"}]}, "args: "),
         ({"enabled": True, "paused_at": "2027-01-01T00:00Z"}, "paused_is_disabled"),
+        ({"enabled": False, "paused_until": "2127-01-01T00:00Z"}, "paused_is_disabled"),
     ],
 )
 def test_import_refuses_what_could_not_run(

@@ -148,7 +148,8 @@ class RepeatingTask(ScheduleState):
             ),
             models.CheckConstraint(
                 name="cq_schedule_paused_is_disabled",
-                condition=Q(paused_at__isnull=True) | Q(enabled=False),
+                condition=Q(paused_at__isnull=True, paused_until__isnull=True)
+                | Q(paused_at__isnull=False, enabled=False),
             ),
         )
         indexes = (
