@@ -54,6 +54,21 @@ def check_lease(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register("cq")
+def check_time_zones(**kwargs: Any) -> list[CheckMessage]:
+    """cq.E006: moments are kept without their time zone."""
+    if settings.USE_TZ:
+        return []
+    return [
+        Error(
+            "USE_TZ is False, and cq keeps moments with their time zone.",
+            hint="Set USE_TZ = True: by a clock that daylight saving sets back, a worker "
+            "would be dead for an hour, and no schedule would know its time.",
+            id="cq.E006",
+        )
+    ]
+
+
+@register("cq")
 def check_database(**kwargs: Any) -> list[CheckMessage]:
     """cq.E003: no such database. cq.W002: not the one that the site writes to."""
     alias = conf.DATABASE
