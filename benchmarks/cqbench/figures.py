@@ -182,6 +182,17 @@ BENCHMARKS = {
         },
         long=True,
     ),
+    "claims": Benchmark(
+        "claims among 1,000,000 ready tasks beside 5,000,000 finished ones",
+        "claims",
+        {
+            "single_p50": Figure("a claim of one task: p50", "ms"),
+            "single_p95": Figure("the same, p95", "ms", 10.0),
+            "many_p50": Figure("a claim of 200: p50", "ms"),
+            "many_p95": Figure("the same, p95", "ms"),
+        },
+        long=True,
+    ),
     "pages": Benchmark(
         "the admin's pages of a tree of 100,000 beside 1,000,000 finished tasks",
         "pages",
