@@ -12,7 +12,7 @@ from ticking import HOUR, MINUTE, NOON, at_once, schedule
 
 from cq.clock import database_now
 from cq.models import Task
-from cq_scheduler import calls
+from cq_scheduler import calls, pause
 from cq_scheduler.loop import seconds_until_due
 from cq_scheduler.models import RepeatingTask, Slot
 from cq_scheduler.tick import tick
@@ -64,6 +64,25 @@ def test_a_schedule_that_somebody_has_locked_keeps_no_other_waiting() -> None:
     free.refresh_from_db()
     assert free.last_run == NOON
     assert tick("default", NOON) == 1
+
+
+@pytest.mark.backend("postgres", "valkey", "mariadb")
+@pytest.mark.django_db(transaction=True)
+def test_a_paused_one_that_somebody_has_locked_keeps_no_other_waiting() -> None:
+    locked = schedule()
+    until = database_now("default") + HOUR
+    pause(locked, until=until)
+    free = schedule(next_run=until)
+    made: list[int] = []
+    with transaction.atomic():
+        RepeatingTask.objects.select_for_update().get(pk=locked.pk)
+        at_once(1, lambda: made.append(tick("default", until)))
+    assert made == [1]
+    free.refresh_from_db()
+    assert free.last_run is not None
+    tick("default", until)
+    locked.refresh_from_db()
+    assert locked.enabled
 
 
 @pytest.mark.django_db(transaction=True)

@@ -35,6 +35,7 @@ __all__ = [
     "MAX_LENGTH",
     "CronError",
     "UnknownZone",
+    "both_days",
     "check",
     "next_run",
     "skipped",
@@ -139,7 +140,7 @@ def _parse(crontab: str) -> _Line:
     minute, hour, day, month, weekday = (
         field.read(text) for field, text in zip(FIELDS, texts, strict=True)
     )
-    if any(text.startswith("*") for text in (texts[2], texts[4])):
+    if both_days(texts):
         lines = [f"{minute} {hour} {day} {month} {weekday}"]
     else:
         lines = [
@@ -181,6 +182,11 @@ def split(crontab: str) -> list[str]:
             " use five: minute hour day-of-month month day-of-week"
         )
     return texts
+
+
+def both_days(texts: list[str]) -> bool:
+    """Whether a day has to match both of its fields; else one is enough."""
+    return texts[2].startswith("*") or texts[4].startswith("*")
 
 
 def _alias(line: str) -> str:

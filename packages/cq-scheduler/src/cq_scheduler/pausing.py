@@ -12,7 +12,7 @@ from cq.text import LONGEST_ERROR, storable
 from . import timing
 from .cron import CronError
 from .models import NO_SLOT, schedules
-from .rows import waiting_for
+from .rows import change_free, text_of, waiting_for
 from .state import LONGEST_WHO, UNPAUSED
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def resume_due(using: str, now: datetime, limit: int) -> None:
     """
     over = schedules(using).filter(enabled__in=[False], paused_until__lte=now)
     for row in over.order_by("paused_until", "pk")[:limit]:
-        over.filter(pk=row.pk, paused_until=row.paused_until).update(**_resumed(row))
+        same = over.filter(pk=row.pk, paused_until=row.paused_until)
+        change_free(using, same, **_resumed(row))
 
 
 def _resumed(row: RepeatingTask) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def _resumed(row: RepeatingTask) -> dict[str, Any]:
     try:
         slot = timing.next_slot(row, row.paused_until - timedelta.resolution)
     except CronError as error:
-        return {"paused_until": None, "last_error": storable(str(error), LONGEST_ERROR)}
+        return {"paused_until": None, "last_error": text_of(error)}
     if slot is None:
         return {**UNPAUSED, "last_error": NO_SLOT}
     return {**UNPAUSED, **waiting_for(row, slot), "enabled": True, "last_error": ""}

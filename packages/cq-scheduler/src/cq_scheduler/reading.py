@@ -38,11 +38,9 @@ def reading(crontab: str) -> Reading:
     """Return the parts of a line; raises CronError for one that doesn't fire."""
     cron.check(crontab)
     texts = cron.split(crontab)
-    minute, hour, _, month, _ = (
-        _plain(field, text) for field, text in zip(FIELDS, texts, strict=True)
-    )
+    minute, hour, month = (_plain(FIELDS[i], texts[i]) for i in (0, 1, 3))
     days, weekdays = _days(texts[2]), _weekdays(texts[4])
-    both = any(text.startswith("*") for text in (texts[2], texts[4]))
+    both = cron.both_days(texts)
     if not both and ("*",) in (days, weekdays):
         days = weekdays = ("*",)
     return Reading(minute, hour, days, month, weekdays, both)
@@ -70,5 +68,4 @@ def _plain(field: Field, text: str) -> str:
     numbers = field.read(text)
     # "Every two days of the week" would not say which.
     steps = _STEPS.fullmatch(text) and field is not FIELDS[4]
-    several = numbers != "*" and "," in numbers
-    return text if several and (steps or _LIST.fullmatch(text)) else numbers
+    return text if "," in numbers and (steps or _LIST.fullmatch(text)) else numbers

@@ -17,6 +17,8 @@ from .models import enabled
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from django.db.models import QuerySet
+
     from .misfire import Choice
     from .models import RepeatingTask
 
@@ -42,7 +44,7 @@ def pass_over(
     using: str, schedule: RepeatingTask, choice: Choice, error: Exception
 ) -> None:
     logger.warning("%s is passed over: %s", schedule, error)
-    change(using, schedule, **moved_on(schedule, choice), last_error=_text(error))
+    change(using, schedule, **moved_on(schedule, choice), last_error=text_of(error))
 
 
 def refuse(using: str, schedule: RepeatingTask, error: CronError) -> None:
@@ -50,7 +52,7 @@ def refuse(using: str, schedule: RepeatingTask, error: CronError) -> None:
 
     A zone may come back with the next tzdata, and another host may know it.
     """
-    text = _text(error)
+    text = text_of(error)
     if schedule.next_run is None and schedule.last_error == text:
         return
     known = isinstance(error, UnknownZone)
@@ -64,21 +66,26 @@ def state_of(schedule: RepeatingTask) -> dict[str, Any]:
 
 
 def change(using: str, schedule: RepeatingTask, **values: Any) -> bool:
-    """Change a schedule that still is as it was read; whether it was.
+    """Change a schedule that still is as it was read; whether it was."""
+    same = enabled(using).filter(pk=schedule.pk, **state_of(schedule))
+    return change_free(using, same, **values)
+
+
+def change_free(using: str, rows: QuerySet[RepeatingTask], **values: Any) -> bool:
+    """Change rows, and whether there were any.
 
     One that somebody has locked is passed by: the others would have to wait as well.
     """
-    same = enabled(using).filter(pk=schedule.pk, **state_of(schedule))
     with transaction.atomic(using=using, savepoint=False):
         if connections[using].features.has_select_for_update_skip_locked:
             # By itself: as a part of the UPDATE, MariaDB waits for the lock.
-            free = same.select_for_update(skip_locked=True).values_list("pk")
+            free = rows.select_for_update(skip_locked=True).values_list("pk")
             if not free:
                 return False
-        return bool(same.update(**values))
+        return bool(rows.update(**values))
 
 
-def _text(error: Exception) -> str:
+def text_of(error: Exception) -> str:
     ours = isinstance(error, CronError | CQError)
     text = str(error) if ours else f"{type(error).__name__}: {error}"
     return storable(text, LONGEST_ERROR)
