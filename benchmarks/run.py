@@ -23,6 +23,8 @@ from peers.figures import WORKLOADS
 from peers.run import compare, publish
 
 HERE = Path(__file__).resolve().parent
+#: Before cq had hooks, figures and marks.
+BEFORE = "679e176"
 
 
 def arguments() -> argparse.Namespace:
@@ -39,6 +41,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all values")
     parser.add_argument(
         "--quick", action="store_true", help="much less of everything: does it run?"
+    )
+    parser.add_argument(
+        "--tasks", type=int, metavar="N", help="of pages, default: 3,000,000"
+    )
+    parser.add_argument(
+        "--before",
+        metavar="REV",
+        default=BEFORE,
+        help="of turns: what to compare with, default: %(default)s",
     )
     peers = parser.add_argument_group("cq beside others, when no NAME is given")
     peers.add_argument("--systems", metavar="A,B", help=f"of {', '.join(PEERS)}")
@@ -69,6 +80,8 @@ def arguments() -> argparse.Namespace:
         options.rounds = 1 if options.quick else 3
     if options.rounds < 1:
         parser.error(f"--rounds is {options.rounds}, but must be 1 or more")
+    if options.tasks is not None and options.tasks < 10_000:
+        parser.error(f"--tasks is {options.tasks}, but must be 10,000 or more")
     return options
 
 
@@ -100,9 +113,11 @@ def main() -> int:
             loads: list[str] = []
             for number in range(options.rounds):
                 for name in names:
+                    if number and (BENCHMARKS[name].sized or BENCHMARKS[name].turns):
+                        continue
                     progress = f"round {number + 1} of {options.rounds}: {name}"
                     print(progress, file=sys.stderr)
-                    for key, value in measured(name, servers, options.quick).items():
+                    for key, value in measured(name, servers, options).items():
                         values[name].setdefault(key, []).append(value)
                 loads.append(f"{os.getloadavg()[0]:.1f}")
                 machine["load average after each round"] = ", ".join(loads)
@@ -130,12 +145,18 @@ def main() -> int:
     return 130 if interrupted else 0
 
 
-def measured(name: str, servers: Servers, quick: bool) -> dict[str, float]:
+def measured(
+    name: str, servers: Servers, options: argparse.Namespace
+) -> dict[str, float]:
     """Measure once; what is returned is named by the benchmark's figures."""
     command = [sys.executable, "-m", "cqbench.measure", name]
-    if quick:
+    if options.quick:
         command.append("--quick")
+    if options.tasks:
+        command.append(f"--tasks={options.tasks}")
     benchmark = BENCHMARKS[name]
+    if benchmark.compares:
+        command.append(f"--before={options.before}")
     environment = servers.environment(
         benchmark.settings, valkey=benchmark.valkey, sqlite=benchmark.sqlite
     )

@@ -57,7 +57,7 @@ class Evidence:
 def gather(told: Told) -> Evidence:
     from work.models import Effect
 
-    from cq import registry
+    from cq.definitions import registry
 
     rows = {
         str(task.pk): task for task in Task.objects.order_by().only(*COLUMNS).iterator()

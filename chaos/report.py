@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from verdict import Check
 
 
+def say(text: str) -> None:
+    """Write what happens, as it happens."""
+    print(text, flush=True)
+
+
 def build(
     facts: dict[str, Any],
     totals: dict[str, Any],

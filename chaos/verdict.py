@@ -21,7 +21,7 @@ from evidence import (
 )
 from journal import COMMITTED, ROLLED_BACK
 
-from cq.audit import audit
+from cq.maintenance.audit import audit
 from cq.status import OPEN, Status
 
 #: What these may raise by themselves; whatever else ends a run is the database's.

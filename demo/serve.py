@@ -12,15 +12,18 @@ from workers import MANAGE, Worker
 
 
 def serve() -> None:
-    """Serve the admin, and run tasks, until KeyboardInterrupt."""
+    """Serve a shop and the admin, and run tasks, until KeyboardInterrupt."""
     port = _free_port(8000)
     worker = Worker(settings.DATA / "worker.log")
     Console().print(
-        f"\n[bold]http://127.0.0.1:{port}/admin/[/]  log in as admin, password admin; "
+        f"\n[bold]http://127.0.0.1:{port}/[/]  order something, and see a bar that moves\n"
+        f"[bold]http://127.0.0.1:{port}/admin/[/]  log in as admin, password admin; "
         "Ctrl-C ends it"
     )
+    # Under ASGI, so that a page is told of changes by a socket.
     site = subprocess.Popen(
-        [sys.executable, str(MANAGE), "runserver", "--noreload", f"127.0.0.1:{port}"]
+        [sys.executable, "-m", "daphne", "-v0", f"-p{port}", "asgi:application"],
+        cwd=MANAGE.parent,
     )
     try:
         site.wait()

@@ -22,6 +22,7 @@ DATABASES = {
         "OPTIONS": {
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "transaction_mode": "IMMEDIATE",
         },
     }
 }
@@ -62,3 +63,6 @@ TEMPLATES = [
         },
     },
 ]
+
+# The demo starts workers of its own, and kills them.
+CQ_EMBEDDED = False

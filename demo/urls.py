@@ -1,8 +1,10 @@
 from django.contrib import admin
-from django.urls import path
-from django.views.generic import RedirectView
+from django.urls import include, path
+from shop import views
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/admin/cq/task/")),
+    path("", views.show, name="shop"),
+    path("order/", views.order, name="order"),
+    path("tasks/", include("cq.urls")),
     path("admin/", admin.site.urls),
 ]

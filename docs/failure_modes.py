@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 _TEST = re.compile(r"(?m)^\s*(?:async )?def (test_row_(s?\d+)_\w+)")
 
 
-def table() -> str:
-    """Return the table in Markdown.
+def table(part: str | None = None) -> str:
+    """Return the table in Markdown; or of one part alone, without its title.
 
     Raises ValueError for a row that no test proves and that does not say why, and for
     a test that names a row which is not in the table.
@@ -20,12 +20,18 @@ def table() -> str:
     text = (ROOT / "docs" / "failure-modes.toml").read_text()
     tests = _tests()
     lines: list[str] = []
+    inside = part is None
     # tomllib reads parts and rows into two lists; their order in the file is wanted.
     for block in text.split("[[")[1:]:
         kind, _, body = block.partition("]]")
         entry = tomllib.loads(body)
         if kind == "part":
-            lines += ["", f"## {entry['title']}", ""]
+            if part is not None:
+                inside = entry["title"] == part
+            if not inside:
+                continue
+            if part is None:
+                lines += ["", f"## {entry['title']}", ""]
             lines += [
                 "| row | what goes wrong | what cq does | tests |",
                 "|---|---|---|---|",
@@ -39,6 +45,8 @@ def table() -> str:
                 f"row {number} of failure-modes.toml has {len(proofs)} tests, and "
                 f"untested is {told!r}: it needs one of both"
             )
+        if not inside:
+            continue
         shown = "<br>".join(proofs) or told
         lines.append(f"| {number} | {entry['failure']} | {entry['answer']} | {shown} |")
     if tests:
@@ -49,9 +57,9 @@ def table() -> str:
 def _tests() -> defaultdict[str, list[str]]:
     """Return `file: test`, by the number of the row that they prove."""
     found: defaultdict[str, list[str]] = defaultdict(list)
-    files = [*ROOT.glob("packages/*/tests/test_*.py")]
+    files = [*ROOT.glob("packages/*/tests/**/test_*.py")]
     files += ROOT.glob("integration-tests/test_*.py")
-    for file in sorted(files, key=lambda path: path.name):
+    for file in sorted(files, key=lambda path: (path.name, path)):
         for name, number in _TEST.findall(file.read_text()):
             number = number.upper().lstrip("0")
             words = name.split("_", 3)[3].replace("_", " ")

@@ -6,10 +6,6 @@ On a ground of their own, so that they can be read where the page is dark.
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LEFT, WIDTH, ROW = 112, 500, 36
 BLUE, PALE, INK, QUIET, RED = "#1d6fd1", "#b9d4f4", "#1f2328", "#6b7280", "#c2410c"
@@ -134,7 +130,6 @@ def missed() -> str:
     return line.svg()
 
 
-def draw(folder: Path) -> None:
-    """Write the pictures."""
-    for name, picture in (("coalescing", coalescing), ("misfire", missed)):
-        (folder / f"{name}.svg").write_text(picture())
+def pictures() -> dict[str, str]:
+    """Return the pictures by their file names."""
+    return {"coalescing.svg": coalescing(), "misfire.svg": missed()}

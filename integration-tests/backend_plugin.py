@@ -6,6 +6,7 @@ Which tests run here, the servers that a test may stop, and a report for run_bac
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections import Counter
@@ -40,20 +41,48 @@ def install(config: pytest.Config) -> None:
         "markers",
         "browser: needs Chromium; has its own command, hatch run browser:test",
     )
+    config.addinivalue_line(
+        "markers",
+        "types: runs type checkers; has its own command, hatch run types:check",
+    )
+    config.addinivalue_line(
+        "markers",
+        "promtool: needs Debian's prometheus; has its own command, hatch run promtool",
+    )
     if cq_backends.BACKEND == "pgbouncer":
         # The pooler keeps sessions open, so the database cannot be dropped before its
         # server is.
         config.option.reuse_db = True
     config.pluginmanager.register(sys.modules[__name__], "backend_plugin")
     emptied.install()
+    logging.getLogger("asyncio").addFilter(_tells_of_more_than_time)
     # Now, before a test gets to stop a server.
     cq_backends.versions()
+
+
+def _tells_of_more_than_time(record: logging.LogRecord) -> bool:
+    """With -X dev a loop logs each step of a tenth of a second: that is this machine's speed."""
+    return record.msg != "Executing %s took %.3f seconds"
 
 
 @pytest.fixture(scope="session")
 def backend() -> str:
     """sqlite, postgres, valkey, or one of cq_backends.EXTRA."""
     return cq_backends.BACKEND
+
+
+@pytest.fixture(autouse=True)
+def _tasks_of_one_test() -> Iterator[None]:
+    """A test's own tasks go with it: the next parameter defines them anew."""
+    from cq.definitions import registry
+
+    before = set(registry._definitions)
+    yield
+    for name in set(registry._definitions) - before:
+        if "<locals>" in registry.get(name).function.__qualname__:
+            del registry._definitions[name]
+            registry.coroutine_names.cache_clear()
+            registry.names_not_atomic.cache_clear()
 
 
 @pytest.fixture

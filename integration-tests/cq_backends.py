@@ -109,6 +109,7 @@ def _sqlite() -> dict[str, Any]:
             # No transaction_mode: what cq promises holds with SQLite's own default.
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "transaction_mode": "IMMEDIATE",
         },
     }
 

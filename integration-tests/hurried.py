@@ -26,7 +26,7 @@ SPEED = 1000
 
 
 def main(start: datetime) -> None:
-    import cq_scheduler.tick  # noqa: F401  (once, and not in each of them)
+    import cq_scheduler.ticker.tick  # noqa: F401  (once, and not in each of them)
 
     began = time.monotonic()
     running = {_fork(start, began) for _ in range(SCHEDULERS)}
@@ -60,7 +60,7 @@ def _tick_on(start: datetime, began: float) -> None:
     from django.db import OperationalError, connection
 
     from cq_scheduler.models import enabled
-    from cq_scheduler.tick import tick
+    from cq_scheduler.ticker.tick import tick
 
     while True:
         now = start + timedelta(seconds=(time.monotonic() - began) * SPEED)

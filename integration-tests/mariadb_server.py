@@ -56,6 +56,8 @@ class MariaDBServer:
                     "--no-defaults",
                     *_as_user(),
                     f"--datadir={self.data_dir}",
+                    # Its own: a server that starts clears what others have in it.
+                    f"--tmpdir={self.data_dir}",
                     f"--socket={self.data_dir / 'socket'}",
                     f"--pid-file={self.data_dir / 'pid'}",
                     f"--port={self.port}",

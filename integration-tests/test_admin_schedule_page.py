@@ -22,9 +22,12 @@ from django.utils import timezone, translation
 from cq import task
 from cq.models import Task
 from cq.testing import run_tasks
-from cq_admin.schedule_coming import shown
-from cq_admin.schedule_words import cron_words
-from cq_scheduler import cron, declared, pause, repeat
+from cq_admin.schedule_pages.preview import shown
+from cq_admin.schedule_pages.words import cron_words
+from cq_scheduler import pause, repeat
+from cq_scheduler.actions import sync
+from cq_scheduler.cron import lines
+from cq_scheduler.declaring import repeat as declared
 from cq_scheduler.models import RepeatingTask
 
 pytestmark = pytest.mark.django_db
@@ -214,7 +217,7 @@ def seconds(row: RepeatingTask) -> float:
     """What it costs, of CPU; a busy machine can add to that, and never takes from it."""
     least = 1.0
     for _ in range(10):
-        cron._parse.cache_clear()
+        lines._parse.cache_clear()
         cron_words.cache_clear()
         started = time.thread_time()
         shown(row, WINTER)
@@ -225,7 +228,7 @@ def seconds(row: RepeatingTask) -> float:
 
 
 def memory(row: RepeatingTask) -> int:
-    cron._parse.cache_clear()
+    lines._parse.cache_clear()
     cron_words.cache_clear()
     tracemalloc.start()
     try:
@@ -404,7 +407,7 @@ def test_what_code_declares_is_not_deleted_here_until_it_is_gone_from_the_code(
 ) -> None:
     monkeypatch.setattr(declared, "_declared", {})
     repeat("30 7 * * *")(clean)
-    declared.sync("default")
+    sync.sync("default")
     row, other = RepeatingTask.objects.get(), made(crontab="@daily")
     delete = {"action": "delete_selected", "_selected_action": [row.pk, other.pk]}
     assert page_of(row, "delete") not in text_of(staff.get(page_of(row)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.checks import run_checks
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -14,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 from floor import mistakes, tasks
 from floor.models import Effect
-from processes import PATIENCE, Workers, until
+from processes import HERE, PATIENCE, Workers, until
 
 from cq import AlreadySettled, CodecError, UnknownTask, WaitError, WaitTimeout
 from cq.models import Task, schedule_task
@@ -176,6 +178,55 @@ def test_a_wrong_setting_is_an_error_of_check(name: str, settings: Any) -> None:
         call_command("check")
     assert said in str(caught.value)
     assert "cq.E00" in str(caught.value)
+
+
+#: Every setting that the page has.
+SETTINGS = re.findall(
+    r"(?m)^\| `(CQ_\w+)` \|", (HERE.parent / "docs" / "settings.md").read_text()
+)
+#: What is wrong with any of them, and what with one alone.
+NO_VALUE: list[Any] = [3j, {"a": 3j}, b"hunter2"]
+NO_NAMES: list[Any] = ["mail", [3j], [""]]
+NO_SECONDS: list[Any] = ["soon", True, -1, float("nan"), float("inf"), [1]]
+NO_VALUE_OF = {
+    "CQ_DATABASE": [["default"], None],
+    "CQ_QUEUES": NO_NAMES,
+    "CQ_MIDDLEWARE": NO_NAMES,
+    "CQ_CONTEXT": NO_NAMES,
+    "CQ_SCHEDULABLE": ["no function", [3j]],
+    "CQ_REDACT": ["no function", [3j]],
+    "CQ_REDACT_TEXT": ["no function"],
+    "CQ_RESULT_TTL": ["a while", -1, {"DONE": 1}],
+    "CQ_RELEASE": ["", 7],
+    "CQ_METRICS_TOKEN": ["short", True],
+    "CQ_EMBEDDED": ["always"],
+    **dict.fromkeys(
+        [
+            *("CQ_HEARTBEAT", "CQ_LEASE", "CQ_POLL", "CQ_SWEEP", "CQ_DRAIN"),
+            *("CQ_UNKNOWN_GRACE", "CQ_UNIQUE_WAIT", "CQ_QUEUE_AGE", "CQ_ADMIN_TIMEOUT"),
+        ],
+        NO_SECONDS,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_check_names_every_setting_that_is_wrong(name: str, settings: Any) -> None:
+    for value in [*NO_VALUE, *NO_VALUE_OF.get(name, ())]:
+        setattr(settings, name, value)
+        said = [message for message in run_checks() if name in message.msg]
+        assert [m.id for m in said if m.is_serious()], value
+        assert all(message.hint for message in said), value
+        # Its value, as far as anybody may see it.
+        shown = [f"{part!r}"[:40] for part in (value, *parts_of(value))]
+        if name == "CQ_METRICS_TOKEN":
+            assert not any("hunter2" in message.msg for message in said)
+        else:
+            assert any(text in m.msg for text in shown for m in said), value
+
+
+def parts_of(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | dict) else []
 
 
 def test_a_worker_does_not_start_with_a_wrong_setting(

@@ -82,6 +82,20 @@ def test_row_32_a_process_that_has_lost_a_thread_of_its_own_is_replaced(
     assert tasks.process_id.delay().get(PATIENCE) != first
 
 
+def test_row_32_a_task_that_closes_the_standard_streams_stops_no_other(
+    workers: Workers,
+) -> None:
+    worker = workers.start("--threads", "1")
+    process = tasks.closes_its_streams.delay().get(PATIENCE)
+    # Logged as an error, and there is nowhere to write to.
+    assert tasks.fails.delay().wait(PATIENCE).status == Task.STATUS_FAILURE
+    assert tasks.square.delay(3).get(PATIENCE) == 9
+    # Its process has no log any more, and another takes its place.
+    worker.wait_for_output("closed sys.stdout")
+    until(lambda: tasks.process_id.delay().get(PATIENCE) != process, "another process")
+    assert worker.popen.poll() is None
+
+
 def test_row_21_the_row_tells_what_killed_its_process_and_how_large_that_was(
     workers: Workers,
 ) -> None:

@@ -132,6 +132,16 @@ def test_the_site_stays_up_until_it_is_told_to_end(
         assert page.status == 200
         assert "shop.tasks.import_catalogue" in page.read().decode()
 
+    shop = address.removesuffix("admin/")
+    page = browser.open(shop).read().decode()
+    (token,) = re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+    form = {"csrfmiddlewaretoken": token}
+    page = browser.open(f"{shop}order/", urlencode(form).encode()).read().decode()
+    # Its bar is told by a socket: the site is one under ASGI.
+    assert 'data-socket="/ws/cq/"' in page
+    with browser.open(f"{shop}static/cq/progress.js") as module:
+        assert module.status == 200
+
     process.send_signal(signum)  # to it alone; a terminal tells the whole group
     assert process.wait(PATIENCE) == 0, output.read_text()
     assert "Traceback" not in output.read_text()

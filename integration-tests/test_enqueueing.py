@@ -25,13 +25,13 @@ from forced import AFTER, forced
 from processes import HERE, PATIENCE
 from sites import flags
 
-from cq import doorbell
 from cq.models import Task
-from cq.picking import claim_ids
 from cq.status import Status
 from cq.testing import run_tasks
-from cq_channels import messages
-from cq_channels.engine import Engine
+from cq.workers import doorbell
+from cq.workers.claim_order import claim_ids
+from cq_channels.doorbells import messages
+from cq_channels.worker.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,7 +172,7 @@ def statements(action: Any) -> list[str]:
 
 
 def until_it_rests(engine: Engine) -> None:
-    while engine.claimer._look or engine.claimer._hints:
+    while engine.claimer.hints.pending:
         engine.claimer._claim()
 
 
@@ -217,12 +217,13 @@ def test_row_13_what_is_unknown_or_deleted_claims_nothing(engine: Engine) -> Non
 def test_row_s13_forged_and_replayed_hints_cost_one_look(engine: Engine) -> None:
     settled = tasks.noop.delay()
     Task.objects.update(status=Status.COMPLETE, finished=timezone.now())
-    engine.claimer._next_look = float("inf")
+    engine.claimer._looks.next = float("inf")
+    engine.claimer.pauses._good_until = float("inf")
     until_it_rests(engine)
     one = statements(lambda: (engine.wake(None), engine.claimer._claim()))
     replayed = [messages.build([(settled.pk, "default")])] * 100
     forged = [
-        messages.build([(uuid.uuid4(), "default") for _ in range(messages.MOST_IDS)])
+        messages.build([(uuid.uuid4(), "default") for _ in range(messages.MAX_IDS)])
         for _ in range(100)
     ]
 
@@ -330,7 +331,11 @@ OTHER = """
 DATABASES["tasks"] = {
     "ENGINE": "django.db.backends.sqlite3",
     "NAME": %r,
-    "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL;", "timeout": 20},
+    "OPTIONS": {
+        "init_command": "PRAGMA journal_mode=WAL;",
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+    },
 }
 """
 ENQUEUES_THERE = """

@@ -20,7 +20,7 @@ warnings.simplefilter("ignore")  # of forking beside threads
 import django
 django.setup()
 from django.db import connections
-from cq_channels.sender import sender
+from cq_channels.doorbells.sender import sender
 from floor import tasks
 
 tasks.noop.delay()

@@ -97,7 +97,7 @@ OURS = """
 import json
 from datetime import datetime
 from itertools import islice
-from cq_scheduler.outlook import coming
+from cq_scheduler.timing.preview import coming
 from cq_scheduler.models import RepeatingTask
 
 start = datetime.fromisoformat({start!r})

@@ -12,7 +12,7 @@ from processes import until
 
 from cq.models import Task, Worker
 from cq.status import FINAL
-from cq_channels.processes import resident
+from cq_channels.supervisor.process import resident_bytes
 
 if TYPE_CHECKING:
     from processes import Workers
@@ -51,7 +51,7 @@ def test_a_worker_does_not_grow_with_what_it_has_run(workers: Workers) -> None:
     (child,) = Worker.objects.values_list("pid", flat=True)
 
     def memory() -> list[float]:
-        return [(resident(pid) or 0) / 2**20 for pid in (supervisor, child)]
+        return [(resident_bytes(pid) or 0) / 2**20 for pid in (supervisor, child)]
 
     run_a_batch()  # what it takes once: connections, code, the allocator's arenas
     before = memory()

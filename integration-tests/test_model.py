@@ -8,6 +8,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core import serializers
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
@@ -185,6 +186,31 @@ def test_saving_what_was_read_changes_nothing() -> None:
         assert (read.args, read.result) == (row.args, row.result)
         read.save()
         assert Task.objects.filter(pk=row.pk).values().get() == before
+
+
+def test_saving_over_what_a_worker_wrote_is_refused() -> None:
+    stale = tasks.square.delay(2)
+    run_tasks()
+    done = Task.objects.filter(pk=stale.pk).values().get()
+    for save in (stale.save, lambda: async_to_sync(stale.asave)()):
+        with pytest.raises(RuntimeError, match=r"another .*status.*Call revoke\(\)"):
+            save()
+    mine = Task.objects.get(pk=stale.pk)
+    mine.status = Task.STATUS_FAILURE
+    for options in ({}, {"update_fields": ["status"]}, {"force_update": True}):
+        with pytest.raises(RuntimeError, match="its row has another status, "):
+            mine.save(**options)
+    # Of others it may say what it likes.
+    mine.save(update_fields=["queue", "root_id"])
+    with pytest.raises(RuntimeError, match="another priority, "):
+        Task.objects.update_or_create({"priority": 3}, pk=stale.pk)
+    assert Task.objects.filter(pk=stale.pk).values().get() == done
+    # What is gone is made again.
+    read = Task.objects.get(pk=stale.pk)
+    read.delete()
+    read.pk = stale.pk
+    read.save()
+    assert Task.objects.filter(pk=stale.pk).values().get() == done
 
 
 def test_cleaning_refuses_what_no_column_takes() -> None:

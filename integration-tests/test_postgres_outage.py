@@ -40,6 +40,13 @@ ONCE = [
 ]
 
 
+def assert_no_fault(worker: Process) -> None:
+    """An outage that has mended itself is no error, and no code has a fault."""
+    assert "Traceback" not in worker.output, worker.output
+    assert " ERROR " not in worker.output
+    assert " CRITICAL " not in worker.output
+
+
 class Server:
     """The server that the tests stand on, as its superuser and its owner see it."""
 
@@ -118,6 +125,7 @@ def test_row_33_a_worker_outlasts_ten_restarts_and_nothing_is_lost_or_doubled(
         connections.close_all()
         until(lambda: Task.objects.exists(), "the server")
     check(worker, handles)
+    assert_no_fault(worker)
 
 
 def test_row_34_while_the_server_is_away_little_is_said_and_results_are_kept(
@@ -132,6 +140,8 @@ def test_row_34_while_the_server_is_away_little_is_said_and_results_are_kept(
     while time.monotonic() < away:  # how long it is away is what is tested
         time.sleep(0.1)
     said = {words: worker.output.count(words) for words in ONCE}
+    warnings = worker.output.count("WARNING")
+    assert "can be reached again" not in worker.output
     server.start()
     connections.close_all()
     # It ran on, and its result was written when there was a server again.
@@ -142,6 +152,11 @@ def test_row_34_while_the_server_is_away_little_is_said_and_results_are_kept(
     minutes = math.ceil(SECONDS_AWAY / 60)
     assert all(count <= 2 * minutes for count in said.values()), said
     check(worker, list(tasks.effect.delay_many([(key,) for key in range(5)])))
+    # Of the supervisor, of its process, and of that one's doorbell.
+    until(lambda: worker.output.count("can be reached again") == 2, "both their ends")
+    assert warnings <= 3 * minutes, worker.output
+    assert worker.output.count("can be reached again") == 2
+    assert_no_fault(worker)
 
 
 def test_row_40_a_worker_waits_until_there_are_connections_again(

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
-import time
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
+import cq_backends
 import pytest
 from django.db import connection, transaction
 from floor import endless, tasks
 from floor.models import Effect
 from processes import PATIENCE, lives, until
+from sites import flags
 
 from cq.models import Task, Worker
 from cq.status import FINAL
-from cq_channels.sender import sender
+from cq_channels.doorbells.sender import sender
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,28 +54,33 @@ def release(key: int) -> None:
 
 
 def test_row_19_the_tasks_of_a_killed_child_run_again_and_the_others_go_on(
-    workers: Workers,
+    workers: Workers, tmp_path: Path
 ) -> None:
-    worker = workers.start("--processes", "2", "--threads", "2")
+    # Not by the end of its lease: the supervisor has seen it die.
+    lease = flags(tmp_path, CQ_LEASE=3600)
+    worker = workers.start("--processes", "2", "--threads", "2", *lease)
     handles = [tasks.waits_for.delay(1) for _ in range(4)]
     until_running(*handles)
     victim = children()[0]
     (lost,) = Worker.objects.filter(pid=victim)
     hit = set(Task.objects.filter(worker=lost.pk).values_list("pk", flat=True))
     assert 0 < len(hit) < 4
+    # One may have been handed back and forth before it began.
+    before = dict(Task.objects.values_list("pk", "fence"))
 
-    began = time.monotonic()
+    def claimed(times: int) -> bool:
+        fences = Task.objects.filter(pk__in=hit).values_list("pk", "fence")
+        return all(fence >= before[pk] + times for pk, fence in fences)
+
     os.kill(victim, signal.SIGKILL)
     # A claim is one fence, to be taken away from a dead one the next.
-    held = Task.objects.filter(pk__in=hit)
-    until(lambda: not held.filter(fence=1).exists(), "the end of its claims")
-    assert time.monotonic() - began < 3
-    until(lambda: held.filter(fence__gte=3).count() == len(hit), "other claims")
+    until(lambda: claimed(1), "the end of its claims")
+    until(lambda: claimed(2), "other claims")
 
     release(1)
     for handle in handles:
         assert handle.wait(PATIENCE).status == Task.STATUS_COMPLETE
-        assert (handle.fence > 1) == (handle.pk in hit)
+        assert (handle.fence > before[handle.pk]) == (handle.pk in hit)
         # What had been claimed a moment before may not have begun.
         assert handle.losses == handle.attempts - 1 <= (handle.pk in hit)
     assert f"process {victim} was killed by SIGKILL (by hand, or for want" in (
@@ -176,9 +185,7 @@ def test_children_do_not_outlive_their_supervisor(workers: Workers) -> None:
     assert len(pids) == 2
 
     worker.popen.kill()
-    began = time.monotonic()
     until(lambda: not any(map(lives, pids)), "the end of the children")
-    assert time.monotonic() - began < 1
 
     assert Task.objects.filter(status=Task.STATUS_RUNNING).count() == 2
 
@@ -205,20 +212,19 @@ def test_a_signal_to_the_whole_group_lets_what_runs_end(workers: Workers) -> Non
 
 def test_row_22_nothing_is_claimed_once_it_stops(workers: Workers) -> None:
     worker = workers.start("--threads", "2")
-    tasks.waits_for.delay(1)
-    until(lambda: Task.objects.filter(status=Task.STATUS_RUNNING).exists(), "its start")
+    handle = endless.says_that_it_stops.delay(1)
+    until_running(handle)
     worker.popen.terminate()
-    worker.wait_for_output("stopping")
-    began = time.monotonic()
-    late = []
-    while time.monotonic() - began < 1:
-        late.append((time.monotonic() - began, tasks.noop.delay()))
-    release(1)
+    until(Effect.objects.filter(key=1).exists, "a task that knows")
+    late = [tasks.noop.delay() for _ in range(50)]
+    release(2)
     assert worker.popen.wait(PATIENCE) == 0, worker.output
-    for seconds, handle in late:
-        handle.refresh_from_db()
-        # A tenth of a second is promised; the machine may be busy.
-        assert seconds < 0.5 or handle.status == Task.STATUS_QUEUED
+    for other in late:
+        other.refresh_from_db()
+    # One claim may have been on its way; what follows it is left alone.
+    left = [other.status == Task.STATUS_QUEUED for other in late]
+    assert left == sorted(left)
+    assert left[-1]
 
 
 def test_row_22_what_outlasts_the_drain_is_handed_back_by_each_child(
@@ -246,6 +252,8 @@ def test_row_22_what_cannot_hear_of_the_end_is_killed_and_handed_back(
     handle.refresh_from_db()
     assert handle.status == Task.STATUS_QUEUED
     assert (handle.attempts, handle.losses) == (0, 0)
+    (attempt,) = handle.history
+    assert (attempt.number, attempt.outcome) == (1, "drained")
 
 
 def test_row_22_a_second_signal_ends_it_at_once(workers: Workers) -> None:
@@ -255,11 +263,8 @@ def test_row_22_a_second_signal_ends_it_at_once(workers: Workers) -> None:
     pids = children()
     worker.signal_group(signal.SIGTERM)
     worker.wait_for_output("stopping")
-    began = time.monotonic()
     worker.signal_group(signal.SIGTERM)
     assert worker.popen.wait(PATIENCE) == 130, worker.output
-    # A second is promised; the machine may be busy.
-    assert time.monotonic() - began < 3
     assert not any(map(lives, pids))
 
 
@@ -388,7 +393,9 @@ def test_children_run_the_code_as_it_is_on_disk_when_it_changes(
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     from fickle.tasks import answer
 
-    workers.start("--settings", "fickle_settings", "--pythonpath", str(tmp_path))
+    worker = workers.start(
+        "--settings", "fickle_settings", "--pythonpath", str(tmp_path)
+    )
     assert answer.delay().get(PATIENCE) == "old"
     waits = tasks.waits_for.delay(1)
     until_running(waits)
@@ -396,6 +403,7 @@ def test_children_run_the_code_as_it_is_on_disk_when_it_changes(
     (app / "tasks.py").write_text("this is no code")
     (app / "tasks.py").write_text(FICKLE.format(answer="another"))
     until(lambda: answer.delay().get(PATIENCE) == "another", "the new code")
+    worker.wait_for_output(f"{app / 'tasks.py'} has changed")
     assert running(waits)
     release(1)
     assert waits.wait(PATIENCE).status == Task.STATUS_COMPLETE
@@ -415,6 +423,58 @@ def test_the_health_file_is_touched_while_all_is_well(
         path.unlink()
     assert worker.terminate() == 0, worker.output
     assert not path.exists()
+
+
+def asked(port: int) -> tuple[int, str]:
+    """What a probe is answered; 0 where nobody listens."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except URLError:
+        return 0, ""
+
+
+def test_a_probe_is_answered_while_all_is_well(workers: Workers) -> None:
+    port = cq_backends.free_port()
+    worker = workers.start("--health-port", f"127.0.0.1:{port}")
+
+    until(lambda: asked(port) == (200, "ok\n"), "a good answer")
+
+    assert worker.terminate() == 0, worker.output
+    assert asked(port) == (0, "")
+
+
+def test_a_port_that_another_has_is_named(workers: Workers) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        process = workers.command("cqworker", "--health-port", f"127.0.0.1:{port}")
+        assert process.popen.wait(PATIENCE) == 1
+    assert f"--health-port 127.0.0.1:{port} cannot be had: " in process.output
+
+
+def test_a_worker_without_work_ends_by_itself_and_one_with_work_does_not(
+    workers: Workers,
+) -> None:
+    held = tasks.waits_for.delay(1)
+    worker = workers.start("--idle-exit", "0.5", "--processes", "2")
+    until_running(held)
+    # Longer than it waits without work: what runs keeps it.
+    done = [tasks.noop.delay() for _ in range(3)]
+    for handle in done:
+        handle.wait(PATIENCE)
+    assert worker.popen.poll() is None
+
+    release(1)
+
+    assert worker.popen.wait(PATIENCE) == 0, worker.output
+    assert "nothing to run for 0.5 s" in worker.output
+    assert held.wait(PATIENCE).status == Task.STATUS_COMPLETE
+    assert not Worker.objects.filter(kind="worker").exists()
 
 
 @pytest.mark.direct
@@ -470,6 +530,12 @@ COUNTED = {
         (["--max-rss", "nan"], "--max-rss is nan"),
         (["--drain", "nan"], "--drain is nan"),
         (["--health-file", "/no/such/directory/file"], "--health-file"),
+        (["--health-port", "0"], "--health-port is '0'"),
+        (["--health-port", "host:"], "--health-port is 'host:'"),
+        (["--health-port", "99999"], "--health-port is '99999'"),
+        (["--idle-exit", "0"], "--idle-exit is 0"),
+        (["--idle-exit", "nan"], "--idle-exit is nan"),
+        (["--burst", "--idle-exit", "5"], "--burst and --idle-exit"),
         (["--burst", "--reload"], "--burst and --reload"),
     ],
 )

@@ -11,9 +11,12 @@ from .processes import cpu
 from .workers import worker
 
 
-def drained(task: Any, count: int, *flags: str) -> dict[str, float]:
-    """Return tasks a second, from the commit to the last one's end, and their CPU."""
-    with worker(*flags) as process:
+def drained(task: Any, count: int, *flags: str, **environment: str) -> dict[str, float]:
+    """Return tasks a second, from the commit to the last one's end, and their CPU.
+
+    environment: more variables of the worker.
+    """
+    with worker(*flags, **environment) as process:
         before = cpu(process.pid)
         with transaction.atomic():
             # Made within the transaction: the worker sees none of them, then all.

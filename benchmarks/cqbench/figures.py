@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+_Reach = Literal[">=", "<="]
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -13,7 +15,7 @@ class Figure:
     what: str
     unit: str = ""
     aim: float | None = None
-    reach: Literal[">=", "<="] = "<="
+    reach: _Reach = "<="
 
     def met(self, value: float) -> bool | None:
         """Whether a value is within the aim; None where there is none."""
@@ -37,11 +39,29 @@ class Benchmark:
     settings: str = "cqbench.settings"
     #: Takes minutes: measured only when it is named.
     long: bool = False
+    #: Has as many tasks as --tasks says, and rounds of its own: it is measured once.
+    sized: bool = False
+    #: Two sides take turns, which are its rounds: it is measured once.
+    turns: bool = False
+    #: One of them is the revision of --before.
+    compares: bool = False
 
 
 _LATENCY = {
     "p50": Figure("enqueue to start, idle: p50", "ms", 2.0),
     "p99": Figure("enqueue to start, idle: p99", "ms", 6.0),
+}
+
+_TURNS: dict[str, tuple[str, float | None, _Reach]] = {
+    "noop_rate": ("no-op tasks/s", 0.97, ">="),
+    "noop_cpu": ("the worker's CPU for each", 1.03, "<="),
+    "write_rate": ("atomic tasks with a row/s", 0.97, ">="),
+    "write_cpu": ("the worker's CPU for each", 1.03, "<="),
+    "delay_rate": (".delay()/s", 0.97, ">="),
+    "delay_cpu": ("the caller's CPU for each", 1.03, "<="),
+    "rows_rate": ("rows/s without cq, to compare", None, "<="),
+    "rows_cpu": ("CPU for each of them", None, "<="),
+    "idle": ("CPU of an idle worker", 1.03, "<="),
 }
 
 BENCHMARKS = {
@@ -52,6 +72,27 @@ BENCHMARKS = {
             "rate": Figure("no-op tasks run", "tasks/s", 8_000, ">="),
             "cpu": Figure("the worker's CPU for each", "ms"),
         },
+    ),
+    "hooks": Benchmark(
+        "no-op tasks with a middleware and two carriers, one worker process",
+        "hooks",
+        {
+            "noop_rate": Figure("with / without them: tasks/s", "x", 0.85, ">="),
+            "noop_cpu": Figure("the worker's CPU for each", "x"),
+            "cpu": Figure("what they cost the worker, a task", "ms"),
+        },
+        turns=True,
+    ),
+    "tenants": Benchmark(
+        "tasks of two tenants of django-tenants, one worker process",
+        "tenants",
+        {
+            "noop_rate": Figure("no-op, with / without tenants: tasks/s", "x"),
+            "noop_cpu": Figure("the worker's CPU for each", "x", 1.1),
+            "write_rate": Figure("one row by the ORM: tasks/s", "x"),
+            "write_cpu": Figure("the worker's CPU for each", "x", 1.1),
+        },
+        turns=True,
     ),
     "writes": Benchmark(
         "atomic tasks that write one row by the ORM, 4 threads",
@@ -74,6 +115,19 @@ BENCHMARKS = {
         "delay_many() of many calls",
         "bulk",
         {"rate": Figure("delay_many()", "tasks/s", 60_000, ">=")},
+    ),
+    "urgent": Benchmark(
+        "urgent tasks beside a backlog of 200,000 that is being run",
+        "urgent",
+        {
+            "p50": Figure("enqueue to start, beside a backlog: p50", "ms"),
+            "p95": Figure("enqueue to start, beside a backlog: p95", "ms", 150.0),
+        },
+    ),
+    "queues": Benchmark(
+        "10,000 queues with a task each, one worker process",
+        "queues",
+        {"rate": Figure("tasks of a queue each", "tasks/s", 2_000, ">=")},
     ),
     "children": Benchmark(
         "one parent with 10,000 children against one with 1,000",
@@ -193,14 +247,41 @@ BENCHMARKS = {
         },
         long=True,
     ),
+    "metrics": Benchmark(
+        "a scrape of /metrics in a table of 5,000,000",
+        "metrics",
+        {
+            "p50": Figure("a scrape: p50", "ms", 200.0),
+            "p95": Figure("the same, p95", "ms"),
+            "cpu": Figure("Python's CPU for it: p50", "ms"),
+            "database": Figure("its statements: p50", "ms"),
+            "statements": Figure("how many they are", "", 5),
+        },
+        long=True,
+    ),
+    "turns": Benchmark(
+        "the working tree against --before, in turns of half a second",
+        "turns",
+        {
+            f"{database}_{key}": Figure(f"{database}: {what}", "x", aim, reach)
+            for database in ("postgres", "sqlite")
+            for key, (what, aim, reach) in _TURNS.items()
+        },
+        turns=True,
+        compares=True,
+        long=True,
+    ),
     "pages": Benchmark(
-        "the admin's pages of a tree of 100,000 beside 1,000,000 finished tasks",
+        "each page of the admin among 3,000,000 tasks, or --tasks",
         "pages",
         {
-            "top": Figure("the page of its top-level task", "s", 1.0),
-            "longest": Figure("the slowest of all other pages and lists", "s", 1.0),
+            "p50": Figure("the slowest page: p50", "ms", 300.0),
+            "within": Figure("pages within 300 ms", "%", 100.0, ">="),
+            "queries": Figure("the most statements of a page", "", 12),
+            "statement": Figure("the slowest statement of a page", "ms", 100.0),
         },
         settings="cqbench.admin_settings",
         long=True,
+        sized=True,
     ),
 }

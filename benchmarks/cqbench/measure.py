@@ -15,9 +15,13 @@ from .figures import BENCHMARKS
 
 TABLES = (
     "cq_tasks",
+    "cq_attempts",
     "cq_edges",
     "cq_logs",
     "cq_workers",
+    "cq_figures",
+    "cq_depths",
+    "cq_marks",
     "cq_slots",
     "cq_repeating_tasks",
     "cqbench_written",
@@ -28,6 +32,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--tasks", type=int)
+    parser.add_argument("--before")
     options = parser.parse_args()
     # By an exception, so that the worker is stopped; quietly, since run.py says it.
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -36,7 +42,10 @@ def main() -> None:
     empty_tables()
     benchmark = BENCHMARKS[options.name]
     module = import_module(f"cqbench.measures.{benchmark.module}")
-    values: dict[str, float] = module.measure(quick=options.quick)
+    more = {"tasks": options.tasks} if benchmark.sized else {}
+    if benchmark.compares:
+        more["before"] = options.before
+    values: dict[str, float] = module.measure(quick=options.quick, **more)
     if values.keys() != benchmark.figures.keys():
         raise RuntimeError(f"{options.name} measured {sorted(values)}")
     print(json.dumps(values))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 from django.db import connection
@@ -30,6 +31,12 @@ def cpu(*pids: int) -> float:
         # Those that have ended are in the sums of their parents.
         total += sum(map(int, fields[11:15]))
     return total / _TICKS
+
+
+def cpu_clock(pid: int) -> float:
+    """As `cpu` of those that are there, but to the microsecond."""
+    # The clock of another process, as clock_getcpuclockid(3) names it.
+    return sum(time.clock_gettime((~one << 3) | 2) for one in tree(pid))
 
 
 def memory(pid: int, name: str) -> float:

@@ -33,6 +33,7 @@ if _file := os.environ.get("CQ_BENCH_SQLITE"):
         "OPTIONS": {
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "transaction_mode": "IMMEDIATE",
         },
     }
 
@@ -57,3 +58,9 @@ INSTALLED_APPS = [
 
 # cq-admin is left out on purpose.
 SILENCED_SYSTEM_CHECKS = ["cq.W003"]
+
+#: What a project may put around each run: one that times it, and what nearly each
+#: carries, the language and the id of a request.
+if "CQ_BENCH_HOOKS" in os.environ:
+    CQ_MIDDLEWARE = ["cqbench.hooks.timing"]
+    CQ_CONTEXT = ["cq.context.language", "cqbench.hooks.request_id"]

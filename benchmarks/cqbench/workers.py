@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING
 
 from cq.models import Task, Worker
@@ -25,6 +26,9 @@ LOOK = 0.02
 PATIENCE = 300.0
 #: Tasks of the warm-up: each thread has its connection then.
 WARM_UP = 200
+#: A line for each task is for people, and the other systems write none either. Nor has
+#: a version of cq that has no such lines an option for it.
+QUIET = ["--quiet"] if find_spec("cq_channels.console") else []
 
 
 class WorkerProcess:
@@ -48,8 +52,13 @@ class WorkerProcess:
         # The row may be of a child that runs the tasks.
         return Worker.objects.filter(pid__in=tree(self.pid)).exists()
 
-    def until(self, happened: Callable[[], bool], what: str) -> None:
-        """Look until something has happened, as long as the worker lives."""
+    def until(
+        self, happened: Callable[[], bool], what: str, pause: float = LOOK
+    ) -> None:
+        """Look until something has happened, as long as the worker lives.
+
+        pause: seconds between two looks.
+        """
         end = time.monotonic() + PATIENCE
         while not happened():
             if self._process.poll() is not None:
@@ -57,7 +66,7 @@ class WorkerProcess:
                 raise RuntimeError(f"the worker has ended:\n{self.output.read()}")
             if time.monotonic() > end:
                 raise RuntimeError(f"{what} did not come in {PATIENCE:g} s")
-            time.sleep(LOOK)
+            time.sleep(pause)
 
     def until_settled(self, last: Task) -> None:
         """Look until all tasks have settled, of which `last` is queued as the last."""
@@ -79,10 +88,10 @@ class WorkerProcess:
 
 
 @contextmanager
-def worker(*flags: str) -> Iterator[WorkerProcess]:
+def worker(*flags: str, **environment: str) -> Iterator[WorkerProcess]:
     """A worker that has run some tasks and is idle, all it needs being there."""
     with tempfile.TemporaryFile("w+") as output:
-        process = WorkerProcess(output, *flags)
+        process = WorkerProcess(output, *QUIET, *flags, **environment)
         try:
             process.until(process.is_there, "the worker's row")
             calls = [(number,) for number in range(WARM_UP)]

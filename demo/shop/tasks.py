@@ -1,20 +1,19 @@
 """The import of a catalogue: parts beside each other, then what needs all of them."""
 
-from __future__ import annotations
-
 import time
-from typing import Any
 
 from cq import task
+from cq.models import Task
 
 from .models import Product
 
 PARTS = 50
 LINES = 20
+THINGS = ["a lamp", "two chairs", "a table", "a carpet", "a clock", "six cups"]
 
 
 @task
-def import_catalogue(cqt: Any) -> Any:
+def import_catalogue(cqt: Task) -> Task[str]:
     """Import all parts; the result is that of the report, which waits for them."""
     cqt.log(f"{PARTS} parts of {LINES} products to import")
     parts = [cqt.subtask(import_part, number) for number in range(PARTS)]
@@ -22,7 +21,7 @@ def import_catalogue(cqt: Any) -> Any:
 
 
 @task
-def import_part(cqt: Any, number: int) -> int:
+def import_part(cqt: Task, number: int) -> int:
     """Import one part. Its rows and its being done are one transaction."""
     time.sleep(0.15)  # the supplier's server is slow
     first = number * LINES
@@ -34,14 +33,23 @@ def import_part(cqt: Any, number: int) -> int:
 
 
 @task
-def summarize(cqt: Any, counts: list[int]) -> int:
+def summarize(cqt: Task, counts: list[int]) -> int:
     """Add up what the parts have imported."""
     cqt.log(f"{sum(counts)} products in {len(counts)} parts")
     return sum(counts)
 
 
 @task
-def publish(cqt: Any, products: int) -> str:
+def publish(cqt: Task, products: int) -> str:
     """The last link: the sum of the parts comes as its argument."""
     cqt.log("catalogue published")
     return f"{products} products published"
+
+
+@task(atomic=False)
+def pack_order(cqt: Task) -> str:
+    """Pack what a visitor has ordered, and tell them so."""
+    for thing in cqt.track(THINGS, message="packing"):
+        time.sleep(0.8)  # it has to be found first
+        cqt.log(f"{thing}: packed", public=True)
+    return "sent"

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-from cq import OutOfTime, Revoked, task
+from cq import OutOfTime, RetryLater, Revoked, task
 
 from .models import Effect
 
@@ -63,3 +63,51 @@ async def awaits(cqt: Any, key: int) -> None:
     except asyncio.CancelledError:
         await Effect.objects.acreate(key=key)
         raise
+
+
+@task(atomic=False)
+def until_told(cqt: Any) -> int:
+    while cqt.attempts == 1:
+        time.sleep(0.001)
+        if cqt.stopping:
+            raise RetryLater(0)
+    return cqt.attempts
+
+
+@task(atomic=False)
+def says_that_it_stops(cqt: Any, key: int) -> None:
+    """Makes the effect of this key when it is told, and ends with that of the next."""
+    while not cqt.stopping:
+        time.sleep(0.001)
+    Effect.objects.create(key=key)
+    while not Effect.objects.filter(key=key + 1).exists():
+        time.sleep(0.02)
+
+
+@task(atomic=False)
+async def awaits_being_told(cqt: Any) -> int:
+    while cqt.attempts == 1:
+        await asyncio.sleep(0.001)
+        if cqt.stopping:
+            raise RetryLater(0)
+    return cqt.attempts
+
+
+@task(atomic=False)
+def counts(cqt: Any, key: int) -> None:
+    while True:
+        pass
+
+
+async def deeper() -> None:
+    await asyncio.sleep(3600)
+
+
+@task(atomic=False)
+async def awaits_deeper(cqt: Any, key: int) -> None:
+    await asyncio.gather(asyncio.create_task(deeper()))
+
+
+@task(atomic=False)
+async def keeps_the_loop(cqt: Any, key: int) -> None:
+    spin()

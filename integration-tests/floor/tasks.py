@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -16,7 +17,7 @@ from django.utils import timezone, translation
 
 from cq import task
 
-from . import endless, mistakes  # noqa: F401
+from . import endless, mistakes, traced  # noqa: F401
 from .models import Effect
 
 
@@ -161,6 +162,13 @@ def breaks_its_worker(cqt: Any, name: str) -> None:
 
 
 @task
+def closes_its_streams(cqt: Any) -> int:
+    sys.stdout.close()
+    sys.stderr.close()
+    return os.getpid()
+
+
+@task
 def sets_its_context(cqt: Any) -> None:
     timezone.activate("Asia/Tokyo")
     translation.activate("fr")
@@ -232,3 +240,10 @@ def notes(cqt: Any, key: int) -> None:
 def has_one_that_fails(cqt: Any) -> None:
     cqt.log("one is started")
     cqt.subtask(fails.using(queue="slow"))
+
+
+@task(atomic=False)
+def speaks(cqt: Any, lines: int) -> None:
+    for number in range(lines):
+        cqt.log(f"line {number}")
+        time.sleep(0.1)

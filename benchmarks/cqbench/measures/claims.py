@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from statistics import quantiles
+from typing import TYPE_CHECKING
 
-from cq import leases
 from cq.models import Task
-from cq.picking import Cursors, claim_next
+from cq.workers import lease
+from cq.workers.claim_order import claim_next
 from cqbench import tasks
 from cqbench.copies import copy
 from cqbench.workers import worker
+
+if TYPE_CHECKING:
+    from cq.workers.cursors import Cursors
 
 READY, FINISHED = 1_000_000, 5_000_000
 READY_QUICK, FINISHED_QUICK = 20_000, 50_000
@@ -27,7 +31,7 @@ def measure(quick: bool) -> dict[str, float]:
     copy(Task, done.pk, FINISHED_QUICK if quick else FINISHED, root_id="new.id")
     ready = tasks.noop.delay(1)
     copy(Task, ready.pk, READY_QUICK if quick else READY, root_id="new.id")
-    by = leases.new_worker_id()
+    by = lease.new_worker_id()
     # From the front each time, where what was claimed before has left its entries.
     single = seconds(by, SINGLE_QUICK if quick else SINGLE, 1, None)
     many = seconds(by, MANY_QUICK if quick else MANY, AHEAD, {})

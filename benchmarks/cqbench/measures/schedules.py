@@ -9,10 +9,10 @@ from typing import Any
 
 from django.db import connection
 
-from cq.clock import database_now
+from cq.db.clock import database_now
 from cq.models import Task
 from cq_scheduler.models import RepeatingTask, Slot
-from cq_scheduler.tick import tick
+from cq_scheduler.ticker.tick import tick
 from cqbench import tasks
 from cqbench.workers import worker
 

@@ -9,7 +9,7 @@ import psycopg
 from django.db import connection
 
 from cq.ids import uuid7
-from cq_channels.doorbells.notify import SEND
+from cq_channels.doorbells.notify import SEND_SQL
 from peers.heard import Statement, heard
 from peers.system import conninfo
 from peers.systems.cq import TASKS
@@ -42,7 +42,7 @@ class Caller:
             new: dict[type, Any] = {UUID: made, _Arguments: f"[{number}]"}
             with connection.cursor() as cursor:
                 cursor.execute(sql, [new.get(type(p), p) for p in params])
-        self._bell.execute(SEND, [READY, made.hex])
+        self._bell.execute(SEND_SQL, [READY, made.hex])
         return made
 
     def wait(self, made: UUID) -> None:

@@ -16,9 +16,9 @@ django.setup()
 from django.db import transaction  # noqa: E402 - models need Django
 
 from cq import lifecycle  # noqa: E402
-from cq.leases import Lease  # noqa: E402
-from cq.picking import claim_ids, claim_next  # noqa: E402
-from cq_channels.doorbells.notify import SEND  # noqa: E402
+from cq.workers.claim_order import claim_ids, claim_next  # noqa: E402
+from cq.workers.lease import Lease  # noqa: E402
+from cq_channels.doorbells.notify import SEND_SQL  # noqa: E402
 from peers.catalogue import mode  # noqa: E402
 from peers.heard import heard  # noqa: E402
 from peers.models import Written  # noqa: E402
@@ -91,7 +91,7 @@ def answers(worker: int) -> None:
                 return
             stamp(*json.loads(row[at]))
             bare.execute(complete, [task_id if p == task.pk else p for p in completed])
-            bare.execute(SEND, [DONE, task_id.hex])
+            bare.execute(SEND_SQL, [DONE, task_id.hex])
 
         ear.execute(f"LISTEN {READY}")
         for (early,) in bare.execute("SELECT id FROM cq_tasks WHERE status = 'QUEUED'"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import backend_plugin
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     backend_plugin.install(config)
+
+
+@pytest.fixture(autouse=True)
+def _default_lease(settings: Any) -> None:
+    """Fifteen seconds: the suite of all has two, in which a page may not have come."""
+    settings.CQ_LEASE = 15.0
 
 
 @pytest.fixture
@@ -86,6 +93,25 @@ def queries() -> Callable[[Callable[[], Any]], list[str]]:
         return [query["sql"] for query in captured.captured_queries]
 
     return sent
+
+
+@pytest.fixture
+def reads_a_table() -> Callable[[str], bool]:
+    """Tells whether a statement reads a table of cq from end to end, on SQLite.
+
+    Other databases read a small one whatever index it has.
+    """
+
+    def reads(sql: str) -> bool:
+        connection = connections[conf.DATABASE]
+        if connection.vendor != "sqlite" or "cq_" not in sql:
+            return False
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            steps = [str(row[-1]) for row in cursor.fetchall()]
+        return any(re.match(r"SCAN (t|cq_\w+)\b(?!.* USING )", step) for step in steps)
+
+    return reads
 
 
 @pytest.fixture

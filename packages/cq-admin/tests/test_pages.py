@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.urls import reverse
 
+import cq_admin
 from cq import task
 from cq.models import Task
 
@@ -57,3 +60,10 @@ def test_nobody_without_a_login_sees_anything(client: Any) -> None:
     ):
         assert client.get(url).status_code == 302
     assert Task.objects.count() == 1
+
+
+def test_each_colour_has_one_where_the_admin_has_none() -> None:
+    folder = Path(cq_admin.__file__).parent / "static" / "cq_admin"
+    style = (folder / "cq.css").read_text()
+    assert re.findall(r"var\((--[\w-]+)\s*\)", style) == []
+    assert style.count("var(") > 20

@@ -41,13 +41,18 @@ def test_a_second_site_keeps_to_itself(
             "cq/task/",
             f"cq/task/{root.pk}/change/",
             f"cq/task/{child.pk}/change/",
+            "cq/task/many/retry/",
             "cq/worker/",
+            "cq/overview/",
+            "cq/queue/",
         ):
             text = staff.get(own + page).content.decode()
             assert f'"{own}cq/' in text
             assert f'"{other}' not in text
     done = staff.post(f"/backstage/cq/task/{root.pk}/retry/")
     assert done["Location"] == f"/backstage/cq/task/{root.pk}/change/"
+    done = staff.post("/backstage/cq/task/many/revoke/?status=QUEUED")
+    assert done["Location"].startswith("/backstage/cq/task/")
 
 
 def test_a_second_site_has_its_own_say(row: Callable[..., Task], settings: Any) -> None:

@@ -8,7 +8,8 @@ import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.db import connection
 
-from cq_channels import checks, doorbells, legacy
+from cq_channels import checks, doorbells
+from cq_channels.channel_layers import legacy
 
 URL = "redis://:s3cret@localhost:6379/1"
 CORE = {"BACKEND": legacy.CORE, "CONFIG": {"hosts": [URL]}}
@@ -163,11 +164,34 @@ def test_passwords_are_not_printed(settings: Any) -> None:
     assert "(***: as it is now)" in text
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "redis://u:hun:ter2@h",
+        "redis://:hun@ter2@h",
+        "redis://:hun/ter2@h",
+        "redis://:hun?ter2@h",
+        "redis://h/0?password=hunter2",
+        "redis://h/0?password=hun@ter2",
+        "unix:///s?password=hunter2",
+        {"address": "redis://h", "ssl_password": "hunter2"},
+        {"address": "redis://h", "username": "hunter2"},
+        {"sentinels": [["h", 1]], "sentinel_kwargs": {"password": "hunter2"}},
+    ],
+)
+def test_no_part_of_a_password_is_printed(settings: Any, host: Any) -> None:
+    block = {"BACKEND": "asgi_redis.RedisChannelLayer", "CONFIG": {"hosts": [host]}}
+    settings.CHANNEL_LAYERS = {"default": block, "other": CORE}
+    text = "".join(f"{m.msg}{m.hint}" for m in found().values())
+    assert "***" in text
+    assert not [part for part in ("hun", "ter2") if part in text]
+
+
 def test_w003_says_that_nothing_rings(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As on MySQL.
-    monkeypatch.setattr(doorbells, "choose", lambda using: doorbells.Silence())
+    monkeypatch.setattr(doorbells, "choose", lambda using: doorbells.NoDoorbell())
     warning = found().pop("cq_channels.W003")
     assert "'default'" in warning.msg
     assert "up to 1 s late" in warning.hint
@@ -177,3 +201,41 @@ def written_in(message: CheckMessage) -> Any:
     scope: dict[str, Any] = {}
     exec(message.hint.split("\n", 1)[1], scope)
     return scope["CHANNEL_LAYERS"]
+
+
+def test_w004_reminds_of_a_worker_on_each_host_at_deployment(settings: Any) -> None:
+    def deployed() -> set[str | None]:
+        found = run_checks(include_deployment_checks=True)
+        return {m.id for m in found if str(m.id).startswith("cq_channels.W004")}
+
+    settings.DEBUG = False
+    assert deployed() == set()
+    settings.CQ_EMBEDDED = True
+    assert deployed() == {"cq_channels.W004"}
+    assert "cq_channels.W004" not in found()
+    settings.DEBUG = True
+    assert deployed() == set()
+
+
+@pytest.mark.parametrize(
+    ("installed", "is_old"),
+    [
+        ("4.2.1", True),
+        ("3.0", True),
+        ("4.2.2", False),
+        ("4.10.0", False),
+        (None, False),
+    ],
+)
+def test_w005_names_a_daphne_that_takes_messages_of_any_size(
+    monkeypatch: pytest.MonkeyPatch, installed: str | None, is_old: bool
+) -> None:
+    monkeypatch.setattr(checks, "_version", {"daphne": installed}.get)
+    told = [m.msg for m in checks.check_daphne()]
+    assert bool(told) is is_old
+    assert all(f"daphne is {installed}." in text for text in told)
+    assert "cq_channels.W005" not in found()  # with `check --deploy` alone
+
+
+def test_what_is_not_installed_has_no_version() -> None:
+    assert checks._version("no-such-distribution") is None

@@ -5,16 +5,20 @@ For tests with ``CQ_RUN_INLINE = False``, where nothing runs by itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import async_to_sync
 from django.db import connections
 
-from cq import lifecycle, runner
+from cq import lifecycle
+from cq.db.statements import uuid_param
+from cq.execution import async_runner, sync_runner
 from cq.models import Task
-from cq.statements import uuid_param
 from cq.status import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
 WORKER = 77
@@ -31,8 +35,29 @@ def claim(task: Task, now: datetime | None = None, worker: int = WORKER) -> Task
 
 def run(task: Task, now: datetime | None = None) -> Task:
     """Claim and run this very task; return it as it is then."""
-    runner.execute(claim(task, now), now=now)
+    sync_runner.execute(claim(task, now), now=now)
     return fresh(task)
+
+
+def run_on_a_loop(handle: Task) -> Task:
+    """As `run`, for a coroutine that is not atomic: awaited on a loop of its own."""
+
+    async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.to_thread(_and_close, function, args)
+
+    async def execute() -> None:
+        await async_runner.execute(claimed, None, in_thread)
+
+    claimed = claim(handle)
+    async_to_sync(execute)()
+    return fresh(handle)
+
+
+def _and_close(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    try:
+        return function(*args)
+    finally:
+        connections.close_all()
 
 
 def run_all(limit: int = 1000) -> list[str]:

@@ -9,8 +9,8 @@ from cq import codec
 from cq.ids import uuid7
 from cq.lifecycle import Claim
 from cq.models import Edge, Task
-from cq.rows import workers
 from cq.status import FINAL, Status
+from cq.tables.queries import workers
 
 if TYPE_CHECKING:
     from uuid import UUID

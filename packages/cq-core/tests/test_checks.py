@@ -11,7 +11,7 @@ import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.db import connection
 
-from cq import checks
+from cq.checks import settings as settings_checks
 
 
 def said(**options: Any) -> dict[str, CheckMessage]:
@@ -31,6 +31,30 @@ def said(**options: Any) -> dict[str, CheckMessage]:
         ),
         ({"CQ_DATABASE": "gone"}, "cq.E003", "CQ_DATABASE is 'gone'"),
         ({"USE_TZ": False}, "cq.E006", "USE_TZ is False"),
+        (
+            {"CQ_MIDDLEWARE": ["no.such.thing"]},
+            "cq.E040",
+            "'no.such.thing', which cannot be imported: ModuleNotFoundError",
+        ),
+        (
+            {"CQ_MIDDLEWARE": ["decimal.Decimal"]},
+            "cq.E040",
+            "which is a class; name a function (call_next, run)",
+        ),
+        ({"CQ_MIDDLEWARE": ["math.pi"]}, "cq.E040", "which is not callable"),
+        ({"CQ_MIDDLEWARE": [print]}, "cq.E040", "must have dotted names"),
+        ({"CQ_MIDDLEWARE": "math.pi"}, "cq.E001", "must be list or tuple"),
+        (
+            {"CQ_CONTEXT": ["cq.context.nobody"]},
+            "cq.E041",
+            "'cq.context.nobody', which cannot be imported: ImportError",
+        ),
+        ({"CQ_CONTEXT": ["math.pi"]}, "cq.E041", "whose `name` is None"),
+        (
+            {"CQ_CONTEXT": ["cq.context.user", "cq.context.user"]},
+            "cq.E041",
+            "which are both named 'user'",
+        ),
         ({"CQ_LEESE": 3}, "cq.W001", "There is no setting CQ_LEESE."),
     ],
 )
@@ -55,8 +79,10 @@ def test_a_part_that_is_installed_and_not_listed_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # A package of Django's that no project lists.
-    monkeypatch.setattr(checks, "_SIBLINGS", ("django.forms", "no_such_package"))
-    assert [m.hint for m in checks.check_siblings()] == [
+    monkeypatch.setattr(
+        settings_checks, "_SIBLINGS", ("django.forms", "no_such_package")
+    )
+    assert [m.hint for m in settings_checks.check_siblings()] == [
         "Add 'django.forms' after 'cq', or uninstall it."
     ]
 
@@ -69,8 +95,37 @@ def test_sqlite_without_a_write_ahead_log_is_told_what_to_add(
     database = settings.DATABASES["default"]
     monkeypatch.setitem(database, "OPTIONS", {})
     assert "PRAGMA journal_mode=WAL" in str(said()["cq.W005"].hint)
+    wal = {"init_command": "PRAGMA journal_mode=WAL;"}
+    monkeypatch.setitem(database, "OPTIONS", wal)
+    assert "transaction_mode IMMEDIATE" in said()["cq.W005"].msg
+    assert "journal_mode=WAL:" not in said()["cq.W005"].msg
+    assert "'transaction_mode': 'IMMEDIATE'" in str(said()["cq.W005"].hint)
+    immediate = {**wal, "transaction_mode": "immediate"}
+    monkeypatch.setitem(database, "OPTIONS", immediate)
+    assert "cq.W005" not in said()
     monkeypatch.setitem(database, "ENGINE", "django.db.backends.postgresql")
     assert "cq.W005" not in said()
+
+
+@pytest.mark.backend("sqlite")
+@pytest.mark.parametrize(
+    ("line", "is_said"),
+    [
+        ("check --deploy", True),
+        ("runserver", True),
+        ("cq logs -f 01", False),
+        ("migrate", False),
+        ("shell", False),
+        ("", True),
+        ("no.command.of.django", True),
+    ],
+)
+def test_how_sqlite_is_set_up_is_not_said_before_each_command(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, line: str, is_said: bool
+) -> None:
+    monkeypatch.setitem(settings.DATABASES["default"], "OPTIONS", {})
+    monkeypatch.setattr("sys.argv", ["manage.py", *line.split()])
+    assert ("cq.W005" in said()) is is_said
 
 
 @pytest.mark.django_db(transaction=True)

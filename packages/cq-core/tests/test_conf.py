@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ DEFAULTS = {
     "SERIAL": False,
     "RUN_INLINE": None,
     "QUEUES": None,
-    "RESULT_TTL": None,
+    "RESULT_TTL": {"COMPLETE": "7d", "default": "30d"},
     "LOG_LIMIT": 10_000,
     "HEARTBEAT": 2.0,
     "LEASE": 15.0,
@@ -65,12 +66,62 @@ PROBLEMS: list[tuple[str, Any, str | None]] = [
     # To isinstance True is a number.
     ("LEASE", True, "CQ_LEASE is True, but must be int or float."),
     ("LEASE", float("nan"), "CQ_LEASE is nan, but must be at least 0.1."),
+    ("LEASE", float("inf"), "CQ_LEASE is inf, but must be at most 1e+09 seconds."),
+    (
+        "ADMIN_TIMEOUT",
+        1e300,
+        "CQ_ADMIN_TIMEOUT is 1e+300, but must be at most 1e+09 seconds.",
+    ),
+    ("ADMIN_TIMEOUT", None, None),
+    ("LOG_LIMIT", 10**12, None),
     ("SERIAL", True, None),
     ("SERIAL", 1, "CQ_SERIAL is 1, but must be bool."),
     ("RESULT_TTL", None, None),
     ("RESULT_TTL", -1, "CQ_RESULT_TTL is -1, but must be at least 0."),
+    ("RESULT_TTL", 86_400, None),
+    ("RESULT_TTL", "12h", None),
+    ("RESULT_TTL", timedelta(days=1), None),
+    ("RESULT_TTL", {"COMPLETE": "7d", "LOST": None, "default": timedelta(30)}, None),
+    (
+        "RESULT_TTL",
+        "7 weeks",
+        "CQ_RESULT_TTL: '7 weeks' is no duration; give seconds, a timedelta, \"7d\", "
+        '"12h", "30m", "45s", or "forever", or None.',
+    ),
+    (
+        "RESULT_TTL",
+        {"DONE": 1},
+        "CQ_RESULT_TTL has 'DONE', but must have final statuses (COMPLETE, EXPIRED, "
+        'FAILURE, INCOMPLETE, LOST, REVOKED, SKIPPED) and "default".',
+    ),
+    (
+        "RESULT_TTL",
+        {"default": True},
+        'CQ_RESULT_TTL: True is no duration; give seconds, a timedelta, "7d", '
+        '"12h", "30m", "45s", or "forever", or None.',
+    ),
+    ("RELEASE", "2026.11.1", None),
+    ("RELEASE", 7, "CQ_RELEASE is 7, but must be str or None."),
+    *(
+        (
+            "RELEASE",
+            text,
+            f"CQ_RELEASE is {text!r}, but must be None or a text of 1 to 64 characters "
+            "that every database stores.",
+        )
+        for text in ("", "  ", "a\0b", "a" * 65)
+    ),
     ("MAX_LOSSES", 2.5, "CQ_MAX_LOSSES is 2.5, but must be int."),
     ("QUEUES", ["a"], None),
+    ("QUEUES", ["a", 3], "CQ_QUEUES has 3, but must have names, as text."),
+    ("REDACT", ["a", ""], "CQ_REDACT has '', but must have names, as text."),
+    ("SCHEDULABLE", {None}, "CQ_SCHEDULABLE has None, but must have names, as text."),
+    # It is a secret, whatever is wrong with it.
+    (
+        "METRICS_TOKEN",
+        b"hunter2",
+        "CQ_METRICS_TOKEN is bytes, but must be str or bool or None.",
+    ),
     ("QUEUES", "a", "CQ_QUEUES is 'a', but must be list or tuple or set or None."),
 ]
 

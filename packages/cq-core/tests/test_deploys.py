@@ -11,9 +11,12 @@ from django.contrib.auth.models import Group
 from django.db import connection
 from driving import claim, fresh, run
 
-from cq import checks, codec, runner, sweep, task
+from cq import codec, task
+from cq.checks import vendors
+from cq.definitions.backoff import delay_within
+from cq.execution import sync_runner
+from cq.maintenance import sweep
 from cq.models import Task
-from cq.retrying import delay_within
 from cq.status import Status
 
 if TYPE_CHECKING:
@@ -98,29 +101,107 @@ def takes_one(cqt: Any, addr: str) -> str:
     return addr
 
 
-@pytest.mark.parametrize(
-    ("args", "kwargs", "said"),
-    [
-        (["a"], {"newsletter": True}, "'newsletter'"),
-        ([], {}, "'addr'"),
-        (["a", "b"], {}, "too many positional"),
-    ],
-)
-def test_row_58_arguments_of_another_release_are_a_clear_type_error(
-    args: list[Any], kwargs: dict[str, Any], said: str
-) -> None:
+@task(retries=1, backoff=0)
+def raises_as_a_call_would(cqt: Any) -> None:
+    takes_one.definition.check_arguments((), {})
+
+
+def enqueued(args: str, kwargs: str = "{}") -> Task:
+    """A task that was enqueued with these by code of another release."""
     handle = takes_one.delay("a")
-    limits = {"size_limit": 10_000, "depth_limit": 10}
-    stored = codec.encode_call(args, kwargs, **limits)
-    Task.objects.filter(pk=handle.pk).update(args=stored[0], kwargs=stored[1])
+    stored = {"args": codec.Encoded(args), "kwargs": codec.Encoded(kwargs)}
+    Task.objects.filter(pk=handle.pk).update(**stored)
+    return fresh(handle)
 
-    handle = run(handle)
 
-    assert (handle.status, handle.exception) == (Status.FAILURE, "TypeError")
-    assert takes_one.name in handle.error
+CODEC = "cq.errors.CodecError"
+MISFITS = [
+    ('["a"]', '{"newsletter": true}', "TypeError", "'newsletter'"),
+    ("[]", "{}", "TypeError", "'addr'"),
+    ('["a", "b"]', "{}", "TypeError", "too many positional"),
+    ('[{"$":"enum","v":["cq.status","Status","GONE"]}]', "{}", CODEC, "'GONE'"),
+    ('[{"$":"enum","v":["shop","Size","S"]}]', "{}", CODEC, "no Enum 'Size'"),
+    ('[{"$":"model","v":["shop.Cup",1,"default"]}]', "{}", CODEC, "'shop'"),
+    ('[[{"$":"point","v":[1,2]}]]', "{}", CODEC, "'point'"),
+]
+
+
+@pytest.mark.parametrize(("args", "kwargs", "exception", "said"), MISFITS)
+def test_row_58_what_does_not_fit_is_tried_for_ten_minutes_and_then_fails(
+    args: str, kwargs: str, exception: str, said: str
+) -> None:
+    seen = list(attempts_of(enqueued(args, kwargs)))
+
+    assert [t.status for _, t in seen[:-1]] == [Status.RETRY] * 9
+    assert all("again for CQ_UNKNOWN_GRACE (600 s)" in t.error for _, t in seen[:-1])
+    last, handle = seen[-1]
+    assert last - NOW == timedelta(minutes=10)
+    assert (handle.status, handle.exception) == (Status.FAILURE, exception)
     assert said in handle.error
-    assert handle.failures == 1
+    assert "No line of the task ran" in handle.error
+    assert "CQ_UNKNOWN_GRACE" not in handle.error
     assert not Group.objects.exists()
+
+
+def test_row_58_it_completes_once_the_code_fits() -> None:
+    handle = run(enqueued("[]"), NOW)
+    assert handle.status == Status.RETRY
+    Task.objects.filter(pk=handle.pk).update(args=codec.Encoded('["a"]'))
+    sweep.due("default", handle.run_after)
+
+    assert run(handle, handle.run_after).result == "a"
+
+
+def test_row_58_no_try_of_the_grace_counts_against_its_retries() -> None:
+    handle = run(enqueued("[]"), NOW)
+    Task.objects.filter(pk=handle.pk).update(
+        name=raises_once_or_more.name, args=codec.Encoded("[]")
+    )
+    sweep.due("default", handle.run_after)
+    again = run(handle, handle.run_after)
+    assert (again.status, again.failures, again.misfits) == (Status.RETRY, 2, 1)
+    assert again.error == "its own"
+    last = run_again(again)
+    assert (last.status, last.failures, last.misfits) == (Status.FAILURE, 3, 1)
+    last.retry()
+    assert (fresh(last).failures, fresh(last).misfits) == (0, 0)
+
+
+@task(retries=1, backoff=0)
+def raises_once_or_more(cqt: Any) -> None:
+    raise ValueError("its own")
+
+
+def run_again(handle: Task) -> Task:
+    sweep.due("default", handle.run_after)
+    return run(handle, handle.run_after)
+
+
+def test_row_58_retries_go_on_when_the_grace_is_over(settings: Any) -> None:
+    settings.CQ_UNKNOWN_GRACE = 2
+    handle = enqueued("[]")
+    Task.objects.filter(pk=handle.pk).update(options={"retries": 2, "backoff": 7})
+
+    seen = [t for _, t in attempts_of(fresh(handle))]
+
+    assert [t.status for t in seen] == [*[Status.RETRY] * 3, Status.FAILURE]
+    assert ["CQ_UNKNOWN_GRACE" in t.error for t in seen] == [True, *[False] * 3]
+
+
+@pytest.mark.parametrize(
+    "args", ["[", '[{"$":"date","v":"2050-13-01"}]', '[{"$":"enum","v":1}]']
+)
+def test_row_58_broken_text_fails_at_once(args: str) -> None:
+    handle = run(enqueued(args))
+
+    assert (handle.status, handle.exception) == (Status.FAILURE, CODEC)
+
+
+def test_row_58_a_type_error_of_the_function_itself_is_its_own() -> None:
+    seen = [t for _, t in attempts_of(raises_as_a_call_would.delay())]
+
+    assert [t.status for t in seen] == [Status.RETRY, Status.FAILURE]
+    assert all("No line of" not in t.error for t in seen)
 
 
 def test_row_58_an_old_name_goes_on_by_a_task_of_that_name() -> None:
@@ -147,8 +228,8 @@ def test_row_38_a_run_whose_row_a_failover_has_lost_ends_without_a_crash() -> No
         status=Status.QUEUED, worker=None, fence=0, attempts=0, started=None
     )
 
-    runner.execute(lost)
-    runner.execute(rewound)
+    sync_runner.execute(lost)
+    sync_runner.execute(rewound)
 
     assert not Task.objects.filter(pk=lost.pk).exists()
     assert fresh(rewound).status == Status.QUEUED
@@ -166,15 +247,15 @@ def test_row_45_a_database_that_is_not_tested_is_named_by_a_check(
     name = "django.db.backends.oracle"
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", name)
 
-    [found] = checks.check_vendor()
+    [found] = vendors.check_vendor()
 
     assert found.id == "cq.W007"
     assert name in found.msg
 
 
 def test_row_45_those_that_are_tested_pass() -> None:
-    assert checks.check_vendor() == []
-    assert checks.check_mysql(databases=["default"]) == []
+    assert vendors.check_vendor() == []
+    assert vendors.check_mysql(databases=["default"]) == []
 
 
 @pytest.mark.backend("mariadb")
@@ -195,7 +276,7 @@ def test_row_45_mysql_and_an_old_mariadb_are_refused(
     monkeypatch.setattr(connection, "mysql_is_mariadb", mariadb)
     monkeypatch.setattr(connection, "mysql_version", version)
 
-    [found] = checks.check_mysql(databases=["default"])
+    [found] = vendors.check_mysql(databases=["default"])
 
     assert found.id == "cq.E004"
     assert said in found.msg
@@ -207,7 +288,7 @@ def test_row_45_transactions_that_see_too_little_are_refused() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         try:
-            [found] = checks.check_mysql(databases=["default"])
+            [found] = vendors.check_mysql(databases=["default"])
         finally:
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
@@ -230,6 +311,6 @@ def test_row_47_a_clock_that_jumps_takes_no_claim_away(hours: int) -> None:
     claimed = claim(takes_one.delay("a"), NOW)
 
     sweep.due("default", NOW + timedelta(hours=hours))
-    runner.execute(claimed, now=NOW + timedelta(hours=hours))
+    sync_runner.execute(claimed, now=NOW + timedelta(hours=hours))
 
     assert (fresh(claimed).status, fresh(claimed).attempts) == (Status.COMPLETE, 1)

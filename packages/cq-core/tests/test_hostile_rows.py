@@ -10,7 +10,7 @@ import sample_tasks
 from django.db import connection
 from driving import fresh, run
 
-from cq.statements import uuid_param
+from cq.db.statements import uuid_param
 from cq.status import Status
 
 if TYPE_CHECKING:

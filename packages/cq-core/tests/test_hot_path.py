@@ -17,11 +17,13 @@ from django.test.utils import CaptureQueriesContext
 from driving import claim
 from forced import NOW, forced, forced_many, held, row
 
-from cq import advance, lifecycle, runner, task
-from cq.leases import Lease
+from cq import lifecycle, task
+from cq.execution import sync_runner
 from cq.models import Edge, Task
-from cq.picking import claim_ids, claim_next
 from cq.status import Status
+from cq.workers.claim_order import claim_ids, claim_next
+from cq.workers.lease import Lease
+from cq.workflow import advance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +71,7 @@ def finish(tasks: list[Task]) -> None:
     done = [(held_by_its_worker(task), "1") for task in tasks]
     won = lifecycle.complete_many(DB, done)
     assert len(won) == len(tasks)
-    advance.settled(DB, won)
+    advance.after_settled(DB, won)
 
 
 def held_by_its_worker(task: Task) -> lifecycle.Claim:
@@ -130,12 +132,12 @@ def test_an_atomic_task_adds_its_completion_to_what_it_does_itself(
     worker: int,
 ) -> None:
     claimed = [claim(writes.delay(f"group {number}")) for number in range(2)]
-    runner.execute(claimed[0])
+    sync_runner.execute(claimed[0])
 
     # BEGIN, its own INSERT, the completion, COMMIT, and the look of above. On MySQL a
     # savepoint tells whether the transaction has ended in the middle.
     most = ceiling(sqlite=5, postgresql=5, mysql=7)
-    assert round_trips(lambda: runner.execute(claimed[1])) <= most
+    assert round_trips(lambda: sync_runner.execute(claimed[1])) <= most
     assert not Task.objects.exclude(status=Status.COMPLETE).exists()
 
 
@@ -171,11 +173,11 @@ def test_in_a_worker_a_slot_is_free_as_soon_as_an_atomic_task_has_committed(
 ) -> None:
     claimed = [claim(writes.delay(f"group {number}")) for number in range(2)]
     completer = Later()
-    runner.execute(claimed[0], completer)
+    sync_runner.execute(claimed[0], completer)
 
     # BEGIN, its own INSERT, the completion, COMMIT: the look is taken for many.
     most = ceiling(sqlite=4, postgresql=4, mysql=6)
-    assert round_trips(lambda: runner.execute(claimed[1], completer)) <= most
+    assert round_trips(lambda: sync_runner.execute(claimed[1], completer)) <= most
     assert completer.left == [held_by_its_worker(task) for task in claimed]
     assert not completer.added  # what it wrote and its end are one transaction
     assert not Task.objects.exclude(status=Status.COMPLETE).exists()
@@ -200,7 +202,7 @@ def test_what_a_project_wraps_around_its_statements_is_taken_off_again(
 
     before = list(connection.execute_wrappers)
     with connection.execute_wrapper(around):
-        runner.execute(claim(writes.delay("within")), Later())
+        sync_runner.execute(claim(writes.delay("within")), Later())
     assert around not in connection.execute_wrappers
     assert len(connection.execute_wrappers) <= len(before) + 1
     connection.execute_wrappers[:] = before
@@ -220,9 +222,9 @@ def test_a_task_that_asks_nothing_of_the_database_is_settled_with_others(
     worker: int, how: str, *, alone: bool
 ) -> None:
     completer = Later()
-    runner.execute(claim(does.delay("asks")), completer)  # it is connected now
+    sync_runner.execute(claim(does.delay("asks")), completer)  # it is connected now
     claimed = claim(does.delay(how))
-    runner.execute(claimed, completer)
+    sync_runner.execute(claimed, completer)
     held = held_by_its_worker(claimed)
     assert (held in completer.added, held in completer.left) == (alone, not alone)
     status = Status.RUNNING if alone else Status.COMPLETE
@@ -249,7 +251,7 @@ def test_a_batch_of_children_tells_its_parent_once(
     )
 
     def settle() -> None:
-        advance.settled(DB, lifecycle.complete_many(DB, done))
+        advance.after_settled(DB, lifecycle.complete_many(DB, done))
 
     assert round_trips(settle) <= most[connection.vendor]
     assert row(parent)["open_children"] == left
@@ -312,11 +314,11 @@ def test_row_43_each_hot_statement_uses_its_index_under_a_million_finished_rows(
     parent = claim(sample_tasks.send_emails.delay(["a", "b"]), worker=worker)
     with noted(ends):
         finish(tasks + claim_ids(DB, worker, rest))
-        runner.execute(parent)
+        sync_runner.execute(parent)
     children = [claim(child, worker=worker) for child in parent.subtasks.all()]
     with noted(ends):
         for child in children:
-            runner.execute(child)
+            sync_runner.execute(child)
     assert not Task.objects.exclude(status=Status.COMPLETE).exists()
 
     # Nothing is open, as the planner believes: an index of what is open, with all its
@@ -350,7 +352,7 @@ def test_row_43_dependants_are_found_by_what_they_wait_for() -> None:
         status=Status.COMPLETE, worker=None, finished=NOW
     )
     with noted(looks):
-        advance.settled(DB, [upstream[0].pk])
+        advance.after_settled(DB, [upstream[0].pk])
 
     assert row(dependants[0])["status"] == Status.QUEUED
     plans = [plan_of(*look) for look in looks if "cq_edges" in look[0]]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from cq import ids
-from cq.ids import uuid7
+from cq.ids import first_of, read_id, uuid7
 
 
 def milliseconds(value: int) -> int:
@@ -103,3 +105,28 @@ def test_a_forked_child_does_not_repeat_its_parent() -> None:
     theirs = {text[i : i + 16] for i in range(0, len(text), 16)}
     assert len(theirs) == 100
     assert not mine & theirs
+
+
+def test_the_first_id_of_a_moment_parts_those_before_from_those_after() -> None:
+    before = uuid7()
+    ms = before.int >> 80
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+
+    assert first_of(moment) <= before < first_of(moment + timedelta(milliseconds=1))
+    assert first_of(datetime(1000, 1, 1, tzinfo=UTC)).int == 0
+
+
+def test_an_id_begins_with_its_moment() -> None:
+    moment = datetime(2026, 7, 1, 6, 30, 15, 250_000, tzinfo=UTC)
+
+    assert ids.moment_of(first_of(moment)) == moment
+    # Not every row was made by cq: others may have any id.
+    assert ids.moment_of(UUID(int=2**128 - 1)).year == 9999
+
+
+def test_an_id_is_read_of_text_and_of_nothing_else() -> None:
+    made = uuid7()
+    assert read_id(str(made)) == read_id(made.hex) == made
+    assert [read_id(said) for said in ("", "7", f"{made}0", None, 7, [made])] == [
+        None
+    ] * 6

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import functools
+import importlib
+import pickle
+import re
+import sys
 import threading
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sample_tasks
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from cq import CodecError, TaskFailed, UnknownTask, chain, group, plan, registry, task
+from cq import CodecError, TaskFailed, UnknownTask, chain, group, task
+from cq.definitions import registry
+from cq.definitions.options import Options
+from cq.enqueue import plan
 from cq.ids import uuid7
 from cq.models import Edge, Task
-from cq.options import Options
 from cq.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,6 +72,11 @@ def takes_more(cqt: Any, **kwargs: Any) -> Any:
     return sorted(kwargs)
 
 
+@task
+def takes_self(cqt: Any, self: int) -> int:
+    return self
+
+
 @task(unique=lambda n: f"number {n}")
 def once(cqt: Any, n: int) -> int:
     return n
@@ -93,6 +111,53 @@ def test_a_task_looks_like_its_function() -> None:
     assert "square" in repr(sample_tasks.square)
 
 
+def test_a_call_is_shown_as_it_is_written() -> None:
+    one, two = bare.s(1, b=3), bare.si("x" * 500)
+    assert repr(one) == f"{bare.name}.s(1, b=3)"
+    assert repr(two).startswith(f"{bare.name}.si('xxx")
+    assert len(repr(two)) < 200
+    assert repr(group(one, one)) == f"group({one!r}, {one!r})"
+    assert repr(one | two) == f"chain({one!r}, {two!r})"
+
+
+def test_a_task_is_pickled_by_its_name_as_a_function_is() -> None:
+    assert pickle.loads(pickle.dumps(bare)) is bare
+    assert copy.deepcopy([bare]) == [bare]
+
+
+class _Callable:
+    def __call__(self, cqt: Any) -> None: ...
+
+
+async def _coroutine(cqt: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "what",
+    [functools.partial(print, 1), _Callable(), async_to_sync(_coroutine)],
+    ids=["partial", "callable", "async_to_sync"],
+)
+def test_what_has_no_name_is_refused_in_words(what: Any) -> None:
+    for decorate in (task, task(name="named all the same")):
+        with pytest.raises(TypeError, match="which has no name to be found by; write"):
+            decorate(what)
+
+
+@pytest.mark.django_db
+def test_an_argument_may_be_named_self() -> None:
+    async def from_a_coroutine() -> Task:
+        return await takes_self.adelay(self=1)
+
+    made = [
+        takes_self.delay(self=1),
+        async_to_sync(from_a_coroutine)(),
+        takes_self.s(self=1).delay(),
+        takes_self.si(self=1).delay(),
+    ]
+    assert [t.kwargs for t in made] == 4 * [{"self": 1}]
+    assert takes_self(self=1) == 1
+
+
 def test_two_names_are_refused() -> None:
     with pytest.raises(TypeError, match="two names, 'a' and 'b'"):
         task("a", name="b")
@@ -115,23 +180,173 @@ def test_a_function_without_a_first_argument_is_refused() -> None:
         def only_by_name(*, cqt: Any) -> None: ...
 
 
+def test_one_argument_too_many_may_be_the_run() -> None:
+    @task(name="tests.forgets_its_run")
+    def forgets_its_run(name: Any) -> None: ...
+
+    @task(name="tests.takes_one")
+    def takes_one(cqt: Any, b: Any) -> None: ...
+
+    with pytest.raises(TypeError, match="its first parameter, name, is the run, which"):
+        forgets_its_run.delay("you")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"missing a required argument: 'b'$"):
+        takes_one.delay()  # type: ignore[call-arg]
+
+
 def test_a_name_that_is_taken_is_refused_with_both_places() -> None:
-    with pytest.raises(ValueError, match=r"taken by .*by_position; give .*another"):
+    with pytest.raises(
+        ValueError, match=r"taken by .*by_position \(.*; give .*another"
+    ):
 
         @task("named by position")
         def another(cqt: Any) -> None: ...
 
 
+def _forgets_wraps(function: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def _remembers_wraps(function: Any) -> Any:
+    return functools.wraps(function)(_forgets_wraps(function))
+
+
+def _made_by_a_factory(number: int) -> Any:
+    def report(cqt: Any) -> int:
+        return number
+
+    return report
+
+
+def _charge(cqt: Any) -> str:
+    return "charged"
+
+
+def _refund(cqt: Any) -> str:
+    return "refunded"
+
+
+class _Shop:
+    def report(self, cqt: Any) -> None: ...
+
+
+def _redefined() -> tuple[Any, Any]:
+    def nightly(cqt: Any) -> int:
+        return 1
+
+    first = nightly
+
+    def nightly(cqt: Any) -> int:  # type: ignore[no-redef]
+        return 2
+
+    return first, nightly
+
+
+TWO_OF_ONE_NAME: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "a decorator without wraps": lambda: (
+        _forgets_wraps(_charge),
+        _forgets_wraps(_refund),
+    ),
+    "a factory": lambda: (_made_by_a_factory(1), _made_by_a_factory(2)),
+    "a method of two instances": lambda: (_Shop().report, _Shop().report),
+    "the same name further down": _redefined,
+    "two wrappers of one function": lambda: (
+        _remembers_wraps(_charge),
+        _remembers_wraps(_charge),
+    ),
+    "lambdas of one line": lambda: (lambda cqt: 1, lambda cqt: 2),
+}
+
+
+@pytest.mark.parametrize("what", list(TWO_OF_ONE_NAME))
+@pytest.mark.parametrize("named", [False, True])
+def test_two_tasks_of_one_name_are_refused(what: str, named: bool) -> None:
+    first, second = TWO_OF_ONE_NAME[what]()
+    name = f"both are {what}" if named else None
+    known = task(name=name)(first)
+    with pytest.raises(ValueError, match="is taken by") as raised:
+        task(name=name)(second)
+    told = str(raised.value)
+    assert len(re.findall(r"test_tasks\.py:\d+\)", told)) == 2
+    assert "name=" in told
+    assert registry.get(known.name).function is first
+
+
+def test_they_may_each_have_a_name() -> None:
+    made = [task(name=f"report {n}")(_made_by_a_factory(n)) for n in (1, 2)]
+    assert [registry.get(t.name).function(None) for t in made] == [1, 2]
+
+
 def test_the_same_function_may_be_defined_again() -> None:
-    def define() -> Any:
-        @task(name="defined twice")
-        def again(cqt: Any) -> None: ...
+    task(name="twice")(_charge)
+    task(name="twice")(_charge)
+    shop = _Shop()
+    task(name="a method, twice")(shop.report)
+    task(name="a method, twice")(shop.report)
 
-        return again
 
-    define()
-    second = define()
-    assert registry.get("defined twice").function is second.__wrapped__
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A module of tasks on the disk, and what it is to hold."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def write(*lines: str) -> None:
+        head = "import functools\nfrom cq import task\n"
+        (tmp_path / "loaded_again.py").write_text(head + "\n".join(lines))
+        importlib.invalidate_caches()
+
+    yield write
+    sys.modules.pop("loaded_again", None)
+
+
+ONE_TASK = ("@task", "def nightly(cqt):", "    return 1")
+WRAPPED = (
+    "def log_it(f):",
+    "    @functools.wraps(f)",
+    "    def wrapper(*a, **k): return f(*a, **k)",
+    "    return wrapper",
+    "@task",
+    "@log_it",
+    "def nightly(cqt):",
+    "    return 1",
+)
+
+
+@pytest.mark.parametrize("lines", [ONE_TASK, WRAPPED], ids=["plain", "decorated"])
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_module_may_be_loaded_again(
+    module: Any, lines: tuple[str, ...], edited: bool
+) -> None:
+    module(*lines)
+    loaded = importlib.import_module("loaded_again")
+    first = loaded.nightly
+    if edited:
+        module("", "", *lines[:-1], "    return 1 + 1")
+    importlib.reload(loaded)
+    assert registry.get("loaded_again.nightly").function is loaded.nightly.__wrapped__
+    assert loaded.nightly is not first
+    # And under the same name, from nothing.
+    del sys.modules["loaded_again"]
+    loaded = importlib.import_module("loaded_again")
+    assert registry.get("loaded_again.nightly").function is loaded.nightly.__wrapped__
+
+
+def test_a_reload_does_not_hide_two_of_one_name(module: Any) -> None:
+    module(*ONE_TASK)
+    loaded = importlib.import_module("loaded_again")
+    module(*ONE_TASK, *ONE_TASK)
+    with pytest.raises(ValueError, match=r"loaded_again\.py:3\).*loaded_again\.py:6\)"):
+        importlib.reload(loaded)
+
+
+def test_what_is_typed_at_a_prompt_may_be_typed_again() -> None:
+    console: dict[str, Any] = {"__name__": "__main__", "task": task}
+    for result in (1, 2):
+        exec(f"@task\ndef typed(cqt): return {result}\n", console)
+    assert registry.get("__main__.typed").function(None) == 2
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201])
@@ -161,12 +376,33 @@ def test_an_unknown_option_is_refused_and_the_known_ones_are_named() -> None:
         {"expires": "tomorrow"},
         {"timeout": 0},
         {"timeout": float("inf")},
+        {"timeout": timedelta()},
+        {"timeout": timedelta(seconds=-1)},
+        {"timeout": timedelta.max},
+        {
+            "run_after": datetime(
+                9999, 12, 31, 23, 59, tzinfo=timezone(-timedelta(hours=5))
+            )
+        },
+        {"expires": datetime.max.replace(tzinfo=UTC)},
+        {"expires": datetime.min.replace(tzinfo=UTC)},
         {"retries": -1},
         {"backoff": -1},
         {"backoff": float("nan")},
+        {"backoff": []},
+        {"backoff": [10, -1]},
+        {"backoff": [10, "20"]},
+        {"backoff": "10"},
         {"result_ttl": -1},
-        {"result_ttl": float("inf")},
+        {"result_ttl": float("nan")},
+        {"result_ttl": 1e300},
+        {"result_ttl": "a week"},
+        {"result_ttl": True},
         {"unique": ""},
+        {"unique": "a\x00"},
+        {"unique": "\ud800"},
+        {"queue": "a\x00"},
+        {"queue": "\udfff"},
         {"on_lost": "ignore"},
         {"log_limit": 0},
     ],
@@ -190,7 +426,13 @@ def test_wrong_rules_of_retry_on_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [{"retry_on": (ValueError,)}, {"backoff": lambda attempt: 1.0}]
+    "option",
+    [
+        {"retry_on": (ValueError,)},
+        {"backoff": lambda attempt: 1.0},
+        {"schedulable": False},
+        {"redact": ("card",)},
+    ],
 )
 def test_code_has_no_place_in_a_row(option: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="is code and has no place in a row"):
@@ -571,3 +813,14 @@ def test_a_group_leaves_no_trace_of_a_refused_member() -> None:
         group([len])
     assert not Task.objects.exists()
     assert not Group.objects.exists()
+
+
+def test_what_was_called_already_is_refused_in_words() -> None:
+    handle = bare.delay(1)
+    words = f"{handle!r} is no task to be called; give .* not what .delay"
+    for signature in (group, chain):
+        for given in ([handle], [[handle]], [bare.s(1), handle]):
+            with pytest.raises(TypeError, match=words):
+                signature(*given)
+    with pytest.raises(TypeError, match="7 is no task to be called"):
+        group(7)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cq.text import storable
+from cq.text import brief, cut_off, storable
 
 #: (what, text, limit, what is stored)
 SHOWN = [
@@ -36,6 +36,10 @@ def test_what_is_no_text_is_stored_as_its_text() -> None:
     assert storable(ValueError("no"), 100) == "no"  # type: ignore[arg-type]
 
 
+def test_a_number_of_more_digits_than_python_writes_can_be_refused() -> None:
+    assert brief([10**5000]) == f"[<an int of {(10**5000).bit_length()} bits>]"
+
+
 @given(st.text(st.characters(exclude_categories=()), max_size=400), st.integers(1, 300))
 def test_row_62_any_text_is_storable_within_its_limit(text: str, limit: int) -> None:
     stored = storable(text, limit)
@@ -43,3 +47,18 @@ def test_row_62_any_text_is_storable_within_its_limit(text: str, limit: int) -> 
     assert len(stored) <= limit
     assert "\x00" not in stored
     assert stored.encode().decode() == stored
+
+
+@pytest.mark.parametrize(
+    ("text", "longest", "shown"),
+    [
+        ("", 0, ""),
+        ("as long as allowed", 18, "as long as allowed"),
+        ("one more than that", 17, "one more than ..."),
+        ("no room for more", 3, "..."),
+    ],
+)
+def test_what_is_cut_off_says_so_within_its_limit(
+    text: str, longest: int, shown: str
+) -> None:
+    assert cut_off(text, longest) == shown

@@ -25,3 +25,7 @@ def single(cqt: Any) -> None:
 @task(queue="mail", priority=7)
 def mailing(cqt: Any) -> None:
     pass
+
+
+@task("repeating_samples.by_code", schedulable=False)
+def by_code(cqt: Any) -> None: ...

@@ -10,7 +10,8 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connection
 
-from cq_scheduler import declared, repeat
+from cq_scheduler import repeat
+from cq_scheduler.declaring import repeat as declared
 from cq_scheduler.models import RepeatingTask
 
 

@@ -12,11 +12,11 @@ import repeating_samples
 from cron_mangling import BYTES, SECONDS, mangled
 from cron_oracle import ZONES
 
-from cq_scheduler import cron
+from cq_scheduler.cron import lines as cron_lines
 from cq_scheduler.cron import next_run
+from cq_scheduler.declaring.schedule_task import schedule_task
 from cq_scheduler.models import RepeatingTask
-from cq_scheduler.schedules import schedule_task
-from cq_scheduler.tick import tick
+from cq_scheduler.ticker.tick import tick
 
 FIELDS = ("minute", "hour", "day of month", "month", "day of week", "crontab")
 
@@ -37,7 +37,7 @@ def seconds(line: str, zone: str, after: datetime) -> float:
     """
     least = 1.0
     for _ in range(10):
-        cron._parse.cache_clear()
+        cron_lines._parse.cache_clear()
         started = time.thread_time()
         outcome(line, zone, after)
         least = min(least, time.thread_time() - started)

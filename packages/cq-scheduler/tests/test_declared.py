@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +9,17 @@ import pytest
 import repeating_samples as samples
 from django.apps import apps
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection
 from django.db.migrations.loader import MigrationLoader
+from ticking import at_once
 
 from cq.models import Task
 from cq_scheduler import cron, every, pause, repeat, schedule_task
-from cq_scheduler import declared as in_code
-from cq_scheduler.declared import make_missing, sync
-from cq_scheduler.migrated import sync_after_migrate
+from cq_scheduler.actions.pause import PAUSED_BY_SYNC
+from cq_scheduler.actions.post_migrate import sync_after_migrate
+from cq_scheduler.actions.sync import make_missing, sync
+from cq_scheduler.declaring import repeat as in_code
 from cq_scheduler.models import RepeatingTask
-from cq_scheduler.pausing import SYNC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,24 +126,7 @@ def test_one_that_cannot_be_stored_does_not_hold_up_the_others(
 def test_several_processes_that_start_together_insert_once() -> None:
     repeat("0 3 * * *")(samples.report)
     repeat("0 4 * * *")(samples.nightly)
-    barrier = threading.Barrier(4)
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            barrier.wait()
-            sync("default")
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    at_once(4, lambda: sync("default"))
     assert RepeatingTask.objects.count() == 2
     assert not Task.objects.exists()
 
@@ -164,7 +147,7 @@ def test_one_that_is_gone_from_the_code_is_paused_and_comes_back(
     assert sync("default").gone == [f"{samples.report.name}:"]
     assert not sync("default")
     row = RepeatingTask.objects.get(key=f"{samples.report.name}:")
-    assert (row.enabled, row.next_run, row.paused_by) == (False, None, SYNC)
+    assert (row.enabled, row.next_run, row.paused_by) == (False, None, PAUSED_BY_SYNC)
     assert "no @repeat" in row.pause_reason
     assert RepeatingTask.objects.filter(enabled=True).count() == 2
 
@@ -259,3 +242,18 @@ def test_a_migration_back_leaves_the_rows_alone() -> None:
     sync_after_migrate(sender=app, using="default", apps=state.apps)
     sync_after_migrate(sender=app, using="other")
     assert not RepeatingTask.objects.exists()
+
+
+@pytest.mark.django_db
+def test_nothing_is_synced_where_migrations_are_switched_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # With MIGRATION_MODULES = {"cq_scheduler": None}, and no --run-syncdb.
+    repeat("0 3 * * *")(samples.report)
+    app = apps.get_app_config("cq_scheduler")
+    with monkeypatch.context() as patched:
+        patched.setattr(RepeatingTask._meta, "db_table", "cq_never_made")
+        sync_after_migrate(sender=app, using="default")
+    assert not RepeatingTask.objects.exists()
+    sync_after_migrate(sender=app, using="default")
+    assert RepeatingTask.objects.count() == 1

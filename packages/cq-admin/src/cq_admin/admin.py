@@ -1,4 +1,4 @@
-"""Puts the pages on the default admin site, unless ``CQ_ADMIN_AUTOREGISTER`` is False.
+"""The pages on the default admin site, unless ``CQ_ADMIN_AUTOREGISTER`` is False.
 
 Any other site: ``site.register(Task, TaskAdmin)``, and so on.
 """
@@ -9,17 +9,28 @@ from django.apps import apps
 from django.contrib import admin
 
 from cq.conf import conf
-from cq.models import Task, Worker
+from cq.models import Overview, Queue, Task, Worker
+from cq_admin.overview_page.admin import OverviewAdmin
+from cq_admin.queue_page.admin import QueueAdmin
+from cq_admin.schedule_pages.admin import RepeatingTaskAdmin
+from cq_admin.task_pages.admin import TaskAdmin
 
-from .schedule_admin import RepeatingTaskAdmin
-from .task_admin import TaskAdmin
-from .worker_admin import WorkerAdmin
+from .worker_page import WorkerAdmin
 
-__all__ = ["RepeatingTaskAdmin", "TaskAdmin", "WorkerAdmin", "register"]
+__all__ = [
+    "OverviewAdmin",
+    "QueueAdmin",
+    "RepeatingTaskAdmin",
+    "TaskAdmin",
+    "WorkerAdmin",
+    "register",
+]
 
 
 def register(site: admin.AdminSite) -> None:
     """Add the pages of everything that is installed to an admin site."""
+    site.register(Overview, OverviewAdmin)
+    site.register(Queue, QueueAdmin)
     site.register(Task, TaskAdmin)
     site.register(Worker, WorkerAdmin)
     if apps.is_installed("cq_scheduler"):

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class CQAdminConfig(AppConfig):
-    """cq-admin: no models of its own, only pages for those of cq."""
+    """The app of cq-admin: no models of its own, only pages for those of cq."""
 
     name = "cq_admin"
     label = "cq_admin"

@@ -1,3 +1,3 @@
-"""Runs cq tasks on workers that Django Channels wakes, and shows them live."""
+"""The workers that run the tasks of cq, and the doorbells that wake them."""
 
 __version__ = "1.0.0"

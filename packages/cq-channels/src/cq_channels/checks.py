@@ -1,4 +1,4 @@
-"""System checks: a doorbell that would not be heard, or only for a while."""
+"""The system checks of cq-channels: of its doorbells, a worker beside the site, its server."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils.version import get_version_tuple
 
 from cq.conf import conf, problem
 
-from . import doorbells, layers, legacy
+from . import doorbells
+from .channel_layers import layers, legacy
 
 #: Seconds that channels_redis has the server wait for a message.
-RECEIVE = 5
+RECEIVE_SECONDS = 5
+#: The first daphne that bounds what it takes by WebSocket.
+DAPHNE_WITH_LIMITS = (4, 2, 2)
 
 
 @register("cq")
@@ -100,9 +104,9 @@ def check_reach(**kwargs: Any) -> list[CheckMessage]:
     """cq_channels.W003: nothing wakes the workers; they look every ``CQ_POLL``."""
     if problem("CHANNEL_LAYER", conf.CHANNEL_LAYER) or problem("POLL", conf.POLL):
         return []
-    if conf.DATABASE not in settings.DATABASES:
+    if problem("DATABASE", conf.DATABASE) or conf.DATABASE not in settings.DATABASES:
         return []
-    if not isinstance(doorbells.choose(conf.DATABASE), doorbells.Silence):
+    if not isinstance(doorbells.choose(conf.DATABASE), doorbells.NoDoorbell):
         return []
     return [
         Warning(
@@ -113,6 +117,40 @@ def check_reach(**kwargs: Any) -> list[CheckMessage]:
                 "channels_redis in CHANNEL_LAYERS, or lower CQ_POLL."
             ),
             id="cq_channels.W003",
+        )
+    ]
+
+
+@register("cq", deploy=True)
+def check_embedded(**kwargs: Any) -> list[CheckMessage]:
+    """cq_channels.W004: each host of the site runs a worker beside its server."""
+    if conf.EMBEDDED is not True or settings.DEBUG:
+        return []
+    return [
+        Warning(
+            "CQ_EMBEDDED is True: each host whose application is wrapped in with_worker "
+            "runs a worker beside its server.",
+            hint="Right for one small machine. Else leave the setting out, and run "
+            "manage.py cqworker as a service; silence this with SILENCED_SYSTEM_CHECKS.",
+            id="cq_channels.W004",
+        )
+    ]
+
+
+@register("cq", deploy=True)
+def check_daphne(**kwargs: Any) -> list[CheckMessage]:
+    """cq_channels.W005: whoever reaches the site fills the memory of its daphne."""
+    version = _version("daphne")
+    if version is None or get_version_tuple(version) >= DAPHNE_WITH_LIMITS:
+        return []
+    return [
+        Warning(
+            f"daphne is {version}. Before 4.2.2 it takes messages of any size by WebSocket, "
+            "from whoever reaches the site (CVE-2026-44545), and headers that are smuggled "
+            "in (CVE-2026-44546).",
+            hint='pip install "daphne>=4.2.2". Where another server answers the site, '
+            "uninstall it, or silence this with SILENCED_SYSTEM_CHECKS.",
+            id="cq_channels.W005",
         )
     ]
 
@@ -128,11 +166,15 @@ def _write_instead(alias: str, block: Mapping[str, Any]) -> str:
 
 
 def _redis_gives_up() -> bool:
+    version = _version("redis")
+    return version is not None and get_version_tuple(version)[0] >= 8
+
+
+def _version(distribution: str) -> str | None:
     try:
-        version = importlib.metadata.version("redis")
+        return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return int(version.split(".")[0]) >= 8
+        return None
 
 
 def _is_core(alias: str) -> bool:
@@ -152,8 +194,8 @@ def _waits(host: Any) -> bool:
         query = parse_qs(urlsplit(address).query)
         if "socket_timeout" in query:
             given["socket_timeout"] = query["socket_timeout"][0]
-    timeout = given.get("socket_timeout", RECEIVE)
+    timeout = given.get("socket_timeout", RECEIVE_SECONDS)
     try:
-        return timeout is None or float(timeout) > RECEIVE
+        return timeout is None or float(timeout) > RECEIVE_SECONDS
     except ValueError:
         return False

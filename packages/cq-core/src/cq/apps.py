@@ -1,9 +1,8 @@
-"""The Django app: finds the project's tasks, and lets the bell be heard."""
+"""The Django app: it finds the project's tasks, and registers the inline runner."""
 
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
 
@@ -16,9 +15,19 @@ class CQConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, doorbell, tasks  # noqa: F401
-        from .local import local_runner
+        from cq.definitions import autodiscovery, module_checks  # noqa: F401
+        from cq.execution.inline import inline_runner
+        from cq.logs.guard import guard_loggers
 
-        doorbell.register(local_runner)
+        from . import checks, tasks  # noqa: F401
+        from .logs import one_line
+        from .maintenance import referrer_checks  # noqa: F401
+        from .runs import open_blocks
+        from .workers import doorbell
+
+        one_line.install()
+        open_blocks.install()
+        guard_loggers()
+        doorbell.register(inline_runner)
         # A tasks.py of cq's own would be found as well, and is loaded above.
-        autodiscover_modules("tasks")
+        autodiscovery.import_tasks()

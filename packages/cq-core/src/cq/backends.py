@@ -1,4 +1,4 @@
-"""cq behind Django's own Tasks: ``TASKS = {"default": {"BACKEND": ...}}`` names it.
+"""The backend of Django's own Tasks: ``TASKS = {"default": {"BACKEND": ...}}`` names it.
 
 A function decorated with Django's ``@task`` becomes a task of cq under its dotted name
 at that moment, and only what was decorated can run: a row never makes anything be
@@ -9,42 +9,65 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.apps import apps
 from django.core import checks
+from django.core.exceptions import ObjectDoesNotExist, SynchronousOnlyOperation
 from django.utils import timezone
 
-from . import registry
-from .conf import conf
-from .django_api import (
+from cq.definitions.options import Options, check_queue
+from cq.definitions.signatures import Call
+from cq.django_backend.api import (
     BaseTaskBackend,
     DjangoTask,
     InvalidTask,
-    TaskResultDoesNotExist,
     normalize_json,
     signals,
 )
-from .django_functions import as_cq_function
-from .django_results import TaskExpired, TaskIncomplete, TaskLost, result_of
-from .local import runs_here
-from .options import Options, check_queue
-from .rows import task_model, tasks
-from .tasks import Launcher
+from cq.django_backend.attempts import add_earlier
+from cq.django_backend.errors import invalid_task, result_does_not_exist
+from cq.django_backend.functions import as_cq_function
+from cq.django_backend.results import (
+    UNKNOWN,
+    TaskExpired,
+    TaskIncomplete,
+    TaskLost,
+    result_of,
+)
+from cq.tables.queries import tasks
+
+from .conf import conf
+from .definitions import registry
+from .ids import read_id
 
 if TYPE_CHECKING:
-    from .django_api import TaskResult
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from cq.django_backend.api import TaskResult
 
 __all__ = ["CQBackend", "TaskExpired", "TaskIncomplete", "TaskLost"]
+
+# Settings name it, and a module may decorate functions for it, before the apps are ready,
+# when the tables can't be loaded yet: so what works on rows is imported where it is used.
 
 #: Django's task of each registered name, as it was decorated.
 _known: dict[str, DjangoTask[..., Any]] = {}
 
 
-class CQBackend(BaseTaskBackend):
-    """Records tasks as rows of cq, to be run by its workers.
+def _submitted(row: Any) -> datetime:
+    try:
+        moment: datetime = row.submitted
+    except ObjectDoesNotExist:
+        # It is written when another database has committed.
+        return timezone.now()
+    return moment
 
-    ``OPTIONS`` are :class:`cq.options.Options` of all tasks decorated for this backend,
+
+class CQBackend(BaseTaskBackend):
+    """A backend of Django's Tasks that records them as rows of cq, for its workers.
+
+    ``OPTIONS`` are :class:`cq.definitions.options.Options` of all tasks decorated for this backend,
     such as ``{"retries": 3, "atomic": False}``. ``QUEUES`` is Django's, and
     ``CQ_QUEUES`` holds as well.
     """
@@ -56,12 +79,12 @@ class CQBackend(BaseTaskBackend):
 
     def validate_task(self, task: DjangoTask[..., Any]) -> None:
         """Register a function as it is decorated. Raises Django's InvalidTask."""
-        super().validate_task(task)
         try:
+            super().validate_task(task)
             check_queue(task.queue_name)
             self._register(task)
-        except (TypeError, ValueError) as error:
-            raise InvalidTask(str(error)) from error
+        except (InvalidTask, TypeError, ValueError) as error:
+            raise invalid_task(str(error)) from error
 
     def _register(self, task: DjangoTask[..., Any]) -> None:
         name = task.module_path
@@ -76,7 +99,7 @@ class CQBackend(BaseTaskBackend):
         """Record a call, to start at the commit of the open transaction.
 
         Raises TypeError for arguments that don't fit the function, CodecError (a
-        TypeError too) for those that cannot be stored.
+        TypeError too) for those that cannot be stored, RuntimeError on an event loop.
         """
         self.validate_task(task)
         changes: dict[str, Any] = {
@@ -85,31 +108,68 @@ class CQBackend(BaseTaskBackend):
         }
         if task.run_after is not None:
             changes["run_after"] = task.run_after
-        launcher: Launcher[..., Any] = Launcher(registry.get(task.module_path), changes)
         # Django's results hold JSON only. Here, or a row would stay behind the error.
         args, kwargs = normalize_json(list(args)), normalize_json(dict(kwargs))
-        # By our clock: the database's is in the row, which is not read back for that.
-        enqueued = timezone.now()
-        row = launcher.delay(*args, **kwargs)
-        if runs_here() and isinstance(row, task_model()):
-            row.refresh_from_db()  # it may have run by now
-        result = result_of(row, task, self.alias, enqueued)
-        signals.task_enqueued.send(type(self), task_result=result)
+        definition = registry.get(task.module_path)
+        definition.check_arguments(args, kwargs)
+        call = Call(definition, tuple(args), kwargs, changes)
+
+        def announce(row: Any) -> Any:
+            result = result_of(row, task, self.alias, _submitted(row))
+            signals.task_enqueued.send(type(self), task_result=result)
+            return result
+
+        try:
+            return self._launch(task, call, announce)
+        except SynchronousOnlyOperation:
+            raise RuntimeError(
+                ".enqueue() was called where an event loop runs; write "
+                "`await task.aenqueue(...)`"
+            ) from None
+
+    def _launch(
+        self,
+        task: DjangoTask[..., Any],
+        call: Call,
+        announce: Callable[[Any], Any],
+    ) -> Any:
+        """Record a call, or run it in a serial run; the signal comes before it runs."""
+        from cq.enqueue import recording
+        from cq.execution import inline
+        from cq.serial import workflow
+
+        row: Any
+        if workflow.current_serial() is not None:
+            row = workflow.launch(call, announce)
+        else:
+            with inline.held_back():
+                row = recording.record(conf.DATABASE, call, read_submitted=True)
+                result = announce(row)
+            if not inline.runs_here():
+                return result
+            row = inline.up_to_date(row)
+        result = result_of(row, task, self.alias, _submitted(row))
+        add_earlier(result, row)
         return result
 
     def get_result(self, result_id: str) -> TaskResult[..., Any]:
         """Return the result of that id; raises Django's TaskResultDoesNotExist."""
-        try:
-            row = tasks(conf.DATABASE).filter(pk=UUID(str(result_id))).first()
-        except ValueError:
-            row = None
+        task_id = read_id(str(result_id))
+        row = None
+        if task_id is not None:
+            found = tasks(conf.DATABASE).select_related("worker")
+            row = found.filter(pk=task_id).first()
         task = _known.get(row.name) if row is not None else None
         if row is None or task is None or self._is_foreign(row.queue):
-            raise TaskResultDoesNotExist(
+            raise result_does_not_exist(
                 f"{result_id!r} is not the id of a task of backend {self.alias!r}, or "
                 "it was deleted after its result_ttl"
             )
-        return result_of(row, self._as_enqueued(task, row), self.alias, row.submitted)
+        enqueued = self._as_enqueued(task, row)
+        worker = row.worker.address if row.worker else str(row.worker_id or UNKNOWN)
+        result = result_of(row, enqueued, self.alias, row.submitted, worker)
+        add_earlier(result, row)
+        return result
 
     def _is_foreign(self, queue: str) -> bool:
         return bool(self.queues) and queue not in self.queues

@@ -1,78 +1,18 @@
-"""The ``CQ_`` settings: their defaults, types and limits, read when used."""
+"""The values of the ``CQ_`` settings, read when used; and what is wrong with one."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
+from django.utils.module_loading import import_string
 
+from .settings import ANY_OUTCOME, LONGEST_SECONDS, SETTINGS
 
-class Setting(NamedTuple):
-    """One setting: its default, the types it may have, and what it means."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-    default: Any
-    types: tuple[type, ...]
-    help: str
-    minimum: float | None = None
-
-
-_NONE = type(None)
-_NUMBER = (int, float)
-
-SETTINGS: dict[str, Setting] = {
-    "DATABASE": Setting("default", (str,), "Alias of the database with the tasks."),
-    "SERIAL": Setting(
-        False, (bool,), "Run `.delay()` in line, for tests and shells. Rows are made."
-    ),
-    "RUN_INLINE": Setting(
-        None,
-        (bool, _NONE),
-        "Run tasks after commit in the process that made them. None: when "
-        "cq_channels is not installed. False: only record them.",
-    ),
-    "QUEUES": Setting(
-        None, (list, tuple, set, _NONE), "The queues allowed. None: any name."
-    ),
-    "RESULT_TTL": Setting(
-        None,
-        (int, float, _NONE),
-        "Seconds a finished tree is kept. None: for ever.",
-        0,
-    ),
-    "LOG_LIMIT": Setting(
-        10_000, (int,), "Lines kept in the log of a top-level task.", 101
-    ),
-    "HEARTBEAT": Setting(2.0, _NUMBER, "Seconds between two heartbeats.", 0.05),
-    "LEASE": Setting(
-        15.0, _NUMBER, "Seconds without a heartbeat until a worker is dead.", 0.1
-    ),
-    "POLL": Setting(1.0, _NUMBER, "Seconds between two looks at the table.", 0.01),
-    "SWEEP": Setting(5.0, _NUMBER, "Seconds between two sweeps.", 0.05),
-    "DRAIN": Setting(25.0, _NUMBER, "Seconds a stopping worker gives to what runs.", 0),
-    "MAX_LOSSES": Setting(
-        3, (int,), "Workers that may die under a task until it is LOST.", 1
-    ),
-    "UNKNOWN_GRACE": Setting(
-        600.0,
-        _NUMBER,
-        "Seconds in which a task whose name no worker knows is tried again.",
-        0,
-    ),
-    "MAX_TREE_DEPTH": Setting(100, (int,), "Levels of subtasks under each other.", 1),
-    "SIZE_LIMIT": Setting(
-        1024 * 1024, (int,), "Bytes of a task's own arguments, or its result.", 1024
-    ),
-    "DEPTH_LIMIT": Setting(64, (int,), "Levels of nesting in a stored value.", 1),
-    "UNIQUE_WAIT": Setting(
-        5.0, _NUMBER, "Seconds to wait for a transaction that holds a unique key.", 0
-    ),
-    "CHANNEL_LAYER": Setting("default", (str,), "Alias of the channel layer to ring."),
-    "SCHEDULER": Setting(True, (bool,), "Whether workers run the scheduler."),
-    "ADMIN_AUTOREGISTER": Setting(
-        True, (bool,), "Whether cq_admin adds its pages to the default admin site."
-    ),
-}
-
+__all__ = ("ANY_OUTCOME", "SETTINGS", "conf", "function", "problem")
 
 #: What Django's lazy settings hold, without their detour through Python.
 _held: dict[str, Any] = object.__getattribute__(django_settings, "__dict__")
@@ -105,6 +45,18 @@ class Conf:
 conf = Conf()
 
 
+def function(name: str) -> Callable[..., Any] | None:
+    """Return the function that ``CQ_<name>`` is the path of; None where it is no path.
+
+    Raises ImportError when there is none.
+    """
+    value = getattr(conf, name)
+    if not isinstance(value, str):
+        return None
+    found: Callable[..., Any] = import_string(value)
+    return found
+
+
 def problem(name: str, value: Any) -> str | None:
     """Say what is wrong with ``CQ_<name> = value``; None when nothing is."""
     setting = SETTINGS[name]
@@ -112,13 +64,34 @@ def problem(name: str, value: Any) -> str | None:
     wrong_bool = isinstance(value, bool) and bool not in setting.types
     if wrong_bool or not isinstance(value, setting.types):
         wanted = " or ".join(
-            "None" if t is _NONE else t.__name__ for t in setting.types
+            "None" if t is type(None) else t.__name__ for t in setting.types
         )
-        return f"CQ_{name} is {value!r}, but must be {wanted}."
+        shown = type(value).__name__ if setting.is_secret else repr(value)
+        return f"CQ_{name} is {shown}, but must be {wanted}."
     if (
         setting.minimum is not None
         and isinstance(value, (int, float))
         and not value >= setting.minimum
     ):
         return f"CQ_{name} is {value!r}, but must be at least {setting.minimum:g}."
+    if (
+        setting.is_seconds
+        and isinstance(value, (int, float))
+        and value > LONGEST_SECONDS
+    ):
+        return (
+            f"CQ_{name} is {value!r}, but must be at most {LONGEST_SECONDS:g} seconds."
+        )
+    if setting.is_path and isinstance(value, str):
+        return _path_problem(name, value)
+    return setting.problem(value) if setting.problem else None
+
+
+def _path_problem(name: str, value: str) -> str | None:
+    try:
+        found = import_string(value)
+    except ImportError as error:
+        return f"CQ_{name} is {value!r}, which cannot be imported: {error}."
+    if not callable(found):
+        return f"CQ_{name} is {value!r}, which is no function."
     return None

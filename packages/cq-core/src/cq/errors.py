@@ -2,6 +2,7 @@
 
 * CQError
   x CodecError            (also ValueError, TypeError)
+    x RowGone             (also LookupError)
   x UnknownTask           (also LookupError)
   x CycleError            (also ValueError)
   x DepthError            (also ValueError)
@@ -15,13 +16,19 @@
   x TaskFailed
   x LeaseLost
   x TaskTimeout           (also TimeoutError)
+  x RetryLater            (a task raises it)
+  x GiveUp                (a task raises it)
 * Revoked                 (a BaseException)
 * OutOfTime               (a BaseException)
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+
+#: The longest that ``RetryLater`` may wait: beyond it is a mistake, and no date.
+LONGEST_WAIT = timedelta(days=3650)
 
 
 class CQError(Exception):
@@ -30,6 +37,13 @@ class CQError(Exception):
 
 class CodecError(CQError, ValueError, TypeError):
     """A value cannot be stored so that it comes back as it went."""
+
+
+class RowGone(CodecError, LookupError):
+    """A row that an argument or a result stands for was deleted.
+
+    The row of a model instance, or that of a task whose result was to be the argument.
+    """
 
 
 class UnknownTask(CQError, LookupError):
@@ -61,7 +75,9 @@ class UniqueBusy(CQError):
 
 
 class UniqueTaken(CQError):
-    """The unique key belongs to another live task by now."""
+    """The unique key belongs to another live task by now; ``.key`` is that key."""
+
+    key: str | None = None
 
 
 class WaitError(CQError):
@@ -87,6 +103,44 @@ class LeaseLost(CQError):
 
 class TaskTimeout(CQError, TimeoutError):
     """A run took longer than its `timeout`; what its row says, and `retry_on` sees."""
+
+
+class RetryLater(CQError):
+    """A task raises it to be tried again after so long; that is no failure.
+
+    seconds: a number, or a timedelta; 0 is at once. Raises TypeError for what is neither,
+    ValueError for less than nothing or more than ten years.
+    """
+
+    #: Seconds until the next attempt begins.
+    seconds: float = 0.0
+
+    def __init__(self, seconds: float | timedelta) -> None:
+        # As it was given: a copy is made of the arguments.
+        super().__init__(seconds)
+        self.seconds = _wait(seconds)
+
+    def __str__(self) -> str:
+        return f"to be tried again in {self.seconds:g} s"
+
+
+class GiveUp(CQError):
+    """A task raises it, with the reason, to fail at once, whatever `retries` says."""
+
+
+def _wait(given: object) -> float:
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(
+            f"RetryLater was given {given!r}; give a number of seconds, or a timedelta"
+        )
+    # No comparison is true of what is not a number.
+    if not 0 <= seconds <= LONGEST_WAIT.total_seconds():
+        raise ValueError(
+            f"RetryLater was given {given!r}; give a number of seconds, or a timedelta, "
+            f"from 0 to {LONGEST_WAIT.days} days"
+        )
+    return float(seconds)
 
 
 class Revoked(BaseException):

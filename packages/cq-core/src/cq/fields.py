@@ -1,25 +1,27 @@
-"""The column type of arguments and results: decoded on first use."""
+"""The column types of what the codec writes, decoded on first use, and of options."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
+from django.db.models import F, Func
 
 from . import codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
 #: Whether attributes give the stored text.
 _stored: ContextVar[bool] = ContextVar("cq_stored", default=False)
 
 
 @contextlib.contextmanager
-def _as_stored() -> Iterator[None]:
+def as_stored() -> Iterator[None]:
+    """Let attributes give the stored text, within the block."""
     token = _stored.set(True)
     try:
         yield
@@ -27,8 +29,48 @@ def _as_stored() -> Iterator[None]:
         _stored.reset(token)
 
 
+class OptionsField(models.JSONField):
+    """A JSON column that anybody may have written: what is too deep to read stays text."""
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        try:
+            return super().from_db_value(value, expression, connection)
+        except RecursionError:
+            return value
+
+    def deconstruct(self) -> Any:
+        # To a migration it is Django's own.
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.JSONField", args, kwargs
+
+
+class OptionsWith(Func):
+    """What a row's options are by now, with some keys set, as an expression.
+
+    given: values of which none is None, nor has one in it at a key.
+    """
+
+    output_field = models.TextField()
+    _SQL: ClassVar[dict[str, str]] = {
+        "postgresql": "COALESCE({column}, '{{}}'::jsonb) || %s::jsonb",
+        "mysql": "JSON_MERGE_PATCH(COALESCE({column}, '{{}}'), %s)",
+        "sqlite": "json_patch(COALESCE({column}, '{{}}'), %s)",
+    }
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        super().__init__(F("options"))
+        self.given = given
+
+    def as_sql(  # type: ignore[override]
+        self, compiler: Any, connection: Any, **kwargs: Any
+    ) -> Any:
+        column, params = compiler.compile(self.source_expressions[0])
+        sql = self._SQL[connection.vendor].format(column=column)
+        return sql, [*params, json.dumps(self.given)]
+
+
 class EncodedAttribute:
-    """Decodes on first use, so that a list of tasks costs no decoding."""
+    """An attribute that decodes when it is read, so that a list of tasks costs no decoding."""
 
     def __init__(self, field: models.Field[Any, Any]) -> None:
         self.field = field
@@ -90,37 +132,3 @@ class EncodedField(models.TextField):  # type: ignore[type-arg]
 
     def value_from_object(self, obj: models.Model) -> Any:
         return obj.__dict__.get(self.attname)
-
-
-class EncodedRow(models.Model):
-    """A model with encoded columns."""
-
-    class Meta:
-        abstract = True
-
-    # What Django copies from one object to another, or to the row, it reads as an
-    # attribute. It is to be the text then: a broken one stops nobody, tasks among the
-    # arguments cost no query, and no result is written in the place of a task.
-
-    def refresh_from_db(
-        self, using: str | None = None, fields: Any = None, from_queryset: Any = None
-    ) -> None:
-        if using is None and from_queryset is None:
-            # Where it was written to: a router may name a replica, which is behind.
-            using = self._state.db
-        with _as_stored():
-            super().refresh_from_db(using, fields, from_queryset)
-
-    def clean_fields(self, *args: Any, **kwargs: Any) -> None:
-        with _as_stored():
-            super().clean_fields(*args, **kwargs)
-
-    def validate_constraints(self, *args: Any, **kwargs: Any) -> None:
-        with _as_stored():
-            super().validate_constraints(*args, **kwargs)
-
-    def _save_table(self, *args: Any, **kwargs: Any) -> bool:
-        # Fixtures are saved by `Model.save_base` itself, whatever a model makes of it.
-        with _as_stored():
-            saved: bool = super()._save_table(*args, **kwargs)  # type: ignore[misc]
-        return saved

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, SafeUUID
 
@@ -24,6 +25,10 @@ _BYTES = 10
 #: Ids whose random bytes are asked of the system at once.
 _AHEAD = 256
 _VERSION_AND_VARIANT = 0x7 << 76 | 0b10 << 62
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: A day before the calendar ends, so that it has a date in every time zone.
+_LAST_MS = 253_402_214_400_000
 
 _lock = threading.Lock()
 _last_ms = 0
@@ -62,6 +67,28 @@ def uuid7() -> UUID:
     _set(uuid, "int", value)
     _set(uuid, "is_safe", SafeUUID.unknown)
     return uuid
+
+
+def read_id(said: object) -> UUID | None:
+    """Return the id that a text says; None where it says none, or is no text."""
+    try:
+        return UUID(said) if isinstance(said, str) else None
+    except ValueError:
+        return None
+
+
+def first_of(moment: datetime) -> UUID:
+    """Return an id that none of this moment, or of a later one, is below.
+
+    What began before 1970 has the lowest of all. The field has room until the year 10889.
+    """
+    ms = max(0, int(moment.timestamp() * 1000))
+    return UUID(int=(ms & 0xFFFFFFFFFFFF) << 80)
+
+
+def moment_of(task_id: UUID) -> datetime:
+    """Return the moment that an id begins with, to the millisecond, in UTC."""
+    return _EPOCH + timedelta(milliseconds=min(task_id.int >> 80, _LAST_MS))
 
 
 def _next_random() -> int:

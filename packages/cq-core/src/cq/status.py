@@ -1,4 +1,4 @@
-"""The words for where a task stands, and who may move it from one to another.
+"""The words for where a task stands, who may move it on, and how an attempt ended.
 
 Nobody else writes a tuple of statuses: the sets and :data:`TRANSITIONS` are used by
 :mod:`cq.lifecycle`, which makes the moves, by the tests, and by the documentation.
@@ -6,22 +6,26 @@ Nobody else writes a tuple of statuses: the sets and :data:`TRANSITIONS` are use
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Status(models.TextChoices):
     """Where a task stands; each member says who leaves it and how."""
 
-    #: Recorded. Left by its last predecessor, the clock, revoke, or expiry.
+    #: Recorded. Left by its last predecessor, the clock, a person, revoke, or expiry.
     PENDING = "PENDING", _("pending")
     #: Any worker may claim it. Left by a claim, revoke, or expiry.
     QUEUED = "QUEUED", _("queued")
     #: Claimed, under a lease. Left by its worker, the rescuer, or revoke.
     RUNNING = "RUNNING", _("running")
-    #: An attempt failed, the next waits for its time. Left by the clock or revoke.
+    #: An attempt failed or raised RetryLater, the next waits for its time. Left by the
+    #: clock, a person or revoke.
     RETRY = "RETRY", _("waiting to retry")
     #: Its own function has ended, subtasks are open. Left by the last or revoke.
     WAITING = "WAITING", _("waiting for subtasks")
@@ -29,7 +33,7 @@ class Status(models.TextChoices):
     COMPLETE = "COMPLETE", _("complete")
     #: Its own function raised and its retries are spent. Final but for retry().
     FAILURE = "FAILURE", _("failed")
-    #: A subtask or a predecessor did not succeed. Final but for retry().
+    #: A subtask or a predecessor did not succeed. Final but for retry(), also of those.
     INCOMPLETE = "INCOMPLETE", _("incomplete")
     #: The worker vanished; the outcome was not observed. Final but for retry().
     LOST = "LOST", _("lost")
@@ -49,6 +53,34 @@ SUCCEEDED = frozenset({Status.COMPLETE, Status.SKIPPED})
 FAILED = FINAL - SUCCEEDED
 #: Statuses that ``retry()`` starts from; a skipped task never had a reason to run.
 RETRYABLE = FINAL - {Status.SKIPPED}
+#: Statuses of what is to start as soon as it may, whose priority can still be changed.
+TO_START = frozenset({Status.PENDING, Status.QUEUED})
+#: Statuses of what waits for a worker, for the clock, or for others.
+NOT_BEGUN = TO_START | {Status.RETRY}
+#: What did not go as it was meant to, or not yet. Few tasks come here, and somebody who is
+#: called at night looks for these: two indexes have them and no others.
+ATTENTION = FAILED | {Status.SKIPPED, Status.RETRY}
+
+
+def sql_list(statuses: Iterable[Status]) -> str:
+    """Return statuses as SQL has them between the brackets of ``IN``."""
+    return ", ".join(f"'{status}'" for status in sorted(statuses))
+
+
+class AttemptOutcome(models.TextChoices):
+    """How an attempt ended; one that succeeds has no row."""
+
+    FAILED = "failed", _("failed")
+    TIMED_OUT = "timed out", _("timed out")
+    #: Its worker died, or could not write how it ended.
+    LOST = "lost", _("lost")
+    #: Its worker stopped, and handed it back. It counts for nothing: the next one has
+    #: its number.
+    DRAINED = "drained", _("drained")
+    #: Withdrawn while it ran.
+    REVOKED = "revoked", _("revoked")
+    #: No end of a run: somebody had the task run again, whatever had become of it.
+    TAKEN_BACK = "taken back", _("taken back")
 
 
 class Transition(NamedTuple):
@@ -72,6 +104,12 @@ TRANSITIONS: dict[str, Transition] = {
     for t in (
         _t("queue", Status.PENDING, Status.QUEUED, "its last predecessor, the clock"),
         _t("requeue", Status.RETRY, Status.QUEUED, "the clock"),
+        _t(
+            "hasten",
+            {Status.PENDING, Status.RETRY, Status.QUEUED},
+            Status.QUEUED,
+            "a person, who has it run next",
+        ),
         _t("claim", Status.QUEUED, Status.RUNNING, "a worker with a free slot"),
         _t("hand_back", Status.RUNNING, Status.QUEUED, "a worker that is stopping"),
         _t(
@@ -87,6 +125,12 @@ TRANSITIONS: dict[str, Transition] = {
             "its worker, when the function raised and no retry is left",
         ),
         _t("postpone", Status.RUNNING, Status.RETRY, "its worker, before a retry"),
+        _t(
+            "retry_later",
+            Status.RUNNING,
+            {Status.RETRY, Status.EXPIRED},
+            "its worker, when the function raised RetryLater",
+        ),
         _t("rescue", Status.RUNNING, Status.QUEUED, "the rescuer of a dead worker"),
         _t("lose", Status.RUNNING, Status.LOST, "the rescuer of a dead worker"),
         _t(
@@ -111,5 +155,6 @@ TRANSITIONS: dict[str, Transition] = {
             Status.PENDING,
             "the retry of a predecessor",
         ),
+        _t("wait_again", Status.INCOMPLETE, Status.WAITING, "the retry of a subtask"),
     )
 }

@@ -3,160 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    Generic,
-    ParamSpec,
-    Protocol,
-    TypeVar,
-    cast,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Protocol, cast, overload
 
 from asgiref.sync import sync_to_async
-from django.core.exceptions import SynchronousOnlyOperation
+from django.db import Error
 
-from . import calls, registry
-from .calls import AnyCall, Call, ChainCall, GroupCall
-from .conf import conf
-from .options import Options
+from cq.definitions.options import ON_LOST_RETRY, Options
+
+from .calling.canvas import chain, group
+from .calling.launcher import Launcher
+from .definitions import registry, signatures
+from .generics import C_co, P, R_co, S
+from .tracebacks import forget_locals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine
+    from typing import Unpack
 
-    from .models import Task
-    from .registry import Definition
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class _Launch:
-    """``.delay()`` for calls that are ready."""
-
-    def delay(self) -> Task:
-        """Record it, to start at the commit of the open transaction; its handle."""
-        return _launch(cast("AnyCall", self))
-
-    async def adelay(self) -> Task:
-        """As `delay`, from a coroutine."""
-        return await sync_to_async(self.delay)()
+    from cq.definitions.option_types import TaskOptions
+    from cq.definitions.registry import Definition
+    from cq.models import Task
 
 
-@dataclass(frozen=True, eq=False)
-class Signature(_Launch, Call):
-    """A call of one task that is not made yet."""
-
-    def using(self, **options: Any) -> Signature:
-        """Return the same call with other options."""
-        changes = {**self.changes, **options}
-        _check_changes(self.definition, changes)
-        return replace(self, changes=changes)
+__all__ = ["TaskFunction", "chain", "group", "task"]
 
 
-@dataclass(frozen=True, eq=False)
-class GroupSignature(_Launch, GroupCall):
-    """Calls to be run beside each other, under one root."""
-
-
-@dataclass(frozen=True, eq=False)
-class ChainSignature(_Launch, ChainCall):
-    """Calls to be run one after the other, under one root."""
-
-
-# A module may define tasks before the apps are ready, when the tables can't be loaded
-# yet: so what works on rows is imported where it is used.
-
-
-_ON_THE_LOOP = (
-    ".delay() was called where an event loop runs; write `await f.adelay(...)`, or "
-    "`await f.adelay_many(...)` for .delay_many()"
-)
-
-
-def _launch(call: AnyCall) -> Task:
-    from . import enqueue, serial
-
-    if serial.current_serial() is not None:
-        # In a serial run everything is serial: the double offers the same calls.
-        return cast("Task", serial.launch(call))
-    try:
-        return enqueue.record(conf.DATABASE, call)
-    except SynchronousOnlyOperation:
-        raise RuntimeError(_ON_THE_LOOP) from None
-
-
-class Launcher(Generic[P, R]):
-    """A task with options: what ``.using()`` returns."""
-
-    def __init__(self, definition: Definition, changes: dict[str, Any]) -> None:
-        self.definition = definition
-        self.changes = changes
-        _check_changes(definition, changes)
-
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Task:
-        """Record a call, to start at the commit of the open transaction; its handle.
-
-        Raises TypeError for arguments that don't fit the function, CodecError for
-        those that cannot be stored, ValueError for a queue that ``CQ_QUEUES`` lacks,
-        UniqueBusy when a unique key is held by a transaction that doesn't end.
-        """
-        self.definition.check_arguments(args, kwargs)
-        return _launch(Call(self.definition, args, kwargs, self.changes))
-
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Task:
-        """As `delay`, from a coroutine."""
-        return await sync_to_async(self.delay)(*args, **kwargs)
-
-    def delay_many(self, arguments: Iterable[Sequence[Any]]) -> Sequence[Task]:
-        """Record a call for each tuple of arguments, all or none of them."""
-        from . import bulk, serial
-
-        if serial.current_serial() is not None:
-            return [
-                _launch(Call(self.definition, tuple(args), {}, self.changes))
-                for args in arguments
-            ]
-        using, definition = conf.DATABASE, self.definition
-        try:
-            return bulk.record_many(using, definition, arguments, self.changes)
-        except SynchronousOnlyOperation:
-            raise RuntimeError(_ON_THE_LOOP) from None
-
-    async def adelay_many(self, arguments: Iterable[Sequence[Any]]) -> Sequence[Task]:
-        """As `delay_many`, from a coroutine."""
-        return await sync_to_async(self.delay_many)(arguments)
-
-    def s(self, *args: Any, **kwargs: Any) -> Signature:
-        """Return a call that is not made yet; a chain may put a result before it."""
-        return Signature(self.definition, args, kwargs, self.changes)
-
-    def si(self, *args: Any, **kwargs: Any) -> Signature:
-        """As `s`, but a chain leaves the arguments alone."""
-        return Signature(self.definition, args, kwargs, self.changes, immutable=True)
-
-    def using(self, **options: Any) -> Launcher[P, R]:
-        """Return the task with other options; see :class:`cq.options.Options`.
-
-        Raises TypeError for what is no option, ValueError for a value it can't have.
-        """
-        return Launcher(self.definition, {**self.changes, **options})
-
-
-def _check_changes(definition: Definition, changes: dict[str, Any]) -> None:
-    if "retry_on" in changes or callable(changes.get("backoff")):
-        name = "retry_on" if "retry_on" in changes else "a backoff function"
-        raise TypeError(
-            f"{name} is code and has no place in a row; give it to @task of "
-            f"{definition.name}"
-        )
-    definition.options.merged(changes)
-
-
-class TaskFunction(Launcher[P, R]):
+class TaskFunction(Launcher[P, R_co], Generic[P, R_co, C_co]):
     """A function decorated with ``@task``: called it is serial, ``.delay()`` records.
 
     An ``async def`` task that is called where an event loop runs gives a coroutine.
@@ -171,16 +43,39 @@ class TaskFunction(Launcher[P, R]):
         self.__doc__ = definition.function.__doc__
         self.__wrapped__ = definition.function
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        from . import serial
+    if not TYPE_CHECKING:
+        # `Generic` asks for all three, before Python 3.13.
+        def __class_getitem__(cls, types: Any) -> type[TaskFunction]:
+            return cls
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> C_co:
+        from cq.serial import workflow
 
         if self.definition.is_async and _loop_is_running():
-            in_thread = sync_to_async(serial.call)
-            return cast("R", in_thread(self.definition, args, kwargs))
-        return cast("R", serial.call(self.definition, args, kwargs))
+            return cast("C_co", self._acall(args, kwargs))
+        try:
+            return cast("C_co", workflow.call(self.definition, args, kwargs))
+        except BaseException as error:
+            del args, kwargs
+            forget_locals(error)
+            raise
+
+    async def _acall(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        from cq.serial import workflow
+
+        try:
+            return await sync_to_async(workflow.call)(self.definition, args, kwargs)
+        except BaseException as error:
+            del args, kwargs
+            forget_locals(error)
+            raise
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
+
+    def __reduce__(self) -> str:
+        # As a function is pickled: by the name that it is found under in its module.
+        return self.__qualname__
 
 
 def _loop_is_running() -> bool:
@@ -191,31 +86,47 @@ def _loop_is_running() -> bool:
     return True
 
 
+# Four ways to make one: a coroutine function is one when it is called, and a function
+# that returns a handle has that one's result.
 class _Decorator(Protocol):
     @overload
     def __call__(
-        self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
-    ) -> TaskFunction[P, R]: ...
+        self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, Task[S]]], /
+    ) -> TaskFunction[P, S, Coroutine[Any, Any, S]]: ...
     @overload
     def __call__(
-        self, function: Callable[Concatenate[Any, P], R], /
-    ) -> TaskFunction[P, R]: ...
+        self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, S]], /
+    ) -> TaskFunction[P, S, Coroutine[Any, Any, S]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Any, P], Task[S]], /
+    ) -> TaskFunction[P, S]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Any, P], S], /
+    ) -> TaskFunction[P, S]: ...
 
 
 @overload
 def task(
-    function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
-) -> TaskFunction[P, R]: ...
+    function: Callable[Concatenate[Any, P], Coroutine[Any, Any, Task[S]]], /
+) -> TaskFunction[P, S, Coroutine[Any, Any, S]]: ...
 @overload
-def task(function: Callable[Concatenate[Any, P], R], /) -> TaskFunction[P, R]: ...
+def task(
+    function: Callable[Concatenate[Any, P], Coroutine[Any, Any, S]], /
+) -> TaskFunction[P, S, Coroutine[Any, Any, S]]: ...
 @overload
-def task(name: str, /, **options: Any) -> _Decorator: ...
+def task(function: Callable[Concatenate[Any, P], Task[S]], /) -> TaskFunction[P, S]: ...
 @overload
-def task(*, name: str | None = None, **options: Any) -> _Decorator: ...
+def task(function: Callable[Concatenate[Any, P], S], /) -> TaskFunction[P, S]: ...
+@overload
+def task(name: str, /, **options: Unpack[TaskOptions]) -> _Decorator: ...
+@overload
+def task(*, name: str | None = None, **options: Unpack[TaskOptions]) -> _Decorator: ...
 def task(function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Make a function a task: ``@task``, ``@task("name")`` or ``@task(queue=...)``.
 
-    Its first argument is its run, `cqt`. Options: :class:`cq.options.Options`.
+    Its first argument is its run, `cqt`. Options: :class:`cq.definitions.options.Options`.
     Raises TypeError for an unknown option or a function without a first argument,
     ValueError for a value an option can't have or a name that is taken.
     """
@@ -228,36 +139,15 @@ def task(function: Any = None, /, *, name: str | None = None, **options: Any) ->
     def decorate(function: Callable[..., Any]) -> TaskFunction[..., Any]:
         if not callable(function):
             raise TypeError(f"@task was given {function!r}, which is no function")
+        if not hasattr(function, "__qualname__"):
+            raise TypeError(
+                f"@task was given {function!r}, which has no name to be found by; write "
+                "a function, `def name(cqt, ...)`, that calls it"
+            )
         full_name = name or f"{function.__module__}.{function.__qualname__}"
         return TaskFunction(registry.define(full_name, function, checked))
 
     return decorate if function is None else decorate(function)
-
-
-def group(*members: Any) -> GroupSignature:
-    """Return a call of several calls beside each other; its result is their list.
-
-    ``group([f.s(1), f.s(2)])`` or ``group(f.s(1), f.s(2))``.
-    """
-    if len(members) == 1 and not _is_call(members[0]):
-        members = tuple(members[0])
-    return GroupSignature(tuple(calls.as_call(m, (), {}) for m in members))
-
-
-def chain(*steps: Any) -> ChainSignature:
-    """Return a call of several calls after each other; its result is the last one's.
-
-    Raises ValueError when there is none.
-    """
-    if len(steps) == 1 and not _is_call(steps[0]):
-        steps = tuple(steps[0])
-    if not steps:
-        raise ValueError("a chain needs at least one call")
-    return ChainSignature(tuple(calls.as_call(s, (), {}) for s in steps))
-
-
-def _is_call(value: Any) -> bool:
-    return isinstance(value, (Call, GroupCall, ChainCall, TaskFunction, Launcher))
 
 
 def _empty_group(cqt: Any) -> list[Any]:
@@ -265,9 +155,40 @@ def _empty_group(cqt: Any) -> list[Any]:
     return []
 
 
+def _results(cqt: Any, value: Any) -> Any:
+    """A list or dict that a task returned, with results in the places of handles."""
+    return value
+
+
 def _never_run(cqt: Any) -> None:
     """A chain settles when its steps have; it has no function of its own."""
 
 
-registry.define(calls.GROUP, _empty_group, Options())
-registry.define(calls.CHAIN, _never_run, Options())
+registry.define(signatures.GROUP, _empty_group, Options())
+
+
+registry.define(signatures.CHAIN, _never_run, Options())
+
+
+registry.define(signatures.RESULTS, _results, Options())
+
+
+def _operation(cqt: Any, /, **given: Any) -> Any:
+    """A verb for all tasks of a filter, in batches; see :mod:`cq.operations`."""
+    from .operations.run import run
+
+    return run(cqt, given)
+
+
+registry.define(
+    signatures.OPERATION,
+    _operation,
+    Options(
+        # Each batch commits by itself, with how far it is: to run it again goes on.
+        atomic=False,
+        on_lost=ON_LOST_RETRY,
+        retries=5,
+        retry_on=(Error,),
+        schedulable=False,
+    ),
+)

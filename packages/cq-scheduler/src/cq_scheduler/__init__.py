@@ -1,7 +1,7 @@
 """Repeating tasks for cq: cron lines, time zones, coalescing.
 
-Names are loaded when first used, so that a module of tasks can say
-``from cq_scheduler import repeat`` before Django's apps are ready.
+Names are loaded when first used, and none of them needs a model for that: a module of
+tasks can say ``from cq_scheduler import repeat, pause`` before Django's apps are ready.
 """
 
 from __future__ import annotations
@@ -10,31 +10,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .by_hand import run_now
+    from cq_scheduler.actions.last_runs import last_runs
+    from cq_scheduler.actions.pause import pause, resume
+    from cq_scheduler.actions.run_now import run_now
+    from cq_scheduler.cron.parts import reading
+    from cq_scheduler.declaring.repeat import repeat
+    from cq_scheduler.declaring.schedule_task import schedule_task, unschedule_task
+    from cq_scheduler.timing.preview import coming
+    from cq_scheduler.timing.when import at, every
+
     from .cron import ALIASES, CronError, next_run, upcoming
-    from .declared import repeat
-    from .outlook import coming
-    from .pausing import pause, resume
-    from .reading import reading
-    from .schedules import schedule_task, unschedule_task
-    from .timing import at, every
 
 __version__ = "1.0.0"
 
 _HOMES = {
     "ALIASES": "cq_scheduler.cron",
     "CronError": "cq_scheduler.cron",
-    "at": "cq_scheduler.timing",
-    "coming": "cq_scheduler.outlook",
-    "every": "cq_scheduler.timing",
+    "at": "cq_scheduler.timing.when",
+    "coming": "cq_scheduler.timing.preview",
+    "every": "cq_scheduler.timing.when",
+    "last_runs": "cq_scheduler.actions.last_runs",
     "next_run": "cq_scheduler.cron",
-    "pause": "cq_scheduler.pausing",
-    "reading": "cq_scheduler.reading",
-    "repeat": "cq_scheduler.declared",
-    "resume": "cq_scheduler.pausing",
-    "run_now": "cq_scheduler.by_hand",
-    "schedule_task": "cq_scheduler.schedules",
-    "unschedule_task": "cq_scheduler.schedules",
+    "pause": "cq_scheduler.actions.pause",
+    "reading": "cq_scheduler.cron.parts",
+    "repeat": "cq_scheduler.declaring.repeat",
+    "resume": "cq_scheduler.actions.pause",
+    "run_now": "cq_scheduler.actions.run_now",
+    "schedule_task": "cq_scheduler.declaring.schedule_task",
+    "unschedule_task": "cq_scheduler.declaring.schedule_task",
     "upcoming": "cq_scheduler.cron",
 }
 
@@ -45,6 +48,7 @@ __all__ = [
     "at",
     "coming",
     "every",
+    "last_runs",
     "next_run",
     "pause",
     "reading",

@@ -1,4 +1,4 @@
-"""The Django app, and the way that a worker finds the scheduler by."""
+"""The Django app, and the way by which a worker finds the scheduler."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
-    from .loop import Looks
+    from cq_scheduler.ticker.loop import TickLoop
 
 
 class SchedulerConfig(AppConfig):
-    """cq-scheduler."""
+    """The app of cq-scheduler."""
 
     name = "cq_scheduler"
     label = "cq_scheduler"
@@ -21,13 +21,14 @@ class SchedulerConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import audit, checks  # noqa: F401
-        from .migrated import sync_after_migrate
+        from cq_scheduler.actions.post_migrate import sync_after_migrate
+
+        from . import audit, checks, waiting_calls  # noqa: F401
 
         post_migrate.connect(sync_after_migrate, sender=self)
 
-    def make_looks(self, using: str) -> Looks:
-        """Return what makes the tasks of a database that are due, at each look()."""
-        from .loop import Looks
+    def make_tick_loop(self, using: str) -> TickLoop:
+        """Return the loop of a database, for a worker that calls its `run_once`."""
+        from cq_scheduler.ticker.loop import TickLoop
 
-        return Looks(using)
+        return TickLoop(using)

@@ -1,4 +1,4 @@
-"""What ``manage.py cq audit`` looks at in the tables of the scheduler."""
+"""The scheduler's invariant, which ``manage.py cq audit`` checks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Exists, OuterRef, Q
 
-from cq.invariants import Check, register
+from cq.maintenance.check import Check
+from cq.maintenance.invariants import register
 
 from .models import slots
 

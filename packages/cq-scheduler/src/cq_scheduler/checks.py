@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ValidationError
 
-from cq import registry
 from cq.checks import connection_to_ask
 from cq.conf import conf
-
-from .declared import Declaration, declarations
+from cq.definitions import registry
+from cq_scheduler.declaring.repeat import Declaration, declarations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 @register("cq")
 def check_declarations(**kwargs: Any) -> list[CheckMessage]:
-    """cq_scheduler.E001: what a ``@repeat`` says could not run."""
+    """Return cq_scheduler.E001 for each ``@repeat`` that could not run."""
     return [
         Error(
             f"@repeat of {declaration.definition.name}: {problem}",
@@ -47,7 +46,7 @@ def _problem(declaration: Declaration) -> str:
 def check_rows(
     databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """cq_scheduler.W001: a schedule's task is not registered (any more)."""
+    """Return cq_scheduler.W001 for each name in a schedule that is not registered."""
     from .models import RepeatingTask, schedules
 
     connection = connection_to_ask(databases)

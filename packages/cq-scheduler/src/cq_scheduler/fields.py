@@ -20,7 +20,7 @@ def site_timezone() -> str:
 
 
 class _Arguments(EncodedAttribute):
-    """Decodes on first use, on a historical model as well.
+    """The attribute of a row, decoded on first use, on a historical model as well.
 
     What cannot be decoded is given as the text it is: people have to see such a row.
     """
@@ -75,7 +75,7 @@ class ArgumentsField(EncodedField):
             raise ValidationError(str(error), code="invalid") from error
 
     def clean(self, value: Any, model_instance: models.Model | None) -> Any:
-        # What people have written is checked, other than what a call has.
+        # EncodedField takes what is stored as it is; this was typed, so it is checked.
         return models.TextField.clean(self, value, model_instance)
 
     def get_default(self) -> Any:

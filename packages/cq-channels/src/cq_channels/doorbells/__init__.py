@@ -1,26 +1,26 @@
-"""The ways to wake a worker, and which of them is taken."""
+"""The doorbells: the ways to wake a worker, and which of them is taken."""
 
 from __future__ import annotations
 
 from django.db import connections
 
 from cq.conf import conf
-from cq.statements import speaks_psycopg
-from cq_channels import layers
+from cq.db.statements import speaks_psycopg
+from cq_channels.channel_layers import layers
 
 from .data_version import DataVersion
 from .layer import Layer
 from .notify import Notify
-from .protocol import Silence, Transport, Wake
+from .protocol import NoDoorbell, Transport, Wake
 
-__all__ = ["Notify", "Silence", "Transport", "Wake", "choose"]
+__all__ = ["NoDoorbell", "Notify", "Transport", "Wake", "choose"]
 
 
 def choose(using: str) -> Transport:
     """Return the doorbell for the tasks of this database.
 
-    The channel layer that ``CQ_CHANNEL_LAYER`` names, if other processes can reach it;
-    else what the database has; else none: workers look at the table all the same.
+    It is the channel layer that ``CQ_CHANNEL_LAYER`` names, if other processes can reach
+    it; else what the database has; else none: workers look at the table all the same.
     """
     alias = conf.CHANNEL_LAYER
     if layers.reaches_others(alias):
@@ -30,4 +30,4 @@ def choose(using: str) -> Transport:
         return Notify(using)
     if connection.vendor == "sqlite":
         return DataVersion(using)
-    return Silence()
+    return NoDoorbell()

@@ -1,4 +1,4 @@
-"""A channel layer of Channels: any one that other processes reach."""
+"""The doorbell through a channel layer of Channels that other processes reach."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ from typing import TYPE_CHECKING, Any
 
 from channels.exceptions import ChannelFull
 
-from cq_channels import layers, messages
+from cq_channels.channel_layers import layers
+
+from . import messages
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from cq.doorbell import Ready
+    from cq.workers.doorbell import Ready
 
     from .protocol import Wake
 
 logger = logging.getLogger("cq.doorbell")
 
 #: Seconds that one message may take to be sent.
-SEND_TIMEOUT = 5.0
+SEND_TIMEOUT_SECONDS = 5.0
 #: Seconds between two looks at whether to stop.
-STOP_LOOK = 0.5
-#: Seconds that the layer gets to put its things away.
-WIND_UP = 0.1
-#: Seconds after which a time-out says only that nothing was sent.
-IDLE = 1.0
+STOP_POLL_SECONDS = 0.5
+#: Seconds that the layer gets to finish what it does for the last message.
+WIND_UP_SECONDS = 0.1
+#: Seconds of waiting after which a time-out only says that nothing was sent.
+IDLE_SECONDS = 1.0
 
 
 class Layer:
-    """Rings through the channel ``cq-tasks`` of a channel layer."""
+    """The doorbell over the channel ``cq-tasks`` of a channel layer."""
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
+        self.name = f"channel layer {alias!r}"
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def send(self, ready: Ready) -> None:
@@ -46,13 +49,13 @@ class Layer:
         self._loop.run_until_complete(self._send(messages.build(ready)))
 
     async def _send(self, message: dict[str, Any]) -> None:
-        # A full channel is a bell that rings.
+        # A full channel has messages in it that wake the worker all the same.
         with contextlib.suppress(ChannelFull):
-            async with asyncio.timeout(SEND_TIMEOUT):
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 await layers.layer(self.alias).send(messages.CHANNEL, message)
 
     def listen(self, wake: Wake, stop: threading.Event) -> None:
-        # A loop for each call: after an error some layers are deaf on the old one.
+        # A new loop for each call: after an error some layers hear nothing on the old one.
         loop = _new_loop()
         try:
             loop.run_until_complete(self._listen(wake, stop))
@@ -60,22 +63,22 @@ class Layer:
             _close_loop(loop)
 
     async def _listen(self, wake: Wake, stop: threading.Event) -> None:
-        # The group ends them all with the first that fails.
+        # The group ends all receivers with the first that fails.
         try:
             async with asyncio.TaskGroup() as group:
-                for layer in layers.ears(self.alias):
-                    group.create_task(self._hear(layer, wake, stop))
+                for layer in layers.receivers(self.alias):
+                    group.create_task(self._receive(layer, wake, stop))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
-    async def _hear(self, layer: Any, wake: Wake, stop: threading.Event) -> None:
+    async def _receive(self, layer: Any, wake: Wake, stop: threading.Event) -> None:
         while not stop.is_set():
             since = time.monotonic()
-            # Waited for in steps, but never cancelled until all is over: a layer may
-            # lose the message that it is about to give, or its subscription.
+            # Waited for in steps, and not cancelled before the end: by that a layer may
+            # lose the message that it is about to return, or its subscription.
             receiving = asyncio.ensure_future(layer.receive(messages.CHANNEL))
             while not receiving.done() and not stop.is_set():
-                await asyncio.wait([receiving], timeout=STOP_LOOK)
+                await asyncio.wait([receiving], timeout=STOP_POLL_SECONDS)
             if not receiving.done():
                 receiving.cancel()
                 return
@@ -94,15 +97,15 @@ class Layer:
 
 
 def _was_idle(error: BaseException, seconds: float) -> bool:
-    # By name: redis-py and valkey-py each have a TimeoutError of their own.
-    return type(error).__name__ == "TimeoutError" and seconds > IDLE
+    # Known by its name: redis-py and valkey-py each have a TimeoutError of their own.
+    return type(error).__name__ == "TimeoutError" and seconds > IDLE_SECONDS
 
 
 class _OnThisThread(ThreadPoolExecutor):
-    """Runs what it is given at once: a loop of ours looks up hosts, and nothing else.
+    """The executor of our event loops: it runs what it is given at once, on this thread.
 
-    A pool's threads can't be used any more while the interpreter ends, and that is
-    when a short script's last message is sent.
+    They only look up hosts with it. The threads of a pool can't be used any more while
+    the interpreter ends, and that is when a short script's last message is sent.
     """
 
     def submit(
@@ -126,15 +129,16 @@ def _close_loop(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_until_complete(_wind_up())
     finally:
-        # The Redis layers have made this close their connections too.
+        # The Redis layers have hooked into this: it closes their connections too.
         loop.close()
 
 
 async def _wind_up() -> None:
-    # What the layer still does for the last message: if it can't, that comes again.
+    # The tasks are what the layer still does for the last message. If it cannot finish,
+    # that message is delivered once more.
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     if tasks:
-        _, pending = await asyncio.wait(tasks, timeout=WIND_UP)
+        _, pending = await asyncio.wait(tasks, timeout=WIND_UP_SECONDS)
         for task in pending:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,8 +1,8 @@
-"""PostgreSQL's own NOTIFY: no other server is needed.
+"""The doorbell of PostgreSQL: NOTIFY, for which no other server is needed.
 
 It is sent by itself, after the commit. Within the transaction that queued the tasks it
-would take a lock over the whole database until that has committed, and so cost all
-others their group commit.
+would hold a lock over the whole database until the commit, and so no two transactions
+could commit together.
 """
 
 from __future__ import annotations
@@ -13,31 +13,33 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from cq import poolers
-from cq_channels import messages
+from cq.db import poolers
+
+from . import messages
 
 if TYPE_CHECKING:
     import threading
 
     import psycopg
 
-    from cq.doorbell import Ready
+    from cq.workers.doorbell import Ready
 
     from .protocol import Wake
 
 logger = logging.getLogger("cq.doorbell")
 
 #: PostgreSQL takes payloads shorter than 8000 bytes.
-LONGEST_PAYLOAD = 7999
+MAX_PAYLOAD_BYTES = 7999
 #: Seconds between two looks at whether to stop.
-STOP_LOOK = 0.5
+STOP_POLL_SECONDS = 0.5
 
-# A transaction that notifies writes a commit record. To wait for the disk is pointless,
-# and as a parameter of this one statement it leaves the session as it was.
-SEND = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
+# A transaction that notifies writes a commit record, and to wait until that is on disk is
+# pointless. The setting ends with this statement: the session stays as it was.
+SEND_SQL = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 
-# libpq's parameters: seconds, but for the last. A host that vanished is noticed.
-_PATIENCE: dict[str, Any] = {
+# libpq's parameters, in seconds, the last one in milliseconds. By them it is noticed when
+# the server's host has vanished.
+_TIMEOUTS: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -48,12 +50,15 @@ _PATIENCE: dict[str, Any] = {
 
 def notify(connection: Any, ready: Ready) -> None:
     """Ring on this connection or cursor, outside of any transaction."""
-    payload = messages.dumps(ready, LONGEST_PAYLOAD)
-    connection.execute(SEND, [messages.CHANNEL, payload])
+    payload = messages.dumps(ready, MAX_PAYLOAD_BYTES)
+    connection.execute(SEND_SQL, [messages.CHANNEL, payload])
 
 
 class Notify:
-    """Rings by NOTIFY, on a connection that is none of the site's."""
+    """The doorbell by NOTIFY, on a connection that is none of the project's."""
+
+    #: What wakes the workers, in words.
+    name = "NOTIFY"
 
     def __init__(self, using: str) -> None:
         self.using = using
@@ -66,12 +71,12 @@ class Notify:
 
     def listen(self, wake: Wake, stop: threading.Event) -> None:
         with contextlib.closing(connect(self.using)) as connection:
-            # To listen in a session of a pooler would be to fill it for others.
+            # Messages would fill a pooler's session, which belongs to others next.
             if not poolers.is_behind(connection.cursor()):
                 _listen(connection, wake, stop)
                 return
         logger.log(
-            logging.INFO if poolers.is_told_of(self.using) else logging.WARNING,
+            logging.DEBUG if poolers.is_told_of(self.using) else logging.WARNING,
             "There is a pooler before the database %r: tasks start with the next look "
             "at the table",
             self.using,
@@ -88,10 +93,10 @@ def _listen(
     connection: psycopg.Connection[Any], wake: Wake, stop: threading.Event
 ) -> None:
     connection.execute(f'LISTEN "{messages.CHANNEL}"')
-    # For what rang before.
+    # For tasks that were rung for before.
     wake(None)
     while not stop.is_set():
-        for heard in connection.notifies(timeout=STOP_LOOK):
+        for heard in connection.notifies(timeout=STOP_POLL_SECONDS):
             ready = messages.loads(heard.payload)
             if ready is None or ready:
                 wake(ready)
@@ -100,12 +105,12 @@ def _listen(
 
 
 def connect(using: str, name: str = "cq doorbell") -> psycopg.Connection[Any]:
-    """Return a connection to listen on, and to close; `name` is what the server shows."""
-    # Not through Django: a pool would get it back while it listens, a wrapper with
-    # DEBUG would keep each statement, and AUTOCOMMIT may be off.
+    """Return a connection to listen on, and to close; the server shows it as `name`."""
+    # Not through Django: it might give the connection to a pool while it listens, would
+    # keep each statement with DEBUG, and AUTOCOMMIT may be off.
     import psycopg
 
-    parameters = _PATIENCE | connections[using].get_connection_params()
+    parameters = _TIMEOUTS | connections[using].get_connection_params()
     parameters.setdefault("application_name", name)
     parameters.pop("cursor_factory", None)
     return psycopg.connect(**parameters, autocommit=True)

@@ -13,33 +13,55 @@ several of a kind by ascending id.
 
 from __future__ import annotations
 
-from .again import reopen, retry
-from .counting import add_children, child_settled, forgive
-from .ending import complete, complete_many, fail, postpone, settle
-from .guards import Claim, Failure
-from .starting import claim, hand_back, queue, queue_due
+from .claiming import claim
+from .claims import Claim, Failure
+from .completing import complete, complete_many
+from .failing import fail, postpone, retry_later
+from .parents import (
+    add_children,
+    child_settled,
+    clear_child_failure,
+    settle,
+    show_child_failure,
+)
+from .precedence import HIGHEST, LOWEST, check_priority, hasten, move, prioritize
+from .queueing import DELAY, drain, hand_back, queue, queue_due, start_delays
+from .retrying import reopen, retry, retry_many, wait_again
 from .withdrawing import block, expire, rescue, revoke, skip
 
 __all__ = [
+    "DELAY",
+    "HIGHEST",
+    "LOWEST",
     "Claim",
     "Failure",
     "add_children",
     "block",
+    "check_priority",
     "child_settled",
     "claim",
+    "clear_child_failure",
     "complete",
     "complete_many",
+    "drain",
     "expire",
     "fail",
-    "forgive",
     "hand_back",
+    "hasten",
+    "move",
     "postpone",
+    "prioritize",
     "queue",
     "queue_due",
     "reopen",
     "rescue",
     "retry",
+    "retry_later",
+    "retry_many",
     "revoke",
     "settle",
+    "show_child_failure",
     "skip",
+    "start_delays",
+    "wait_again",
 ]

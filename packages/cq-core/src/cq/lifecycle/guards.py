@@ -1,54 +1,46 @@
-"""What every change of a status is guarded by, and the columns that an end sets."""
+"""The guards of every change of a status, and the columns that an end sets."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, Field, OuterRef, Q, QuerySet
 
-from cq.clock import Moment
-from cq.rows import task_model, tasks
+from cq.db.clock import Moment
 from cq.status import FAILED, OPEN, TRANSITIONS, Status
-from cq.text import LONGEST_ERROR, LONGEST_TRACEBACK, storable
+from cq.tables.queries import task_model, tasks
+from cq.text import LONGEST_ERROR, storable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from cq.models import Task
+    from cq.tables.rows import TaskRow
+
+    from .claims import Claim
 
 
-class Claim(NamedTuple):
-    """What a run holds, and every write of it is guarded by."""
-
-    id: UUID
-    fence: int
-    worker: int
-
-
-class Failure(NamedTuple):
-    """Why a task did not succeed, as text that any database stores."""
-
-    error: str
-    exception: str | None = None
-    traceback: str | None = None
-
-    @classmethod
-    def of(cls, error: str, exception: str = "", traceback: str = "") -> Failure:
-        return cls(
-            storable(error, LONGEST_ERROR),
-            storable(exception, 255) or None,
-            storable(traceback, LONGEST_TRACEBACK) or None,
-        )
-
-
-def movable(verb: str, using: str) -> QuerySet[Task]:
+def in_source_status(verb: str, using: str) -> QuerySet[TaskRow]:
     """The rows that `verb` may move."""
     return tasks(using).filter(status__in=sorted(TRANSITIONS[verb].sources))
 
 
-def held_by(using: str, claim: Claim) -> QuerySet[Task]:
+def held_by(using: str, claim: Claim) -> QuerySet[TaskRow]:
     return tasks(using).filter(pk=claim.id, fence=claim.fence, worker=claim.worker)
+
+
+def held_by_any(using: str, claims: Sequence[Claim]) -> QuerySet[TaskRow]:
+    """The rows of those of some claims that still hold."""
+    by_guard: dict[tuple[int, int], list[UUID]] = defaultdict(list)
+    for claim in claims:
+        by_guard[claim.fence, claim.worker].append(claim.id)
+    holds = Q()
+    for (fence, worker), ids in by_guard.items():
+        holds |= Q(pk__in=ids, fence=fence, worker=worker)
+    # All ids once more: by these they are found, whatever the database makes of an OR.
+    return tasks(using).filter(holds, pk__in=[claim.id for claim in claims])
 
 
 def open_children() -> Exists:
@@ -69,7 +61,22 @@ def _counted_children(statuses: frozenset[Status]) -> Exists:
     )
 
 
-def settled(status: Any, now: datetime | None) -> dict[str, Any]:
+def column(name: str) -> Field[Any, Any]:
+    """The column of a task by its name, for an expression to be of its type."""
+    found = task_model()._meta.get_field(name)
+    assert isinstance(found, Field)
+    return found
+
+
+def queued_columns(now: datetime | None) -> dict[str, Any]:
+    """The columns that every way into the queue sets.
+
+    But for a hand-back, whose run has not counted: its task still waits since it did.
+    """
+    return {"status": Status.QUEUED, "ready": Moment(now)}
+
+
+def final_columns(status: Any, now: datetime | None) -> dict[str, Any]:
     """The columns that every final status sets."""
     return {
         "status": status,
@@ -79,11 +86,14 @@ def settled(status: Any, now: datetime | None) -> dict[str, Any]:
     }
 
 
-def withdrawn(status: Status, reason: Any, now: datetime | None) -> dict[str, Any]:
+def withdrawn_columns(
+    status: Status, reason: Any, now: datetime | None
+) -> dict[str, Any]:
     """The columns of an end that is not the function's own: no exception is invented."""
     return {
-        **settled(status, now),
+        **final_columns(status, now),
         "error": storable(reason, LONGEST_ERROR) if isinstance(reason, str) else reason,
         "exception": None,
         "traceback": None,
+        "cause": None,
     }

@@ -1,18 +1,29 @@
-"""What others do to a task: its predecessors, the clock, people, a dead worker."""
+"""Ends that come from others: predecessors, the clock, people, a dead worker."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from django.db.models import Case, F, TextField, Value, When
+from django.db import transaction
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Coalesce
 
-from cq.clock import Moment
-from cq.statements import update_returning
+from cq.db.clock import Moment
+from cq.db.statements import update_returning
 from cq.status import Status
-from cq.text import LONGEST_ERROR, storable
+from cq.tables.queries import has_status
 
-from .guards import Claim, held_by, movable, settled, withdrawn
+from . import attempts
+from .claims import Claim, Failure
+from .guards import (
+    column,
+    final_columns,
+    held_by,
+    in_source_status,
+    queued_columns,
+    withdrawn_columns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,59 +32,81 @@ if TYPE_CHECKING:
 
 
 def block(
-    using: str, reasons: Mapping[UUID, str], now: datetime | None = None
+    using: str, failures: Mapping[UUID, Failure], now: datetime | None = None
 ) -> list[UUID]:
     """PENDING to INCOMPLETE: what they waited for did not succeed.
 
-    `reasons` by id; returns the ids of those that were PENDING.
+    `failures` by id; returns the ids of those that were PENDING.
     """
-    if not reasons:
+    if not failures:
         return []
-    by_reason: dict[str, list[UUID]] = defaultdict(list)
-    for task_id, reason in reasons.items():
-        by_reason[storable(reason, LONGEST_ERROR)].append(task_id)
+    alike: dict[Failure, list[UUID]] = defaultdict(list)
+    for task_id, failure in failures.items():
+        alike[failure].append(task_id)
+    waiting = in_source_status("block", using).filter(pk__in=list(failures))
     # One statement, however many there are.
-    whens = [When(pk__in=ids, then=Value(why)) for why, ids in by_reason.items()]
-    error = Case(*whens, output_field=TextField())
-    waiting = movable("block", using).filter(pk__in=list(reasons))
-    moved = update_returning(waiting, **withdrawn(Status.INCOMPLETE, error, now))
-    return [row[0] for row in moved]
+    columns = {
+        name: Case(
+            *(When(pk__in=ids, then=Value(f[at])) for f, ids in alike.items()),
+            output_field=column(name),
+        )
+        for at, name in enumerate(Failure._fields)
+    }
+    values = {**final_columns(Status.INCOMPLETE, now), **columns}
+    return [row[0] for row in update_returning(waiting, **values)]
 
 
 def skip(using: str, ids: Sequence[UUID], now: datetime | None = None) -> list[UUID]:
     """PENDING to SKIPPED: their `when` can no longer come true; the ids of those."""
     if not ids:
         return []
-    waiting = movable("skip", using).filter(pk__in=ids)
-    moved = update_returning(waiting, **settled(Status.SKIPPED, now))
+    waiting = in_source_status("skip", using).filter(pk__in=ids)
+    moved = update_returning(waiting, **final_columns(Status.SKIPPED, now))
     return [row[0] for row in moved]
 
 
 def expire(using: str, limit: int, now: datetime | None = None) -> list[UUID]:
     """PENDING and QUEUED to EXPIRED, for at most `limit` that did not start in time."""
-    late = movable("expire", using).filter(
+    late = in_source_status("expire", using).filter(
         # One that is tried again had started in time.
         attempts=0,
         expires__isnull=False,
         expires__lte=Moment(now),
     )
-    ids = list(late.order_by("expires").values_list("pk", flat=True)[:limit])
+    found = late.filter(has_status(Status.PENDING, Status.QUEUED)).order_by("expires")
+    ids = list(found.values_list("pk", flat=True)[:limit])
     reason = "It was not started before it expired."
     moved = update_returning(
-        late.filter(pk__in=ids), **withdrawn(Status.EXPIRED, reason, now)
+        late.filter(pk__in=ids), **withdrawn_columns(Status.EXPIRED, reason, now)
     )
     return [row[0] for row in moved]
 
 
 def revoke(
-    using: str, ids: Sequence[UUID], reason: str, now: datetime | None = None
+    using: str,
+    ids: Sequence[UUID],
+    reason: str,
+    now: datetime | None = None,
+    only: frozenset[Status] | None = None,
+    by: str | None = None,
 ) -> list[UUID]:
-    """Open ones to REVOKED, with the fence raised; the ids of those that were open."""
-    moved = update_returning(
-        movable("revoke", using).filter(pk__in=ids),
-        fence=F("fence") + 1,
-        **withdrawn(Status.REVOKED, reason, now),
-    )
+    """Open ones to REVOKED, with the fence raised; the ids of those that were open.
+
+    only: the statuses that they may have; None: all in which a task is open. by: who asks
+    for it, for the history of those that run.
+    """
+    open_ = in_source_status("revoke", using).filter(pk__in=ids)
+    if only is not None:
+        open_ = open_.filter(status__in=sorted(only))
+    with transaction.atomic(using=using, savepoint=False):
+        attempts.revoked(open_, reason, now, by)
+        moved = update_returning(
+            open_,
+            ("fence",),
+            fence=F("fence") + 1,
+            **withdrawn_columns(Status.REVOKED, reason, now),
+        )
+        attempts.trim(using, moved)
     return [row[0] for row in moved]
 
 
@@ -81,11 +114,29 @@ def rescue(
     using: str, held: Claim, max_losses: int, reason: str, now: datetime | None = None
 ) -> Status | None:
     """RUNNING to QUEUED again, or to LOST when it may not run again by itself."""
+    with transaction.atomic(using=using, savepoint=False):
+        if not attempts.lost(using, held, reason, now):
+            return None
+        status = _rescue(using, held, max_losses, reason, now)
+        attempts.trim(using, [(held.id, held.fence)])
+    return status
+
+
+def _rescue(
+    using: str, held: Claim, max_losses: int, reason: str, now: datetime | None
+) -> Status | None:
     loss = {"fence": F("fence") + 1, "losses": F("losses") + 1, "outcome": None}
     again = held_by(using, held).filter(rerun_lost=True, losses__lt=max_losses - 1)
     if again.update(
-        status=Status.QUEUED, worker=None, started=None, open_children=0, **loss
+        **queued_columns(now),
+        worker=None,
+        first_started=Coalesce("first_started", "started"),
+        started=None,
+        open_children=0,
+        **loss,
     ):
         return Status.QUEUED
-    lost = held_by(using, held).update(**loss, **withdrawn(Status.LOST, reason, now))
+    lost = held_by(using, held).update(
+        **loss, **withdrawn_columns(Status.LOST, reason, now)
+    )
     return Status.LOST if lost else None

@@ -1,1 +1,1 @@
-"""Schedules that are carried over from the tables of django-celery-beat."""
+"""The import of schedules from the tables of django-celery-beat."""

@@ -12,14 +12,25 @@ if TYPE_CHECKING:
 
 #: Of their own, so that the project's migrations know nothing of these models.
 _apps = Apps()
-_LABEL = "django_celery_beat"
 
 
 class TablesMissing(LookupError):
-    """The database has no such tables, or older ones."""
+    """The tables of django-celery-beat are not in the database, or are older ones."""
 
 
-class Crontab(models.Model):
+class BeatRow(models.Model):
+    """A row of django-celery-beat: never migrated from here, and only read."""
+
+    class Meta:
+        abstract = True
+        apps = _apps
+        app_label = "django_celery_beat"
+        managed = False
+
+
+class Crontab(BeatRow):
+    """Five crontab fields, and the zone that they are in."""
+
     minute = models.CharField(max_length=240)
     hour = models.CharField(max_length=96)
     day_of_month = models.CharField(max_length=124)
@@ -27,46 +38,40 @@ class Crontab(models.Model):
     day_of_week = models.CharField(max_length=64)
     timezone = models.CharField(max_length=63)
 
-    class Meta:
-        apps = _apps
-        app_label = _LABEL
-        managed = False
+    class Meta(BeatRow.Meta):
         db_table = "django_celery_beat_crontabschedule"
 
 
-class Interval(models.Model):
+class Interval(BeatRow):
+    """So many of a period: days, hours, minutes, seconds or microseconds."""
+
     every = models.IntegerField()
     period = models.CharField(max_length=24)
 
-    class Meta:
-        apps = _apps
-        app_label = _LABEL
-        managed = False
+    class Meta(BeatRow.Meta):
         db_table = "django_celery_beat_intervalschedule"
 
 
-class Clocked(models.Model):
+class Clocked(BeatRow):
+    """One moment."""
+
     clocked_time = models.DateTimeField()
 
-    class Meta:
-        apps = _apps
-        app_label = _LABEL
-        managed = False
+    class Meta(BeatRow.Meta):
         db_table = "django_celery_beat_clockedschedule"
 
 
-class Solar(models.Model):
+class Solar(BeatRow):
+    """A sunrise or a sunset, of which only the name is read, for the refusal."""
+
     event = models.CharField(max_length=24)
 
-    class Meta:
-        apps = _apps
-        app_label = _LABEL
-        managed = False
+    class Meta(BeatRow.Meta):
         db_table = "django_celery_beat_solarschedule"
 
 
-class PeriodicTask(models.Model):
-    """One of its schedules: exactly one of the four ways to say when is given."""
+class PeriodicTask(BeatRow):
+    """A schedule: exactly one of the four ways to say when is given."""
 
     name = models.CharField(max_length=200, unique=True)
     task = models.CharField(max_length=200)
@@ -89,11 +94,9 @@ class PeriodicTask(models.Model):
     last_run_at = models.DateTimeField(null=True)
     total_run_count = models.PositiveIntegerField()
     date_changed = models.DateTimeField()
+    description = models.TextField()
 
-    class Meta:
-        apps = _apps
-        app_label = _LABEL
-        managed = False
+    class Meta(BeatRow.Meta):
         db_table = "django_celery_beat_periodictask"
 
 

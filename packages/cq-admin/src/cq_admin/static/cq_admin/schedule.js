@@ -1,13 +1,11 @@
 // Says, while a schedule is being typed, when it would come.
-"use strict";
+import { fetched } from "./fetched.js";
 
-document.addEventListener("DOMContentLoaded", () => {
-    const place = document.getElementById("cq-coming");
-    const form = document.getElementById("repeatingtask_form");
-    if (!place || !place.dataset.url || !form) {
-        return;
-    }
-    const named = /^(crontab|interval|at(_\d)?|timezone|start_after(_\d)?|end_after(_\d)?|jitter)$/;
+const place = document.getElementById("cq-coming");
+const form = document.getElementById("repeatingtask_form");
+const named = /^(crontab|interval|at(_\d)?|timezone|start_after(_\d)?|end_after(_\d)?|jitter)$/;
+
+if (place?.dataset.url && form) {
     let asked = 0;
     let timer = 0;
 
@@ -19,11 +17,10 @@ document.addEventListener("DOMContentLoaded", () => {
                 query.append(name, value);
             }
         }
-        const answer = await fetch(`${place.dataset.url}?${query}`);
-        const text = await answer.text();
+        const answer = await fetched(`${place.dataset.url}?${query}`);
         // Not an answer to what has been typed over since.
-        if (answer.ok && number === asked) {
-            place.innerHTML = text;
+        if (answer && number === asked) {
+            place.replaceChildren(...answer.body.childNodes);
         }
     }
 
@@ -36,4 +33,4 @@ document.addEventListener("DOMContentLoaded", () => {
     form.addEventListener("change", soon);
     // The calendar's links write into their fields without an event.
     form.addEventListener("click", soon);
-});
+}

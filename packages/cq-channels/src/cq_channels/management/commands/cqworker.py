@@ -1,7 +1,8 @@
-"""``manage.py cqworker``: runs tasks until it is told to stop."""
+"""The command ``manage.py cqworker``: it runs tasks until it is told to stop."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from argparse import (
     SUPPRESS,
@@ -9,18 +10,29 @@ from argparse import (
     BooleanOptionalAction,
     RawDescriptionHelpFormatter,
 )
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from cq.cli.command import require_tables
 from cq.conf import conf
-from cq_channels import child, processes
-from cq_channels.engine import COROUTINES, THREADS
-from cq_channels.plan import Plan
-from cq_channels.reload import CodeWatch
-from cq_channels.supervisor import Supervisor
+from cq.db import missing_tables
+from cq.db.connections import leave_pools
+from cq_channels.console import handler
+from cq_channels.console.spoken import JSONWrapper
+from cq_channels.embedding.lifeline import Lifeline
+from cq_channels.supervisor.autoreload import CodeWatch
+from cq_channels.supervisor.command_line import worker_options
+from cq_channels.worker.engine import DEFAULT_COROUTINES, DEFAULT_THREADS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cq_channels.supervisor.options import WorkerOptions
+    from cq_channels.supervisor.supervisor import Supervisor
+
+#: Seconds between two looks at whether the tables of an embedded worker are there.
+SECONDS_BETWEEN_LOOKS = 1.0
 
 DESCRIPTION = """
 Runs tasks until SIGTERM or Ctrl-C. Then it claims no more, gives what runs --drain
@@ -37,9 +49,10 @@ examples:
   manage.py cqworker --exclude-queues reports --drain 60
   manage.py cqworker --max-tasks 10000 --max-rss 512
   manage.py cqworker --burst        run what is there, then exit
+  manage.py cqworker --idle-exit 300 --health-port 8080
 
 exit codes:
-  0    stopped by a signal, or done with --burst: nothing is left claimed
+  0    stopped by a signal, or done with --burst or --idle-exit: nothing is left claimed
   1    could not start; the message says why
   2    the command line was not understood
   130  ended by a second signal; what was running is handed back, or rescued by others
@@ -61,12 +74,15 @@ class Command(BaseCommand):
             "--processes", type=int, default=1, help="processes that run tasks"
         )
         parser.add_argument(
-            "--threads", type=int, default=THREADS, help="sync tasks at once, in each"
+            "--threads",
+            type=int,
+            default=DEFAULT_THREADS,
+            help="sync tasks at once, in each",
         )
         parser.add_argument(
             "--coroutines",
             type=int,
-            default=COROUTINES,
+            default=DEFAULT_COROUTINES,
             help="non-atomic async tasks at once, on one event loop in each",
         )
         parser.add_argument("--queues", help="serve these only, separated by commas")
@@ -103,98 +119,113 @@ class Command(BaseCommand):
             help="touch this file every CQ_HEARTBEAT seconds while the database can "
             "be reached and a process runs tasks",
         )
-        # What a child is started with: numbers of open files.
+        parser.add_argument(
+            "--health-port",
+            metavar="[HOST:]PORT",
+            help="answer HTTP probes there: 200 while that is so, else 503",
+        )
+        parser.add_argument(
+            "--idle-exit",
+            type=float,
+            metavar="SECONDS",
+            help="exit with 0 when there was nothing to run for so long",
+        )
+        parser.add_argument(
+            "--quiet", action="store_true", help="write failures and warnings only"
+        )
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            help="write the log, and all else there is to say, as JSON, one object a line",
+        )
+        # Given to a child by its supervisor: numbers of open files.
         parser.add_argument("--child", help=SUPPRESS)
+        # Given by a server that it runs beside: the number of a pipe.
+        parser.add_argument("--embedded", type=int, help=SUPPRESS)
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        if options["json"]:
+            # Before the checks, which have something to say, too.
+            self.stderr = JSONWrapper(options.pop("stderr", None) or sys.stderr)
+            options |= {"no_color": True, "force_color": False}
+        return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if sys.platform == "win32":
+            raise CommandError(
+                "cqworker does not run on Windows, which has no signals to stop it and "
+                "its processes by; manage.py cq run --loop runs tasks there"
+            )
+        # Not before: Windows cannot import them.
+        from cq_channels.child import main
+        from cq_channels.supervisor.supervisor import Supervisor
+
+        leave_pools()
         if options["child"]:
-            sys.exit(child.run(options["child"]))
-        plan = _plan(options)
-        supervisor = Supervisor(plan, self.stderr.write)
-        if _reloads(options):
-            CodeWatch(supervisor.reload).start()
-        if code := supervisor.run():
+            sys.exit(main.run(options["child"]))
+        given = worker_options(options)
+        lifeline = Lifeline(options["embedded"]) if given.embedded else None
+        if lifeline is None:
+            require_tables("cq_tasks", "cq_workers")
+        elif not self._wait_for_tables(lifeline):
+            return
+        if given.console is not None:
+            handler.attach(given.console)
+        try:
+            supervisor = self._supervisor(Supervisor, given, options)
+            if given.reload:
+                CodeWatch(supervisor.reload).start()
+            if lifeline is not None:
+                lifeline.watch(supervisor.server_ended)
+            code = supervisor.run()
+        finally:
+            handler.detach()
+        if code:
             sys.exit(code)
 
+    def _supervisor(
+        self,
+        supervisor: type[Supervisor],
+        given: WorkerOptions,
+        options: dict[str, Any],
+    ) -> Supervisor:
+        say: Callable[[str], None] = self._say
+        if given.quiet:
+            say = _say_nothing
+        elif given.embedded:
+            # On every change of the code it starts and stops beside the server.
+            say = _first_only(say)
+        try:
+            return supervisor(given, say)
+        except OSError as error:
+            raise CommandError(
+                f"--health-port {options['health_port']} cannot be had: {error}"
+            ) from error
 
-def _plan(options: dict[str, Any]) -> Plan:
-    _check_numbers(options)
-    queues = _queues("--queues", options["queues"])
-    exclude = _queues("--exclude-queues", options["exclude_queues"])
-    if options["burst"] and options["reload"]:
-        raise CommandError("--burst and --reload exclude each other")
-    if queues and exclude:
-        raise CommandError("--queues and --exclude-queues exclude each other")
-    max_rss = options["max_rss"]
-    return Plan(
-        conf.DATABASE,
-        options["processes"],
-        options["threads"],
-        options["coroutines"],
-        queues=queues,
-        exclude=exclude,
-        drain=conf.DRAIN if options["drain"] is None else options["drain"],
-        burst=options["burst"],
-        scheduler=not options["no_scheduler"] and not options["burst"],
-        max_tasks=options["max_tasks"],
-        max_rss=None if max_rss is None else int(max_rss * 2**20),
-        health_file=_health_file(options["health_file"]),
-        pythonpath=options.get("pythonpath"),
-    )
+    def _wait_for_tables(self, lifeline: Lifeline) -> bool:
+        """Wait until the tables are there; False if the server has ended before."""
+        said = False
+        while remedy := missing_tables.find_missing(
+            conf.DATABASE, "cq_tasks", "cq_workers"
+        ):
+            if not said:
+                self._say(f"cqworker waits: {remedy}")
+                said = True
+            if lifeline.wait(SECONDS_BETWEEN_LOOKS):
+                return False
+        return True
 
-
-def _reloads(options: dict[str, Any]) -> bool:
-    if options["reload"] is None:
-        return bool(settings.DEBUG) and not options["burst"]
-    return bool(options["reload"])
-
-
-def _check_numbers(options: dict[str, Any]) -> None:
-    for flag in ("--processes", "--threads", "--coroutines", "--max-tasks"):
-        value = options[flag[2:].replace("-", "_")]
-        if value is not None and value < 1:
-            raise CommandError(f"{flag} is {value}, but must be 1 or more")
-    drain, max_rss = options["drain"], options["max_rss"]
-    if drain is not None and not 0 <= drain < float("inf"):
-        raise CommandError(f"--drain is {drain:g}, but must be 0 or more seconds")
-    if max_rss is None:
-        return
-    used = processes.resident_here()
-    if used is None:
-        raise CommandError(
-            "--max-rss needs /proc, which this system has not; use --max-tasks"
-        )
-    if not used < max_rss * 2**20 < float("inf"):
-        raise CommandError(
-            f"--max-rss is {max_rss:g} MiB, but this process alone has "
-            f"{used / 2**20:.0f} MiB in memory before it has run any task"
-        )
+    def _say(self, text: str) -> None:
+        # Nobody may be reading any more, and tasks go on all the same.
+        with contextlib.suppress(OSError, ValueError):
+            self.stderr.write(text, lambda line: line)
 
 
-def _health_file(value: str | None) -> Path | None:
-    if value is None:
-        return None
-    path = Path(value).absolute()
-    try:
-        path.touch()
-        path.unlink()
-    except OSError as error:
-        raise CommandError(
-            f"--health-file {value!r} cannot be written: {error}"
-        ) from error
-    return path
+def _say_nothing(text: str) -> None:
+    """Say nothing, as --quiet wants it."""
 
 
-def _queues(flag: str, value: str | None) -> list[str] | None:
-    if value is None:
-        return None
-    names = [name.strip() for name in value.split(",") if name.strip()]
-    if not names:
-        raise CommandError(f"{flag} is {value!r}, but must name at least one queue")
-    unknown = [n for n in names if conf.QUEUES is not None and n not in conf.QUEUES]
-    if unknown:
-        raise CommandError(
-            f"{flag}: {unknown[0]!r} is not in CQ_QUEUES "
-            f"({', '.join(sorted(conf.QUEUES))})"
-        )
-    return names
+def _first_only(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that says what it is given first, and nothing after that."""
+    once = iter([say])
+    return lambda text: next(once, lambda _: None)(text)

@@ -1,16 +1,15 @@
-"""``manage.py cqscheduler``: makes repeating tasks at their times; its verbs look at
-schedules and change them."""
+"""The command ``manage.py cqscheduler``: the loop, and verbs that look and change."""
 
 from __future__ import annotations
 
 from django.apps import apps
 
-from cq.commands.entry import VerbCommand, verbs_of
-from cq.commands.running import stopped_by_signals
+from cq.cli.command import VerbCommand, require_tables, verbs_of
+from cq.cli.signals import stopped_by_signals
 from cq.conf import conf
-from cq.serving import serve
-from cq_scheduler import loop
-from cq_scheduler.commands import carrying, changing, looking
+from cq.execution.serve import serve
+from cq_scheduler.commands import import_export, list_next, run_pause_sync
+from cq_scheduler.ticker import loop
 
 DESCRIPTION = """
 Makes repeating tasks at their times, until SIGTERM or Ctrl-C; then it exits with 0.
@@ -36,12 +35,15 @@ exit codes of the verbs:
 
 
 class Command(VerbCommand):
+    """The loop without a verb; or one of the verbs."""
+
     help = DESCRIPTION
-    verbs = verbs_of(looking, changing, carrying)
+    verbs = verbs_of(list_next, run_pause_sync, import_export)
     works_alone = True
 
     def alone(self) -> None:
         using = conf.DATABASE
+        require_tables("cq_tasks", "cq_slots")
         with stopped_by_signals() as stop:
             if apps.is_installed("cq_channels"):
                 self.stderr.write("cqscheduler: makes tasks; Ctrl-C stops it")

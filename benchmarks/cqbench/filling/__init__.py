@@ -1,0 +1,1 @@
+"""Rows as years of work leave them, made by the database itself."""

@@ -1,0 +1,1 @@
+"""The tenants of django-tenants, which only `cqbench.tenant_settings` has."""

@@ -1,0 +1,160 @@
+"""Where the rows of a list come from: slices that an index gives in the order of the list.
+
+What no index has is looked for among the rows of such slices, a part at a time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cq.status import ATTENTION, Status
+from cq.tables import slices
+
+from .orders import CLAIMED, LONGEST, NEWEST, Order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from django.db.models import Q, QuerySet
+
+    from cq.tables.slices import Bound, Slice
+
+    from .wanted import Narrowing, Wanted
+
+    Rows = QuerySet[Any, Any]
+
+#: Of what runs, as many are put in order.
+MOST_RUNNING = 10_000
+#: Pairs of queue and priority that are gone through, the first to be claimed.
+MOST_PAIRS = 200
+#: Names that are looked for by the index that has names.
+MOST_NAMES = 20
+#: The statuses of a task that has said what went wrong.
+WITH_ERROR = ATTENTION | {Status.WAITING}
+_IN_SLICES = slices.SLICED | {Status.RUNNING, Status.QUEUED}
+
+Pair = tuple[str, int]
+
+
+class Part(NamedTuple):
+    """Some of the rows. few: they are read as a whole, for no index has their order."""
+
+    slice: Slice
+    few: bool = False
+    #: Of a part that comes in the order of its claims.
+    priority: int | None = None
+
+    def within(self, bounds: Iterable[tuple[str, Bound]], newest_first: bool) -> Rows:
+        """Return its rows, by their ids."""
+        rows = self.slice.within(*bounds)
+        return rows if newest_first else rows.reverse()
+
+
+class Source(NamedTuple):
+    """The parts of a list, and what is to be asked of their rows."""
+
+    order: Order
+    parts: list[Part]
+    conditions: list[Q]
+    bounds: list[tuple[str, Bound]]
+    #: Of the project's own pages.
+    filters: tuple[Narrowing, ...] = ()
+    #: Whether there are more pairs of queue and priority than were gone through.
+    cut: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is asked of the rows of its parts."""
+        return not self.conditions and not self.filters
+
+
+def source(
+    base: Rows, wanted: Wanted, pairs: Callable[[], list[Pair]], searched: bool
+) -> Source:
+    """Return where the rows of a list are to be found.
+
+    base: all rows that there are for the reader.
+    pairs: gives what has something QUEUED, as it will be claimed.
+    searched: whether texts are looked through.
+    """
+    statuses = wanted.statuses
+    if statuses is None and wanted.errors:
+        statuses = frozenset(status.value for status in WITH_ERROR)
+    bounds: list[tuple[str, Bound]] = [*wanted.bounds]
+
+    def made(
+        parts: list[Part], *has: str, order: Order = NEWEST, cut: bool = False
+    ) -> Source:
+        conditions = wanted.conditions(without=has)
+        return Source(order, parts, conditions, bounds, wanted.filters, cut)
+
+    if wanted.ids is not None:
+        return made([Part(slices.all_of(base))])
+    if wanted.parent is not None:
+        return made([Part(slices.below(base, wanted.parent))], "parent")
+    if wanted.root is not None:
+        top = Part(slices.all_of(base.filter(pk=wanted.root)), few=True)
+        return made([Part(slices.of_tree(base, wanted.root)), top], "root")
+    if wanted.tags:
+        # Of several the first: the others are asked of its rows.
+        tagged = Part(slices.of_tag(base, wanted.tags[0]))
+        if len(wanted.tags) == 1:
+            return made([tagged], "tags")
+        return made([tagged])
+    runs = slices.running(base)
+    if wanted.workers is not None:
+        theirs = runs.filter(worker_id__in=sorted(wanted.workers))
+        return made([Part(slices.Slice(theirs), few=True)], "workers", order=LONGEST)
+    if statuses == frozenset([Status.RUNNING.value]):
+        return made([Part(slices.Slice(runs), few=True)], "statuses", order=LONGEST)
+    if statuses is None or not statuses <= _IN_SLICES:
+        return made([Part(slices.all_of(base))])
+    by_name = wanted.names is not None and len(wanted.names) <= MOST_NAMES
+    has_names = by_name and statuses <= ATTENTION and not wanted.name_parts
+    has = ("statuses", "names") if has_names else ("statuses",)
+    parts = list(
+        _of_statuses(base, wanted, statuses, by_name and not wanted.name_parts)
+    )
+    cut = False
+    if Status.QUEUED in statuses:
+        found = [
+            pair
+            for pair in pairs()
+            if wanted.queues is None or pair[0] in wanted.queues
+        ]
+        cut = len(found) > MOST_PAIRS
+        if statuses == frozenset([Status.QUEUED.value]):
+            has = ("statuses", "queues")
+            rest = bounds or wanted.filters or wanted.conditions(without=has)
+            if not rest and not searched:
+                return made(
+                    list(_as_claimed(base, found)), *has, order=CLAIMED, cut=cut
+                )
+        parts += _by_age(base, found)
+    return made(parts, *has, cut=cut)
+
+
+def _of_statuses(
+    base: Rows, wanted: Wanted, statuses: frozenset[str], by_name: bool
+) -> Iterable[Part]:
+    for text in sorted(statuses):
+        status = Status(text)
+        if status == Status.RUNNING:
+            yield Part(slices.Slice(slices.running(base)), few=True)
+        elif status in ATTENTION and by_name:
+            for name in sorted(wanted.names or ()):
+                yield Part(slices.of_status(base.filter(name=name), status))
+        elif status != Status.QUEUED:
+            yield Part(slices.of_status(base, status))
+
+
+def _as_claimed(base: Rows, pairs: list[Pair]) -> Iterable[Part]:
+    for queue, priority in pairs[:MOST_PAIRS]:
+        rows = slices.queued_of(base, queue, priority)
+        yield Part(slices.Slice(rows), priority=priority)
+
+
+def _by_age(base: Rows, pairs: list[Pair]) -> Iterable[Part]:
+    for queue, priority in pairs[:MOST_PAIRS]:
+        rows = slices.queued_of(base, queue, priority)
+        yield Part(slices.Slice(rows.order_by("priority", "-pk")))

@@ -1,0 +1,128 @@
+"""The slots for sync tasks: threads, each with its own database connections."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from contextvars import copy_context
+from typing import TYPE_CHECKING
+
+from django.db import connections
+
+from cq.execution import sync_runner
+from cq_channels.own_threads import CriticalThread
+
+from .process_cleanup import ProcessCleanup
+from .session_cleanup import SessionCleanup
+
+if TYPE_CHECKING:
+    from cq.execution.completer import Completer
+    from cq.tables.rows import TaskRow
+
+    from .run_observer import RunObserver
+
+
+class ThreadSlots:
+    """The slots for sync tasks: `count` threads, and the claimed tasks that wait."""
+
+    def __init__(self, count: int, completer: Completer, observer: RunObserver) -> None:
+        self.count = count
+        self.completer = completer
+        self.observer = observer
+        self._tasks: queue.SimpleQueue[TaskRow | None] = queue.SimpleQueue()
+        #: By thread: when it started what it runs.
+        self._started: dict[int, float] = {}
+        #: Seconds that a run takes, smoothed; decides how far to claim ahead.
+        self.duration = 1.0
+        self._process_cleanup = ProcessCleanup()
+        self._threads = [
+            CriticalThread(self._work, f"cq-task-{n}", observer.thread_died)
+            for n in range(count)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def free(self) -> int:
+        """How many slots would start a task at once."""
+        return self.count - len(self._started) - self._tasks.qsize()
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks are claimed ahead, and have not started."""
+        return self._tasks.qsize()
+
+    def longest(self) -> float:
+        """Return the seconds that the longest of the present runs has taken so far."""
+        started = list(self._started.values())
+        return time.monotonic() - min(started) if started else 0.0
+
+    def put(self, task: TaskRow) -> None:
+        self._tasks.put(task)
+
+    @property
+    def alive(self) -> bool:
+        """Whether no thread has ended, with or without telling of it."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    def take_back(self) -> list[TaskRow]:
+        """Return the tasks that have not started, to be handed back."""
+        found: list[TaskRow] = []
+        while True:
+            try:
+                task = self._tasks.get_nowait()
+            except queue.Empty:
+                return found
+            if task is not None:
+                found.append(task)
+
+    def close(self) -> None:
+        """End each thread when it is next free."""
+        for _ in self._threads:
+            self._tasks.put(None)
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the threads to end; whether all did."""
+        end = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self) -> None:
+        me = threading.get_ident()
+        session_cleanup = SessionCleanup()
+        try:
+            while (task := self._tasks.get()) is not None:
+                started = time.monotonic()
+                self._started[me] = started
+                handed_over = False
+                self.observer.started(task)
+                try:
+                    handed_over = self._run(task)
+                finally:
+                    session_cleanup.clean(task)
+                    del self._started[me]
+                    took = time.monotonic() - started
+                    # Lost updates between threads don't matter to an average.
+                    self.duration += (took - self.duration) * 0.1
+                    self._process_cleanup.clean(task, took, alone=not self._started)
+                    if self._process_cleanup.spoiled is not None:
+                        self.observer.spoiled(self._process_cleanup.spoiled)
+                    self.observer.finished(task, handed_over, took)
+        finally:
+            connections.close_all()
+
+    def _run(self, task: TaskRow) -> bool:
+        """Run a task; whether the completer writes its outcome."""
+        try:
+            # What it sets in its context (time zone, language) ends with it.
+            return copy_context().run(sync_runner.execute, task, self.completer)
+        except KeyboardInterrupt:
+            # The task's own, as its row says: no signal is heard on this thread.
+            return False
+        except Exception as error:
+            self.observer.unwritten(task, error)
+            return False

@@ -1,0 +1,299 @@
+"""The claimer of one worker: it claims tasks for the slots that are free."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+
+from cq import lifecycle
+from cq.db import outage
+from cq.definitions.registry import coroutine_names
+from cq.workers import doorbell
+from cq.workers.claim_order import claim_ids, claim_next
+from cq.workers.cursors import Looks
+from cq.workers.pauses import CHANGED, KnownPauses
+from cq_channels.own_threads import CriticalThread, limit_lock_waits, seconds_to_retry
+
+from .admission import Admission
+from .hints import Hints
+from .in_flight import InFlight, claim_of
+from .left_alone import LeftAlone
+from .pair_scan import PairScan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+    from cq.tables.rows import TaskRow
+    from cq.workers.lease import Lease
+    from cq_channels.slots.event_loop import LoopSlots
+    from cq_channels.slots.threads import ThreadSlots
+
+logger = logging.getLogger("cq.worker")
+
+#: Tasks claimed ahead of the slots, while runs are short.
+MAX_CLAIMED_AHEAD = 200
+#: Seconds. While runs take longer, tasks are claimed for free slots only: another worker
+#: may be idle meanwhile.
+SHORT_RUN_SECONDS = 0.01
+#: Seconds beyond ``CQ_POLL`` until it looks by itself where its last look found nothing.
+#: Until then maintenance looks for it, with one statement that looks for much else too.
+LEFT_TO_MAINTENANCE_SECONDS = 5.0
+
+
+class Claimer:
+    """The one thread of a worker that claims.
+
+    It looks at the table when the doorbell rings, a slot comes free, or time has passed.
+    queues, exclude: names of queues to claim from, or not to; None: all. tasks_left: how
+    many tasks may be claimed in all; None: no end.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        threads: ThreadSlots,
+        loop: LoopSlots,
+        in_flight: InFlight,
+        queues: list[str] | None,
+        exclude: list[str] | None,
+        tasks_left: int | None,
+        died: Callable[[str], None],
+    ) -> None:
+        self.lease = lease
+        self.using = lease.using
+        self.threads = threads
+        self.loop = loop
+        self.in_flight = in_flight
+        self._wake = threading.Event()
+        self.admission = Admission(threads, loop, in_flight, self._wake.set)
+        self.run_alone = self.admission.run_alone
+        self._exclude = exclude
+        self._which: dict[str, Any] = {"queues": queues, "exclude": exclude}
+        #: How many more tasks may be claimed.
+        self.tasks_left = tasks_left
+        self.hints = Hints()
+        self._stopping = threading.Event()
+        self._looks = Looks()
+        self.pauses = KnownPauses(self.using)
+        self._pair_scan = PairScan(self.using)
+        self.left_alone = LeftAlone(self.using, lease.worker)
+        self._thread = CriticalThread(self._work, "cq-claimer", died)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Claim no more, without waiting for the claim that is under way."""
+        self._stopping.set()
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Claim no more; returns when that is sure."""
+        self.close()
+        self._thread.join()
+
+    def wake(self, ready: Sequence[tuple[UUID, str]] | None) -> None:
+        """Look at these tasks, or with None at the table, once a slot is free."""
+        if ready is None and self.pauses.now.any:
+            self.pauses.rung()
+        # Those of a paused queue would stand before others that may start.
+        self.hints.add(ready, self.pauses.now.queues)
+        self._wake.set()
+
+    def looked(self, found_pauses: bool, began: float) -> None:
+        """Hear of a look, that began then, and found whether anything is paused."""
+        if self.pauses.looked(found_pauses, began):
+            self._wake.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether there was nothing to claim, and it has not been woken since."""
+        return self.hints.exhausted
+
+    def slot_came_free(self) -> None:
+        self._wake.set()
+
+    def thread_came_free(self) -> None:
+        # Not woken for each of many tasks that are claimed ahead: that would be a switch
+        # between threads for every task, to find that there is nothing to do.
+        if self.threads.waiting <= MAX_CLAIMED_AHEAD // 2 or self.run_alone.busy:
+            self.slot_came_free()
+
+    @limit_lock_waits()
+    def _work(self) -> None:
+        delay = outage.ReconnectDelay()
+        try:
+            while not self._stopping.is_set():
+                # Cleared before the look: who rings during it is heard after it.
+                self._wake.clear()
+                try:
+                    more = self._claim()
+                except Exception as error:
+                    self._wait_after(error, delay)
+                    continue
+                delay.reset()
+                if not more:
+                    self._wait_for_work()
+        finally:
+            connections[self.using].close()
+
+    def _wait_after(self, error: Exception, delay: outage.ReconnectDelay) -> None:
+        seconds = seconds_to_retry(delay, error)
+        outage.log(logger, error, "could not claim; next try in %.1f s", seconds)
+        connections[self.using].close()
+        self.hints.table = True
+        self._stopping.wait(seconds * random.uniform(0.5, 1.0))
+
+    def _wait_for_work(self) -> None:
+        seconds = self._looks.next - time.monotonic()
+        if self.hints.found_nothing:
+            seconds += LEFT_TO_MAINTENANCE_SECONDS
+        self._wake.wait(max(0.0, min(seconds, self.admission.hold_back.wait())))
+
+    def _claim(self) -> bool:
+        """Claim for the slots that are free; return whether there may be more at once."""
+        self._heed_pauses()
+        self._give_back_what_waits()
+        if self._looks.due:
+            if not self._looks.begin():
+                self._pair_scan.learn(self._looks.sets, **self._which)
+            self.hints.table = True
+        if self.admission.go_on():
+            return False
+        if not self.lease.healthy or self.tasks_left == 0:
+            return False
+        # Read once: for threads that come free from here on nothing was claimed.
+        free, ahead = self.threads.free, self._ahead()
+        room = free > 0 or ahead > 0
+        coroutines = coroutine_names()
+        if not room and not (coroutines and self.loop.free > 0):
+            return False
+        nothing = self.hints.found_nothing
+        ids, look = self.hints.take()
+        if len(ids) > free:
+            # A look at the table finds them all, and in their order.
+            look = True
+        if look and self.hints.rung and self._pair_scan.due:
+            self.hints.rung = False
+            self._pair_scan.learn(self._looks.sets, **self._which)
+        # First the table: its tasks may have waited longer than those just rung for.
+        self._looks.passing.more = False
+        found = self._claim_next(free, ahead, coroutines) if look else 0
+        more = found > 0 or self._looks.passing.more
+        claimed = self._claim_hinted(ids) if ids else 0
+        room = room and (self.threads.free > 0 or self._ahead() > 0)
+        # Where something was found there may be more behind the cursors; and what came, or
+        # may not be claimed ahead, while no thread was free is looked for when one is.
+        if more or not room or free <= 0:
+            self.hints.table = True
+        if look or self.hints.table:
+            nothing = not self.hints.table and not claimed
+        self.hints.found_nothing = nothing
+        return more
+
+    def _claim_hinted(self, ids: set[UUID]) -> int:
+        some = sorted(ids)[: self._allowed(max(self.threads.free, 0))]
+        without = [*self.left_alone.names(), *self.pauses.now.tasks]
+        not_of = self.left_alone.releases()
+        which = {**self._which, "without": without, "not_of": not_of}
+        found = claim_ids(self.using, self.lease.worker, some, **which)
+        self._put(found)
+        return len(found)
+
+    def _claim_next(self, free: int, ahead: int, coroutines: list[str]) -> int:
+        without = [*coroutines, *self.left_alone.names()]
+        found = self._claim_some(free, without=without)
+        # Ahead of the slots only tasks that may run again if this process dies.
+        found += self._claim_some(
+            ahead,
+            without=without,
+            rerun_only=True,
+            cursors=self._looks.ahead,
+        )
+        if coroutines:
+            found += self._claim_some(self.loop.free, only=coroutines)
+        return found
+
+    def _claim_some(self, limit: int, **which: Any) -> int:
+        limit = self._allowed(limit)
+        if limit <= 0:
+            return 0
+        which = {"cursors": self._looks.cursors, **self._which, **which}
+        which["not_of"] = self.left_alone.releases()
+        which["passing"] = self._looks.passing
+        found = claim_next(self.using, self.lease.worker, limit, **which)
+        self._put(found)
+        return len(found)
+
+    def _allowed(self, limit: int) -> int:
+        if self._stopping.is_set() or self.run_alone.excludes:
+            return 0
+        return limit if self.tasks_left is None else min(limit, self.tasks_left)
+
+    def _ahead(self) -> int:
+        """Return how many to claim ahead: a batch once half of the last one is gone."""
+        if (
+            self.threads.duration >= SHORT_RUN_SECONDS
+            or self.threads.waiting > MAX_CLAIMED_AHEAD // 2
+        ):
+            return 0
+        return MAX_CLAIMED_AHEAD - self.threads.waiting
+
+    def _put(self, found: list[TaskRow]) -> None:
+        if self.tasks_left is not None:
+            self.tasks_left -= len(found)
+        found, newer, unknown = self.left_alone.parted(found)
+        self.in_flight.add(claim_of(task) for task in found)
+        self.admission.take(found)
+        if newer or unknown:
+            # They were never in flight: should this fail, maintenance rescues them.
+            self.give_back(newer + self.left_alone.leave_unknown(unknown))
+
+    def take_back(self) -> list[TaskRow]:
+        """Return the tasks that were claimed and have not started; call it when stopped."""
+        return self.admission.take_back()
+
+    def _heed_pauses(self) -> None:
+        """Learn what is paused, where that may have changed, and give back what is."""
+        if self.hints.drop(CHANGED):
+            self.pauses.rung()
+        if not self.pauses.refresh():
+            return
+        paused_or_not_served = {*(self._exclude or ()), *self.pauses.now.queues}
+        self._which["exclude"] = sorted(paused_or_not_served) or None
+        self._looks.restart(self.pauses.now.tasks)
+        self.hints.table = True
+        if self.pauses.now.any:
+            waiting = self.take_back()
+            paused = [task for task in waiting if self.pauses.now.covers(task)]
+            self.admission.take([task for task in waiting if task not in paused])
+            # Nobody is rung for: it is paused for all.
+            self.give_back(paused, rings=False)
+
+    def _give_back_what_waits(self) -> None:
+        """Give back tasks that were claimed ahead once long runs have come in between."""
+        if self.threads.waiting > 0 and self.threads.longest() > SHORT_RUN_SECONDS * 10:
+            # Before they are ours no more, or a burst could end in between.
+            self.hints.table = True
+            self.give_back(self.threads.take_back())
+
+    def give_back(self, found: list[TaskRow], *, rings: bool = True) -> None:
+        """Hand tasks that were not started back to the queue, for whoever is free."""
+        claims = [claim_of(task) for task in found]
+        try:
+            back = lifecycle.hand_back(self.using, claims)
+        finally:
+            # Also where it is not known whether they are back: nobody here runs them any
+            # more, and maintenance rescues those that are still ours.
+            for claim in claims:
+                self.in_flight.drop(claim)
+        if self.tasks_left:
+            self.tasks_left += len(back)
+        if rings:
+            doorbell.ring(self.using, back)

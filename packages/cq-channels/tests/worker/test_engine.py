@@ -1,0 +1,39 @@
+"""The engine of a worker: what it hears, and what its tasks may ask of it."""
+
+from __future__ import annotations
+
+import pytest
+from heard import PATIENCE
+
+from cq.runs import stopping
+from cq.workers import doorbell
+from cq_channels.worker.engine import Engine
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_delay_that_starts_in_this_process_is_known_to_its_worker() -> None:
+    engine = Engine("default", threads=1, scheduler=False)
+    engine.start()
+    try:
+        doorbell.due_in("default", 300.0)
+        doorbell.due_in("other", 5.0)
+        assert 290 < engine.maintenance._next_moment() <= 300
+    finally:
+        engine.stop(0)
+
+
+def test_who_claims_no_more_by_itself_has_not_been_told_to_stop() -> None:
+    engine = Engine("default", threads=1, scheduler=False, max_tasks=1)
+    worker = engine.lease.worker
+    engine.start()
+    try:
+        engine.pause()
+        assert not stopping.is_stopping(worker)
+        engine.announce_stop()
+        assert stopping.is_stopping(worker)
+    finally:
+        engine.stop(PATIENCE)
+
+    # Nothing of it runs any more.
+    assert not stopping.is_stopping(worker)

@@ -1,0 +1,1 @@
+"""The verbs that change many tasks, which flags choose."""

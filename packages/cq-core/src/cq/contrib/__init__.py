@@ -1,0 +1,1 @@
+"""What joins cq to other libraries, each an extra of cq-core."""

@@ -1,0 +1,63 @@
+"""Drafts: rows to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cq import codec
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from cq.db.clock import Given
+
+
+@dataclass(slots=True, eq=False)
+class Draft(codec.Handle):
+    """A row to be: what differs between tasks; the rest are the columns' defaults."""
+
+    id: UUID
+    name: str
+    args: str
+    kwargs: str
+    queue: str
+    priority: int
+    status: str
+    parent_id: UUID | None
+    root_id: UUID
+    depth: int
+    rerun_lost: bool = True
+    run_after: Given = None
+    expires: datetime | timedelta | None = None
+    previous_id: UUID | None = None
+    open_children: int = 0
+    open_edges: int = 0
+    result: str | None = None
+    result_from: UUID | None = None
+    unique_key: str | None = None
+    result_ttl: float | None = None
+    options: dict[str, Any] | None = None
+    finished: datetime | None = None
+    #: By the database's clock, where the INSERT was asked for it.
+    submitted: datetime | None = None
+
+    def again(self, task_id: UUID, args: str) -> Draft:
+        """Return a top-level draft of the same call with other arguments."""
+        return Draft(
+            id=task_id,
+            name=self.name,
+            args=args,
+            kwargs=self.kwargs,
+            queue=self.queue,
+            priority=self.priority,
+            status=self.status,
+            parent_id=None,
+            root_id=task_id,
+            depth=self.depth,
+            rerun_lost=self.rerun_lost,
+            expires=self.expires,
+            result_ttl=self.result_ttl,
+            options=self.options,
+        )

@@ -1,0 +1,294 @@
+"""The outcome of one run: what its row, its log and who waits for it are told.
+
+Only the report is ever tried again, never the function.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from cq import codec, lifecycle
+from cq.conf import conf
+from cq.db import transactions
+from cq.db.conflicts import retry_on_conflict
+from cq.definitions import registry
+from cq.definitions.signatures import RESULTS, Call
+from cq.enqueue import After, Place, commit_hooks, record
+from cq.errors import LeaseLost, RetryLater
+from cq.figures.ends import count_run
+from cq.hooks import announce
+from cq.hooks.context import context_of
+from cq.logs.writer import write_or_warn
+from cq.runs.run import tell_failed
+from cq.status import FINAL, Status
+from cq.tables.queries import task_model, tasks
+from cq.workflow import adoption, advance, revocation
+
+from . import retry_later
+from .ended import ended_of
+from .failures import describe, for_log
+from .next_attempt import NextAttempt, advice, next_attempt
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from cq.tables.rows import TaskRow
+
+    from .attempt import Attempt
+    from .completer import Completer
+
+logger = logging.getLogger("cq.runner")
+_NULL = codec.Encoded("null")
+
+
+class Outcome:
+    """The end of one attempt. `status` is None until it is recorded."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.status: Status | None = None
+        self._failure: lifecycle.Failure | None = None
+        self._retry_in: float | None = None
+
+    # --- succeed ----------------------------------------------------------------------
+
+    def plain_result(self, value: Any) -> codec.Encoded | None:
+        """Return a result as text; None where it is made of the results of tasks."""
+        # What most return, and so asked first.
+        if value is None:
+            return _NULL
+        if is_handle(value):
+            return None
+        try:
+            return codec.encode(
+                value, size_limit=conf.SIZE_LIMIT, depth_limit=conf.DEPTH_LIMIT
+            )
+        except codec.StandsForResult:
+            return None
+
+    def succeed(self, value: Any) -> None:
+        """Record the result as the last statement of the open transaction.
+
+        Raises LeaseLost, so that all of it rolls back, when the claim was given away.
+        """
+        transactions.check_can_commit(self.attempt.using)
+        source = None
+        # First: the thread that writes logs may be at it, and what follows locks rows
+        # that it needs.
+        self.flush_log()
+        result = self.plain_result(value)
+        if result is None:
+            handle = value if is_handle(value) else self._results_in(value)
+            source = adoption.adopt(self.attempt.run, handle)
+        self.status = lifecycle.complete(
+            self.attempt.using,
+            self.attempt.claim,
+            result,
+            result_from=source,
+            # An adopted one that has settled already still gives its result on the way
+            # through WAITING.
+            children=max(self._children(), int(source is not None)),
+            now=self.attempt.now,
+        )
+        if self.status is None:
+            raise LeaseLost(
+                f"{self.attempt.task.name} {self.attempt.task.pk}: the claim was given away while it "
+                "ran; what it wrote in its transaction is undone"
+            )
+
+    def _results_in(self, value: Any) -> TaskRow:
+        """Record a subtask whose result is `value`, with results in place of handles."""
+        call = Call(registry.get(RESULTS), (value,))
+        task = self.attempt.task
+        # Here the run's own is not entered any more.
+        context = context_of(task.options)
+        return record(
+            self.attempt.using, call, Place.under(task), context=context or None
+        )
+
+    def settle(self, value: Any) -> None:
+        """Record the result of a run that had no transaction, in one of its own."""
+        retry_on_conflict(self.attempt.using, lambda: self._settle(value))
+
+    def _settle(self, value: Any) -> None:
+        # At once: adopting reads first, and SQLite would then refuse to write.
+        with (
+            transactions.immediate(self.attempt.connection, True),
+            transaction.atomic(using=self.attempt.using),
+        ):
+            self.succeed(value)
+
+    def _children(self) -> int:
+        """Subtasks of this run; those made in a block that was undone are none."""
+        return self.attempt.run.children + commit_hooks.open_children(
+            self.attempt.using, self.attempt.run
+        )
+
+    def committed_after_all(self, error: Exception) -> bool:
+        """Settle a commit whose answer never came by reading the row again."""
+        self.attempt.connection.close()
+        row = (
+            tasks(self.attempt.using)
+            .filter(pk=self.attempt.task.pk)
+            .values_list("status", "fence")
+        ).first()
+        if row is not None and row[1] == self.attempt.claim.fence:
+            if row[0] != Status.RUNNING:
+                self.status = Status(row[0])
+                return True
+            logger.warning(
+                "%s %s: %s", self.attempt.task.name, self.attempt.task.pk, error
+            )
+        return False
+
+    # --- fail -------------------------------------------------------------------------
+
+    def failed(self, error: BaseException) -> None:
+        """Record that the function raised: a retry, or the end."""
+        self._release_transaction()
+        self._revoke_again()
+        # First: who waits for the task reads its log as soon as it has settled.
+        self.attempt.run.log.restore()
+        self.flush_log()
+        self.attempt.run.log.confirm()
+        error = retry_later.unless_too_often(self.attempt, error)
+        if isinstance(error, RetryLater):
+            self._retry_in = error.seconds
+            self.status = retry_later.put_off(
+                self.attempt, error, self._record_errorbacks
+            )
+            if self.status is None:
+                self._gone(error)
+            return
+        failure = describe(error, advice(self.attempt, error))
+        again = next_attempt(self.attempt, error)
+        abandoned = retry_on_conflict(
+            self.attempt.using, lambda: self._end_badly(failure, again)
+        )
+        advance.after_settled(self.attempt.using, abandoned, self.attempt.now)
+        if self.status is None:
+            self._gone(error)
+            return
+        error = for_log(error)
+        if self.attempt.run.on_failure and self.status != Status.RETRY:
+            # First: who reports it knows its line in the log then.
+            tell_failed(self.attempt.run, error, failure)
+        level = logging.WARNING if self.status == Status.RETRY else logging.ERROR
+        logger.log(
+            level,
+            "%s %s raised %s: %s",
+            self.attempt.task.name,
+            self.attempt.task.pk,
+            failure.exception,
+            failure.error,
+            exc_info=error,
+            extra={
+                "task_id": str(self.attempt.task.pk),
+                "attempt": self.attempt.task.attempts,
+                "task": self.attempt.task.name,
+                "queue": self.attempt.task.queue,
+            },
+        )
+
+    def _end_badly(
+        self, failure: lifecycle.Failure, again: NextAttempt | None
+    ) -> list[UUID]:
+        """Write the failure; returns the subtasks that were given up with it."""
+        self._failure, self._retry_in = failure, again and again.delay
+        using, claim, now = self.attempt.using, self.attempt.claim, self.attempt.now
+        # What an atomic run made is undone with it.
+        children = 0 if self.attempt.atomic else self._children()
+        with transaction.atomic(using=using):
+            if again is None:
+                self.status = lifecycle.fail(
+                    using, claim, failure, children=children, now=now
+                )
+                if self.status is not None and self.attempt.atomic:
+                    self._record_errorbacks()
+            elif lifecycle.postpone(
+                using, claim, failure, again.delay, now, misfit=again.misfit
+            ):
+                self.status = Status.RETRY
+                if not self.attempt.atomic:
+                    reason = "The attempt that made it failed and is tried again."
+                    return revocation.abandon_children(using, claim.id, reason, now)
+        return []
+
+    def _revoke_again(self) -> None:
+        """Revoke what the run revoked, itself included, in what is undone by now."""
+        run = self.attempt.run
+        for task_id, reason in run.revocations or ():
+            run.revoked = True
+            revocation.revoke(self.attempt.using, task_id, reason, self.attempt.now)
+
+    def _record_errorbacks(self) -> None:
+        """Record what the run has chained to itself for this case, and lost with it."""
+        task = self.attempt.task
+        for call, when, context in self.attempt.run.errorbacks or ():
+            after = [After(task, when)]
+            record(self.attempt.using, call, Place.beside(task), after, context=context)
+
+    def stopped(self, error: BaseException) -> None:
+        """End a run that Revoked or LeaseLost ended: its claim should be gone."""
+        if self.attempt.run.ended:
+            self._gone(error)
+        else:
+            # The row decides, or a task that raises one of them itself stays RUNNING.
+            self.failed(error)
+
+    def _release_transaction(self) -> None:
+        # A broken connection inside an outer block can't be replaced by another.
+        connection = self.attempt.connection
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+
+    def _gone(self, error: BaseException) -> None:
+        logger.info(
+            "%s %s: this run's claim was given away (revoked, or taken for dead); its "
+            "outcome is dropped: %s",
+            self.attempt.task.name,
+            self.attempt.task.pk,
+            error,
+        )
+
+    # --- report -----------------------------------------------------------------------
+
+    def report(self, completer: Completer | None = None) -> bool:
+        """Write the log, and bring forward what waits for this task.
+
+        Returns whether the latter is left to `completer`.
+        """
+        self.attempt.task.ended = ended_of(
+            self.attempt.run, self.status, self._failure, self._retry_in
+        )
+        count_run(self.attempt.task, self.attempt.run.began, self.status, self._failure)
+        self.attempt.run.log.restore()
+        self.flush_log()
+        if completer is not None and self.status in FINAL:
+            completer.settled(self.attempt.claim)
+            return True
+        if self.status == Status.WAITING:
+            advance.recheck_parent(
+                self.attempt.using, self.attempt.task.pk, self.attempt.now
+            )
+        elif self.status == Status.RETRY:
+            announce.retried(self.attempt.using, [self.attempt.task.pk])
+        elif self.status in FINAL:
+            advance.after_settled(
+                self.attempt.using, [self.attempt.task.pk], self.attempt.now
+            )
+        return False
+
+    def flush_log(self) -> None:
+        if not self.attempt.run.log.used:
+            return
+        self.attempt.run.log.release()
+        write_or_warn(self.attempt.run.log)
+
+
+def is_handle(value: Any) -> bool:
+    """Tell whether a function returned a task, whose result becomes its own."""
+    return isinstance(value, task_model())

@@ -1,0 +1,288 @@
+"""The runner of one claimed task on this thread: prepare, call, succeed or fail, report."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import async_to_sync
+from django.db import InterfaceError, OperationalError, transaction
+
+from cq.db import conflicts, error_codes, internals, transactions
+from cq.db.connections import drop_broken_when_idle, of_this_thread
+from cq.enqueue.batch import InsertBatch
+from cq.errors import LeaseLost, Revoked
+from cq.figures.ends import count_run
+from cq.hooks import announce
+from cq.hooks.around import around
+from cq.runs import left_open
+from cq.runs.run import entered
+from cq.runs.watcher import watcher
+from cq.runs.write_lock import WriteLock
+from cq.status import Status
+from cq.tracebacks import calls_task
+
+from . import forked
+from .attempt import ThreadAttempt
+from .ended import as_timeout
+from .failures import for_log
+from .outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from cq.hooks.around import Around
+    from cq.tables.rows import TaskRow
+
+    from .completer import Completer
+
+logger = logging.getLogger("cq.runner")
+
+
+def execute(
+    task: TaskRow, completer: Completer | None = None, now: datetime | None = None
+) -> bool:
+    """Run a task that was claimed, to its next status.
+
+    Returns whether the rest is left to `completer`, for which it was fit.
+
+    The task's own exceptions end in its row. DatabaseError is raised when the row
+    could not be written: the claim stands then, for the rescuer.
+    """
+    return SyncRunner(task, now).execute(completer)
+
+
+class SyncRunner:
+    """One run of a function, on the thread that calls."""
+
+    def __init__(self, task: TaskRow, now: datetime | None) -> None:
+        self.attempt = ThreadAttempt(task, now)
+        self.outcome = Outcome(self.attempt)
+        #: What the project has put around the run, if anything.
+        self.around: Around | None = None
+
+    @calls_task
+    def call(self) -> Any:
+        args, kwargs = self.attempt.arguments()
+        if self.attempt.takes_result:
+            return args[0]
+        assert self.attempt.definition is not None
+        function: Any = self.attempt.definition.function
+        if self.attempt.definition.is_async:
+            function = async_to_sync(self.attempt.awaited)
+        connection = self.attempt.connection
+        opened = of_this_thread(connection)
+        before = transactions.depths(opened)
+        interrupter = self.attempt.run.interrupter
+        process = os.getpid()
+        watcher.add(self.attempt.run)
+        try:
+            if not self.attempt.definition.is_async:
+                interrupter.enter_thread(opened)
+            value = function(self.attempt.task, *args, **kwargs)
+            if os.getpid() != process:
+                forked.leave(self.attempt.task)
+            interrupter.close()
+        except BaseException:
+            if os.getpid() != process:
+                forked.leave(self.attempt.task)
+            interrupter.close()
+            transactions.roll_back_left_open(of_this_thread(connection), before)
+            raise
+        finally:
+            watcher.discard(self.attempt.run)
+        # Asked for again: the task may have opened others meanwhile.
+        left_open.check(of_this_thread(connection), before)
+        return value
+
+    def execute(self, completer: Completer | None = None) -> bool:
+        drop_broken_when_idle()
+        try:
+            self.attempt.prepare()
+        except Exception as error:
+            self.attempt.enter()
+            self.outcome.failed(error)
+            return self.outcome.report(completer)
+        run = self.attempt.enter()
+        handed_over = False
+        try:
+            announce.started(self.attempt.task)
+            with entered(run):
+                handed_over = self._run(completer)
+            run.log.confirm()
+        except (Revoked, LeaseLost) as error:
+            self.outcome.stopped(error)
+        except KeyboardInterrupt as error:
+            self.outcome.failed(error)
+            self.outcome.report()
+            raise
+        except BaseException as error:
+            self.outcome.failed(as_timeout(self.attempt, error))
+        finally:
+            self.attempt.task.bind(None)
+        if handed_over:
+            count_run(self.attempt.task, run.began, Status.COMPLETE)
+            return True
+        return self.outcome.report(completer)
+
+    def _run(self, completer: Completer | None) -> bool:
+        """Call the function and record its result; whether a completer does the rest."""
+        if not self.attempt.takes_result:
+            self.around = around(self.attempt.task)
+        if not self.attempt.atomic:
+            value = self.call() if self.around is None else self._call_within()
+            if completer and not self.attempt.run.children:
+                result = self.outcome.plain_result(value)
+                if result is not None:
+                    self.outcome.flush_log()
+                    completer.add(self.attempt.claim, result)
+                    return True
+            # Before the transaction: the thread that writes logs may be at it, and on
+            # SQLite there is one write lock.
+            self.outcome.flush_log()
+            self.outcome.settle(value)
+            return False
+        if self.around is not None:
+            return self._run_atomic_within(completer)
+        return self._run_until_committed(completer)
+
+    def _call_within(self) -> Any:
+        """Call the function within what the project has put around it."""
+        assert self.around is not None
+        around = self.around
+        return self._leaving_nothing_open(around.whole, self.call)
+
+    def _run_atomic_within(self, completer: Completer | None) -> bool:
+        """Run an atomic task within what is outside of its transaction.
+
+        Behind the commit nothing makes a failure of it any more, or it would be done
+        twice: what is raised then is logged.
+        """
+        assert self.around is not None
+        around, connection = self.around, self.attempt.connection
+        depth = internals.depth(connection)
+        handed_over: list[bool] = []
+
+        def run_it() -> Any:
+            if internals.depth(connection) != depth:
+                raise transaction.TransactionManagementError(
+                    f"A middleware has opened a transaction of {connection.alias!r} "
+                    "around an atomic task, which would commit with that. Set "
+                    "inside_transaction = True on it, to be inside of the task's own."
+                )
+            handed_over.append(self._run_until_committed(completer))
+            return around.value
+
+        try:
+            self._leaving_nothing_open(around.outside, run_it)
+        except BaseException as error:
+            if not handed_over or isinstance(error, KeyboardInterrupt):
+                raise
+            logger.error(
+                "%s %s is done; what is around it raised %s behind its commit",
+                self.attempt.task.name,
+                self.attempt.task.pk,
+                type(error).__name__,
+                exc_info=for_log(error),
+                extra={"task_id": str(self.attempt.task.pk)},
+            )
+        return handed_over[0]
+
+    def _leaving_nothing_open(
+        self, around: Callable[[Callable[[], Any]], Any], function: Callable[[], Any]
+    ) -> Any:
+        connection = self.attempt.connection
+        before = transactions.depths(of_this_thread(connection))
+        try:
+            value = around(function)
+        except BaseException:
+            transactions.roll_back_left_open(of_this_thread(connection), before)
+            raise
+        left_open.check(of_this_thread(connection), before)
+        return value
+
+    def _run_until_committed(self, completer: Completer | None) -> bool:
+        """Run an atomic task, again where others were in the way."""
+        # A run that may not be repeated takes SQLite's write lock at once.
+        immediate = not self.attempt.task.rerun_lost
+        pauses: Iterator[float] | None = None
+        while True:
+            try:
+                return self._run_atomic(completer, immediate)
+            except OperationalError as error:
+                if not self.attempt.task.rerun_lost:
+                    raise
+                pauses = pauses or conflicts.pauses()
+                if not immediate and error_codes.is_snapshot_conflict(error):
+                    immediate = True
+                elif pause := self._pause_after(error, pauses):
+                    time.sleep(pause)
+                else:
+                    raise
+            self.attempt.run.begin_again()
+
+    def _pause_after(self, error: Exception, pauses: Iterator[float]) -> float | None:
+        """Seconds until a run that others were in the way of is done again, or None.
+
+        It has left nothing, and is the same attempt. Within somebody's transaction
+        there is no again: only who opened that can begin it anew.
+        """
+        if (
+            not error_codes.is_conflict(error)
+            or self.attempt.connection.in_atomic_block
+        ):
+            return None
+        pause = next(pauses, None)
+        if pause is not None:
+            logger.info(
+                "%s %s is run again: %s",
+                self.attempt.task.name,
+                self.attempt.task.pk,
+                error,
+            )
+        return pause
+
+    def _run_atomic(self, completer: Completer | None, immediate: bool) -> bool:
+        finished, connection = False, self.attempt.connection
+        try:
+            with transactions.task_transaction(connection, immediate):
+                if connection.vendor == "sqlite":
+                    raw = connection.connection
+                    self.attempt.run.write_lock = WriteLock(raw, immediate)
+                with InsertBatch(self.attempt.run, connection):
+                    if self.around is None:
+                        value = self.call()
+                    else:
+                        value = self.around.inside(self.call)
+                result = None
+                if completer and self._touched_nothing():
+                    result = self.outcome.plain_result(value)
+                if result is None:
+                    self.outcome.succeed(value)
+                    finished = True
+        except (OperationalError, InterfaceError) as error:
+            if not finished or not self.outcome.committed_after_all(error):
+                raise
+            return False
+        if completer is None or result is None:
+            return False
+        self.outcome.flush_log()
+        completer.add(self.attempt.claim, result)
+        return True
+
+    def _touched_nothing(self) -> bool:
+        """Whether the transaction never began: it does with its first statement.
+
+        There is nothing then that the completion would have to be atomic with.
+        """
+        if self.attempt.run.children:
+            return False
+        connection = self.attempt.connection
+        if internals.has_commit_hooks(connection) or internals.depth(connection) > 1:
+            return False
+        if connection.needs_rollback or len(transactions.aliases(connection.alias)) > 1:
+            return False
+        return transactions.is_untouched(connection)

@@ -1,0 +1,14 @@
+"""The addresses of a task's bar: ``path("tasks/", include("cq.urls"))``."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from .views import CancelView, FragmentView, StateView
+
+app_name = "cq"
+urlpatterns = [
+    path("<str:token>/", StateView.as_view(), name="state"),
+    path("<str:token>/fragment/", FragmentView.as_view(), name="fragment"),
+    path("<str:token>/cancel/", CancelView.as_view(), name="cancel"),
+]

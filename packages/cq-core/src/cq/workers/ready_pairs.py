@@ -1,0 +1,165 @@
+"""The pairs that have work, and where each of them begins and ends.
+
+A pair is a (queue, priority) under which something is QUEUED. The index ``cq_ready``
+starts with both, so the pairs are found by jumping from one to the next, and the tasks
+of one pair stand there in the order of their ids.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+
+from cq.db.statements import uuid_of, uuid_param
+from cq.lifecycle.precedence import HIGHEST, LOWEST
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from uuid import UUID
+
+Pair = tuple[str, int]
+
+_QUEUED = "FROM cq_tasks t WHERE t.status = 'QUEUED'"
+
+# Each step is one descent into ``cq_ready``, however much stands between two pairs. The
+# orders are such as no other index gives: by the primary key alone PostgreSQL might read
+# all finished tasks before it comes to one that is queued.
+ALL_QUEUES = f"""
+    SELECT (SELECT t.queue {_QUEUED} ORDER BY t.queue LIMIT 1) AS queue
+    UNION ALL
+    SELECT (SELECT t.queue {_QUEUED} AND t.queue > q.queue ORDER BY t.queue LIMIT 1)
+    FROM queues q WHERE q.queue IS NOT NULL
+"""
+
+#: SQL: whether there is a pair, and not the NULL behind the last one of a queue. All
+#: priorities are within this range, of which PostgreSQL expects one row in 200. Were it
+#: asked for what is not NULL, it would expect ten thousand pairs, and so much work with
+#: each that it compiled the statement (JIT), which takes longer than ten of them.
+THERE = f"p.priority BETWEEN {LOWEST} AND {HIGHEST}"
+
+#: The beginning of a statement, with `queues` and, behind the last of each, a NULL.
+PAIRS = f"""
+    WITH RECURSIVE queues(queue) AS ({{queues}}),
+    pairs(queue, priority) AS (
+        SELECT q.queue, (
+            SELECT t.priority {_QUEUED} AND t.queue = q.queue
+            ORDER BY t.priority DESC LIMIT 1
+        )
+        FROM queues q WHERE q.queue IS NOT NULL
+        UNION ALL
+        SELECT p.queue, (
+            SELECT t.priority {_QUEUED} AND t.queue = p.queue AND t.priority < p.priority
+            ORDER BY t.priority DESC LIMIT 1
+        )
+        FROM pairs p WHERE {THERE}
+    )
+"""
+
+_FIRST_OF_EACH = f"""
+    {PAIRS}
+    SELECT p.queue, p.priority, (
+        SELECT t.id {_QUEUED} AND t.queue = p.queue AND t.priority <= p.priority
+        ORDER BY t.priority DESC, t.id LIMIT 1
+    )
+    FROM pairs p WHERE {THERE}
+"""
+
+
+def first_of_each(
+    using: str, queues: Sequence[str] | None, exclude: Collection[str] | None
+) -> list[tuple[Pair, UUID]]:
+    """Return each pair with the id of its first task, in the order to claim them."""
+    if queues is not None and not queues:
+        return []
+    names = None if queues is None else sorted(set(queues))
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        if connection.vendor == "mysql":
+            rows = list(_first_of_each_stepwise(cursor, names))
+        else:
+            source = " UNION ALL ".join(
+                ["SELECT CAST(%s AS varchar)"] * len(names or ())
+            )
+            cursor.execute(
+                _FIRST_OF_EACH.format(queues=source or ALL_QUEUES), names or []
+            )
+            rows = cursor.fetchall()
+    found = [
+        ((queue, priority), uuid_of(head))
+        for queue, priority, head in rows
+        if queue not in (exclude or ())
+    ]
+    return sorted(found, key=lambda row: (-row[0][1], row[1]))
+
+
+def _first_of_each_stepwise(
+    cursor: Any, names: Sequence[str] | None
+) -> Iterator[tuple[str, int, Any]]:
+    """As `_FIRST_OF_EACH`, by a statement for each step.
+
+    MySQL bounds no index by what the row before has, and would read all that is queued.
+    """
+    after = "t.queue = %s AND t.priority > %s"
+    for name in [None] if names is None else names:
+        where, params = ("TRUE", []) if name is None else ("t.queue = %s", [name])
+        while row := _first_on_mysql(cursor, where, params):
+            yield row
+            queue, priority, _ = row
+            where, params = after, [queue, priority]
+            if name is None:
+                where, params = f"(t.queue > %s OR ({after}))", [queue, *params]
+
+
+def _first_on_mysql(cursor: Any, where: str, params: list[Any]) -> Any:
+    cursor.execute(
+        "SELECT t.queue, t.priority, t.id FROM cq_tasks t FORCE INDEX (cq_ready) "
+        f"WHERE t.status = 'QUEUED' AND {where} "
+        "ORDER BY t.queue, t.priority, t.id LIMIT 1",
+        params,
+    )
+    return cursor.fetchone()
+
+
+def last_of_pair(using: str, pair: Pair) -> UUID | None:
+    """Return the id of the last task of a pair; None when there is none."""
+    queue, priority = pair
+    connection = connections[using]
+    sql = (
+        f"SELECT t.priority, t.id {_QUEUED} AND t.queue = %s AND t.priority >= %s "
+        "ORDER BY t.priority, t.id DESC LIMIT 1"
+    )
+    if connection.vendor == "mysql":
+        # Its index has all in ascending order.
+        sql = (
+            "SELECT t.priority, t.id FROM cq_tasks t FORCE INDEX (cq_ready) WHERE "
+            "t.status = 'QUEUED' AND t.queue = %s AND t.priority = %s "
+            "ORDER BY t.id DESC LIMIT 1"
+        )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [queue, priority])
+        row = cursor.fetchone()
+    return uuid_of(row[1]) if row and row[0] == priority else None
+
+
+def part_of_pair(
+    using: str, pair: Pair, after: UUID, most: int
+) -> list[tuple[UUID, str]]:
+    """Return the ids and names of the tasks of a pair behind an id, `most` at most."""
+    queue, priority = pair
+    connection = connections[using]
+    hint = "FORCE INDEX (cq_ready) " if connection.vendor == "mysql" else ""
+    of_queue, order = "t.queue = %s", "t.id"
+    name: str | list[str] = queue
+    if connection.vendor == "postgresql":
+        # An order that the primary key does not give, or all that has finished since might
+        # be read: of a queue that is equal to one it would be the same.
+        of_queue, order, name = "t.queue = ANY(%s)", "t.queue, t.id", [queue]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT t.id, t.name FROM cq_tasks t {hint}WHERE t.status = 'QUEUED' "
+            f"AND {of_queue} AND t.priority = %s AND t.id > %s "
+            f"ORDER BY {order} LIMIT {most}",
+            [name, priority, uuid_param(connection, after)],
+        )
+        return [(uuid_of(pk), name) for pk, name in cursor.fetchall()]

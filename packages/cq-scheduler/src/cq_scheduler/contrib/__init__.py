@@ -1,0 +1,1 @@
+"""What joins schedules to other libraries, each an extra of cq-scheduler."""
