@@ -53,7 +53,7 @@ class Process:
                 )
             return text in self.output
 
-        until(said, f"{text!r} in the output:\n{self.output}")
+        until(said, lambda: f"{text!r} in the output:\n{self.output}")
 
     def signal_group(self, number: int) -> None:
         """Send a signal to it and to its children, as Ctrl-C and systemd do."""
@@ -108,8 +108,11 @@ def lives(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def until(happened: Callable[[], Any], what: str) -> Any:
-    """Look until something has happened; it must, and how soon does not matter."""
+def until(happened: Callable[[], Any], what: str | Callable[[], str]) -> Any:
+    """Look until something has happened; it must, and how soon does not matter.
+
+    what: what is waited for; a function of what there is to see at the end.
+    """
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         value = happened()
@@ -117,4 +120,5 @@ def until(happened: Callable[[], Any], what: str) -> Any:
             return value
         connections.close_all()  # no snapshot of an earlier look
         time.sleep(0.02)
-    raise AssertionError(f"did not come in {PATIENCE:g} s: {what}")
+    missed = what if isinstance(what, str) else what()
+    raise AssertionError(f"did not come in {PATIENCE:g} s: {missed}")

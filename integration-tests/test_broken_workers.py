@@ -77,7 +77,7 @@ def test_row_32_a_process_that_has_lost_a_thread_of_its_own_is_replaced(
     worker = workers.start("--threads", "1")
     (first,) = Worker.objects.filter(kind="worker").values_list("pid", flat=True)
     tasks.breaks_its_worker.delay(name)
-    until(lambda: "exited with code 70" in worker.output, "its end")
+    worker.wait_for_output("exited with code 70")
     assert f"the thread {name} has died" in worker.output
     assert tasks.process_id.delay().get(PATIENCE) != first
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from floor import endless, tasks
+from floor.models import Effect
 from processes import PATIENCE, until
 
 from cq.models import Task
@@ -36,7 +37,8 @@ def test_a_task_that_looks_whether_its_worker_is_to_stop_ends_by_itself(
 ) -> None:
     first = start(workers)
     handle = function.delay()
-    until(lambda: Task.objects.get(pk=handle.pk).status == "RUNNING", "its start")
+    # Of its function: what is claimed and has not begun is given back.
+    until(lambda: Effect.objects.filter(key=1).exists(), "its start")
 
     assert first.terminate() == 0, first.output
 

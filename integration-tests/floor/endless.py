@@ -67,6 +67,7 @@ async def awaits(cqt: Any, key: int) -> None:
 
 @task(atomic=False)
 def until_told(cqt: Any) -> int:
+    Effect.objects.create(key=cqt.attempts)
     while cqt.attempts == 1:
         time.sleep(0.001)
         if cqt.stopping:
@@ -86,6 +87,7 @@ def says_that_it_stops(cqt: Any, key: int) -> None:
 
 @task(atomic=False)
 async def awaits_being_told(cqt: Any) -> int:
+    await Effect.objects.acreate(key=cqt.attempts)
     while cqt.attempts == 1:
         await asyncio.sleep(0.001)
         if cqt.stopping:

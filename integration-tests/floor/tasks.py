@@ -155,10 +155,13 @@ async def ends_its_loop(cqt: Any, how: str) -> None:
 @task(atomic=False)
 def breaks_its_worker(cqt: Any, name: str) -> None:
     """Raises in another thread of its process what nobody there expects."""
-    (ident,) = [t.ident for t in threading.enumerate() if t.name == name]
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(ident or 0), ctypes.py_object(SystemExit)
-    )
+    (thread,) = [t for t in threading.enumerate() if t.name == name]
+    while thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit)
+        )
+        # Again, for it may come up in a finalizer, where Python prints it and goes on.
+        thread.join(10)
 
 
 @task

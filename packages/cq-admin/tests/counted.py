@@ -8,10 +8,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import DateTimeField, Value
 from django.utils import timezone
 
 from cq.figures.steps import minute_of
 from cq.models import Depth, Figure, Worker
+from cq_admin import worker_page
 from cq_admin.task_list.serving import Serving
 
 if TYPE_CHECKING:
@@ -32,10 +34,13 @@ def now() -> datetime:
 
 
 def at_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let pages look at this very moment."""
+    """Let pages look at this very moment, those of workers by the database's clock too."""
     global _now
     _now = timezone.now().replace(second=40, microsecond=0)
     monkeypatch.setattr(Serving, "now", property(lambda _serving: _now))
+    monkeypatch.setattr(
+        worker_page, "Moment", lambda: Value(_now, output_field=DateTimeField())
+    )
 
 
 _now = timezone.now()
