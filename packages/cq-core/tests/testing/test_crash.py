@@ -24,11 +24,18 @@ def _nothing_done() -> None:
     done.clear()
 
 
-@pytest.fixture(params=["in the test's transaction", "with real commits"])
-def _database(request: pytest.FixtureRequest, settings: Any) -> None:
+IN_ONE_TRANSACTION = pytest.mark.django_db
+WITH_COMMITS = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("in the test's transaction", marks=IN_ONE_TRANSACTION),
+        pytest.param("with real commits", marks=WITH_COMMITS),
+    ]
+)
+def _database(settings: Any) -> None:
     settings.CQ_RUN_INLINE = False
-    inside = request.param.startswith("in ")
-    request.getfixturevalue("db" if inside else "transactional_db")
 
 
 def write(name: str) -> None:
