@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import DateTimeField, Value
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from cq.figures.steps import minute_of
@@ -39,7 +40,7 @@ def at_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     _now = timezone.now().replace(second=40, microsecond=0)
     monkeypatch.setattr(Serving, "now", property(lambda _serving: _now))
     monkeypatch.setattr(
-        worker_page, "Moment", lambda: Value(_now, output_field=DateTimeField())
+        worker_page, "Moment", lambda: Cast(Value(_now), DateTimeField())
     )
 
 
