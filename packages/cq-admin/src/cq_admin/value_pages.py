@@ -71,16 +71,16 @@ def _check(pages: Any, request: HttpRequest, task: Task | None = None) -> None:
 
 
 def _args(task: Task, redaction: Redaction) -> dict[str, Any]:
-    args = _read(task.stored_text("args"), redaction.args)
-    kwargs = _read(task.stored_text("kwargs"), redaction.kwargs)
+    args = stored_value(task.stored_text("args"), redaction.args)
+    kwargs = stored_value(task.stored_text("kwargs"), redaction.kwargs)
     return {"args": args, "kwargs": kwargs}
 
 
 def _result(task: Task, redaction: Redaction) -> dict[str, Any]:
-    return {"result": _read(task.stored_text("result"), redaction.result)}
+    return {"result": stored_value(task.stored_text("result"), redaction.result)}
 
 
-def _read(stored: str | None, redact: Callable[[Any], Any]) -> Any:
+def stored_value(stored: str | None, redact: Callable[[Any], Any]) -> Any:
     """Return a stored value with the codec's tags as they are.
 
     Text that is no JSON is not shown: nobody can tell what is secret in it.

@@ -6,6 +6,7 @@ for each click of whoever may look.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -17,7 +18,7 @@ from cq.conf import conf
 from cq.db.error_codes import is_cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from django.http import HttpRequest, HttpResponse
 
@@ -43,21 +44,15 @@ class LimitedPages(ModelAdmin):
 
     def _limited(self, request: HttpRequest, view: Callable[[], Any]) -> HttpResponse:
         # What is changed by a POST is not given up half-way.
-        connection = connections[conf.DATABASE]
-        seconds = conf.ADMIN_TIMEOUT
-        if request.method != "GET" or not seconds or connection.vendor != "postgresql":
+        seconds = _seconds()
+        if request.method != "GET" or not seconds:
             return view()  # type: ignore[no-any-return]
-        outermost = not connection.in_atomic_block
         try:
-            # For this transaction alone: behind a pooler the session is others' next.
-            with transaction.atomic(using=conf.DATABASE):
-                _limit(connection, f"{seconds * 1000:.0f}ms")
+            with time_limit():
                 response = view()
                 # Templates ask as well: what is shown is rendered within the limit.
                 if hasattr(response, "render"):
                     response.render()
-                if not outermost:
-                    _limit(connection, None)
         except OperationalError as error:
             if not is_cancelled(error):
                 raise
@@ -73,6 +68,29 @@ class LimitedPages(ModelAdmin):
         }
         template = "cq_admin/given_up.html"
         return TemplateResponse(request, template, context, status=503)
+
+
+@contextmanager
+def time_limit() -> Iterator[None]:
+    """Let no statement of a block take longer than ``CQ_ADMIN_TIMEOUT``, on PostgreSQL."""
+    connection = connections[conf.DATABASE]
+    seconds = _seconds()
+    if not seconds:
+        yield
+        return
+    outermost = not connection.in_atomic_block
+    # For this transaction alone: behind a pooler the session is others' next.
+    with transaction.atomic(using=conf.DATABASE):
+        _limit(connection, f"{seconds * 1000:.0f}ms")
+        yield
+        if not outermost:
+            _limit(connection, None)
+
+
+def _seconds() -> float:
+    """Return how long a statement may take; 0: as long as it does."""
+    vendor = connections[conf.DATABASE].vendor
+    return (conf.ADMIN_TIMEOUT or 0) if vendor == "postgresql" else 0
 
 
 def _limit(connection: Any, limit: str | None) -> None:

@@ -20,6 +20,7 @@ from cq_admin.display.html import (
 )
 from cq_admin.display.readonly import ReadOnlyAdmin
 from cq_admin.display.trail import Trail
+from cq_admin.export.view import urls as export_urls
 from cq_admin.log_page.view import urls as log_urls
 from cq_admin.many_pages import address
 from cq_admin.many_pages.selecting import MANY_ACTIONS, ManyActions
@@ -240,7 +241,7 @@ class TaskAdminMixin(NamePages, ManyActions, ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         # Before those that begin with the id of a task.
         own = [*many_urls(self, TaskAdminMixin), *saved_view_urls(self)]
-        own += live.urls(self)
+        own += [*export_urls(self), *live.urls(self)]
         own += [*log_urls(self), *value_urls(self)]
         return own + super().get_urls()
 
