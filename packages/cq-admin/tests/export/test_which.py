@@ -88,6 +88,16 @@ def test_they_are_those_of_the_list(
     assert listed or query == {"until": "1h"}
 
 
+@pytest.mark.usefixtures("few_at_once")
+@pytest.mark.parametrize("query", ["status=QUEUED", "status=QUEUED&queue=mail"])
+def test_what_waits_is_in_it_by_its_age_and_not_as_it_will_be_claimed(
+    staff: Client, row: Callable[..., Task], query: str
+) -> None:
+    for n in range(7):
+        row(Status.QUEUED, name=f"n{n}", queue="mail", priority=n // 4)
+    assert names(staff, query) == ["n6", "n5", "n4", "n3", "n2", "n1", "n0"]
+
+
 def test_every_page_of_the_list_leads_to_all_of_it(
     staff: Client, row: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
