@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, StreamingHttpResponse
+from django.http import Http404, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 
 from cq.tables.queries import tasks
 from cq_admin.display.html import named, state, titled, visible
+from cq_admin.display.streaming import streamed
 from cq_admin.display.trail import Trail
 
 from . import wanted as address
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from django.db.models import QuerySet
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from .wanted import Wanted
 
+_PLAIN = "text/plain; charset=utf-8"
 LEVELS = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
 
@@ -182,9 +184,7 @@ def _as_text(pages: Any, request: HttpRequest, task: Task) -> HttpResponse:
     try:
         wanted = address.read(request.GET)
     except ValueError as error:
-        return StreamingHttpResponse(  # type: ignore[return-value]
-            [f"{error}\n"], content_type="text/plain; charset=utf-8", status=400
-        )
+        return HttpResponse(f"{error}\n", _PLAIN, status=400)
     seen = seen_by(pages, request)
 
     def parts() -> Iterator[str]:
@@ -192,15 +192,16 @@ def _as_text(pages: Any, request: HttpRequest, task: Task) -> HttpResponse:
         gaps = task.root_id == task.pk and wanted.is_plain and seen is None
         for lines in whole(task, wanted, seen):
             writer = Writer(task.pk, names_of(task, lines), timezone.now(), _no_link)
+            said = []
             for line in lines:
                 if gaps and line.number > last + 1:
-                    yield f"[... {line.number - last - 1} lines left out ...]\n"
+                    said.append(f"[... {line.number - last - 1} lines left out ...]\n")
                 last = line.number
                 if not wanted.q or writer.says(line, wanted.q):
-                    yield writer.as_text(line)
+                    said.append(writer.as_text(line))
+            yield "".join(said)
 
-    answer = StreamingHttpResponse(parts(), content_type="text/plain; charset=utf-8")
-    answer["X-Content-Type-Options"] = "nosniff"
+    answer = streamed(request, parts(), _PLAIN)
     answer["Content-Disposition"] = f'inline; filename="{task.pk}.log.txt"'
     return answer  # type: ignore[return-value]
 
