@@ -86,8 +86,10 @@ def _cell(column: str, value: Any) -> str | int:
         return ""
     if column in _IN_JSON:
         return _as_text(_json(value, ascii_only=False))
-    # A number is one with its sign, too.
-    return value if isinstance(value, int) else _as_text(_plain(value))
+    if isinstance(value, str):
+        return _as_text(value)
+    # A number is one with its sign, too; ids and moments are cq's own.
+    return value if isinstance(value, int) else _plain(value)
 
 
 def _as_text(text: str) -> str:
