@@ -31,6 +31,11 @@ def pause(row: PauseRow, now: datetime) -> SafeString:
     return format_html_join(", ", "{}", ((part,) for part in _parts(row, now)))
 
 
+def paused_mark() -> SafeString:
+    """Return the mark of something that is paused, beside its name."""
+    return format_html('<span class="cq-state cq-state-notable">{}</span>', _("paused"))
+
+
 def _parts(row: PauseRow, now: datetime) -> Iterator[SafeString]:
     yield format_html(_("since {}"), recent(row.since, now))
     if row.until is not None:

@@ -16,6 +16,7 @@ from cq_admin.many_pages.yours import may
 from cq_admin.task_list.several import joined
 
 if TYPE_CHECKING:
+    from django.contrib.admin import AdminSite
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
@@ -60,6 +61,10 @@ class Links:
     def queues(self) -> str:
         return self._url("cq_queue_changelist") if self._sees(Queue) else ""
 
+    def pause(self, verb: str, **of: str) -> str:
+        """Return the address of the page that pauses or resumes a queue, or a task."""
+        return pause_url(self.pages.admin_site, self.request, verb, **of)
+
     def schedule(self, pk: Any) -> str:
         model = apps.get_model("cq_scheduler", "RepeatingTask")
         if not self._sees(model):
@@ -71,6 +76,16 @@ class Links:
 
     def _url(self, name: str, *args: Any) -> str:
         return reverse(f"{self.pages.admin_site.name}:{name}", args=args)
+
+
+def pause_url(site: AdminSite, request: HttpRequest, verb: str, **of: str) -> str:
+    """Return where something is paused or resumed; "" where this user may not do that."""
+    pages: Any = site._registry.get(Queue)
+    # A project's own pages of the queues may have no such page.
+    may_pause = getattr(pages, "may_pause", None)
+    if may_pause is None or not may_pause(request):
+        return ""
+    return str(pages.pause_url(verb, **of))
 
 
 def linked(url: str, shown: Any) -> SafeString:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from cq.status import Status
 from cq.tables.figure_columns import OTHERS
 from cq_admin.display.html import EMPTY, named, span
+from cq_admin.display.pauses import pause
 
 from .links import linked
 from .sorting import Column
@@ -77,3 +79,19 @@ def workers(links: Links) -> Column:
         return linked(links.workers(), queue.workers)
 
     return Column("workers", _("workers"), shown, lambda queue: queue.workers)
+
+
+def paused(links: Links, now: datetime) -> Column:
+    def shown(queue: QueueNow) -> object:
+        if queue.name == OTHERS:
+            return ""
+        verb, label = ("resume", _("resume")) if queue.paused else ("pause", _("pause"))
+        url = links.pause(verb, queue=queue.name)
+        said = pause(queue.paused, now) if queue.paused else ""
+        if not url:
+            return said or EMPTY
+        return format_html("{} {}", said, linked(url, label))
+
+    return Column(
+        "paused", _("paused"), shown, lambda queue: queue.paused and queue.paused.since
+    )

@@ -26,6 +26,7 @@ from cq_admin.task_list.several import joined
 
 from .charts import charts
 from .failures import failures
+from .pausing import pausing
 from .ranges import ranges
 from .registered import facts
 from .schedules import schedules
@@ -90,6 +91,7 @@ class NamePages(NewTaskPages):
             "cq_schedules": found,
             "cq_more_schedules": more,
             "cq_new_url": self._new_url(request, name),
+            **pausing(self.admin_site, request, name, definition, now),
         }
         if conf.FIGURES:
             context |= charts(conf.DATABASE, name, request.GET, now)

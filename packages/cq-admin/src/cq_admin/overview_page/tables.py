@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from cq.figures.reading import NOTHING
 from cq.tables.figure_columns import OTHERS
+from cq.tables.worker_rows import PauseRow
 from cq_admin.display.html import breakable, span
+from cq_admin.display.pauses import pause, paused_mark
 from cq_admin.figures.links import linked
 from cq_admin.figures.queue_columns import into, name, oldest, out, waiting
+from cq_admin.figures.queue_columns import paused as paused_column
 from cq_admin.figures.sorting import Column, table
 from cq_admin.figures.words import about, change, change_share, number
 
@@ -19,7 +23,10 @@ from .look import COMPARED, RANGE
 from .runs import FAILED, failures
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.http import QueryDict
+    from django.utils.safestring import SafeString
 
     from cq.figures.reading import Figures
     from cq_admin.figures.links import Links
@@ -47,6 +54,9 @@ def tasks_table(look: Look, links: Links, query: QueryDict) -> Table:
         if spans[RANGE].runs or spans[COMPARED].runs
     ]
 
+    pauses = look.serving.pauses
+    paused = {one.name: one for one in pauses if one.kind == PauseRow.TASK}
+
     def listed(row: Named, shown: str, **filters: str) -> object:
         if row.name == OTHERS:
             return shown
@@ -54,7 +64,10 @@ def tasks_table(look: Look, links: Links, query: QueryDict) -> Table:
 
     def named(row: Named) -> object:
         url = "" if row.name == OTHERS else links.name(row.name, **bounds)
-        return linked(url, breakable(row.name))
+        shown = linked(url, breakable(row.name))
+        if row.name not in paused:
+            return shown
+        return _with_pause(shown, paused[row.name], look.now, links)
 
     return table(
         query,
@@ -125,7 +138,17 @@ def queues_table(look: Look, links: Links, query: QueryDict) -> Table:
                 lambda queue: change_share(*_rates(look, named(queue))),
             ),
         ]
+    columns.append(paused_column(links, look.now))
     return table(query, "queues", columns, look.queues.queues.values(), "-waiting")
+
+
+def _with_pause(
+    shown: SafeString, row: PauseRow, now: datetime, links: Links
+) -> SafeString:
+    """Show that the tasks of a name are paused, with the link that resumes them."""
+    url = links.pause("resume", task=row.name)
+    said = format_html("{} {}", paused_mark(), pause(row, now))
+    return format_html("{} {} {}", shown, said, linked(url, _("resume")) if url else "")
 
 
 def _rates(look: Look, row: Named) -> tuple[float, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from cq.conf import conf
@@ -15,7 +14,7 @@ from cq.tables.figure_columns import OTHERS, WAITS
 from cq.tables.worker_rows import PauseRow
 from cq_admin.charts.sparkline import sparkline
 from cq_admin.display.html import EMPTY, recent
-from cq_admin.display.pauses import pause, pause_of
+from cq_admin.display.pauses import pause_of
 from cq_admin.figures import queue_columns
 from cq_admin.figures.links import Links, linked
 from cq_admin.figures.page import FiguresPage
@@ -113,7 +112,7 @@ def _table(
         columns.append(
             Column("hour", _("last hour"), _hour, lambda queue: queue.waiting)
         )
-    columns.append(_paused(pages, request, now))
+    columns.append(queue_columns.paused(links, now))
     if links.many("revoke"):
         columns.append(_clear(links))
     return table(request.GET, "queues", columns, found, "-waiting")
@@ -128,24 +127,6 @@ def _hour(queue: QueueNow) -> str:
     words = {"least": number(min(known)), "most": number(max(known))}
     said = _("%(least)s to %(most)s waiting") % words
     return sparkline(values, said)
-
-
-def _paused(pages: QueueAdminMixin, request: HttpRequest, now: datetime) -> Column:
-    may = pages.may_pause(request)
-
-    def shown(queue: QueueNow) -> object:
-        if queue.name == OTHERS:
-            return ""
-        said = pause(queue.paused, now) if queue.paused else ""
-        if not may:
-            return said or EMPTY
-        verb, label = ("resume", _("resume")) if queue.paused else ("pause", _("pause"))
-        link = linked(pages.pause_url(verb, queue=queue.name), label)
-        return format_html("{} {}", said, link) if said else link
-
-    return Column(
-        "paused", _("paused"), shown, lambda queue: queue.paused and queue.paused.since
-    )
 
 
 def _paused_tasks(
