@@ -85,7 +85,7 @@ def test_row_s11_who_may_not_see_arguments_does_not_search_them(
     assert names(client, q="bob") == []
     assert names(client, q="PAY") == ["who_sees.pay"]
     help_text = client.get(URL).content.decode()
-    assert "Words of the name, or:" in help_text
+    assert "Words of the name and of tags, or:" in help_text
 
 
 @pytest.mark.parametrize("word", ["s3cret", "s3c", "4111", '"s3', "password s3cret"])

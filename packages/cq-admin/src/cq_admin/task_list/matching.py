@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections
 from django.db.models import F, Q, Value
+from django.db.models.fields.json import KT
 from django.db.models.functions import Collate, Left
 
+from cq.definitions import tags
 from cq.display.call_text import Argument, arguments
 from cq.display.redaction import Redaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from django.db.models import QuerySet
 
@@ -28,7 +30,17 @@ if TYPE_CHECKING:
 #: where the database keeps what is large.
 LONGEST_LOOKED_AT = 2_000
 #: The columns of what `narrow` returns, behind a row's id.
-TEXTS = ("name", "args_start", "kwargs_start", "error_start", "exception_start")
+TEXTS = (
+    "name",
+    "args_start",
+    "kwargs_start",
+    "error_start",
+    "exception_start",
+    "own_tags",
+    "tags_from_parent",
+)
+#: Characters of all tags that a task may have, as JSON with each letter as its escape.
+LONGEST_TAGS = tags.MOST_TAGS * (6 * tags.LONGEST_TAG + 4)
 _NONE = frozenset(("none", "null"))
 
 
@@ -64,9 +76,12 @@ class Matcher:
             kwargs_start=kwargs,
             error_start=error,
             exception_start=exception,
+            own_tags=self._tags(found, tags.KEY),
+            tags_from_parent=self._tags(found, tags.FROM_PARENT),
         )
         for word in self.words:
-            found = found.filter(Q(any_case__icontains=word) | self._stored(word))
+            named = Q(any_case__icontains=word)
+            found = found.filter(named | _tagged(word) | self._stored(word))
         for _path, value in self.paths:
             found = found.filter(self._stored("null" if value in _NONE else value))
         for error_word in self.errors:
@@ -79,6 +94,13 @@ class Matcher:
     @property
     def _reads_args(self) -> bool:
         return self.sees_args and bool(self.words or self.paths)
+
+    def _tags(self, found: QuerySet[Any, Any], key: str) -> Any:
+        # Of the row itself: by the table of tags each row of a window would be looked up,
+        # or all of that table be read.
+        if not self.words:
+            return Value("")
+        return Left(_without_case(found, KT(f"options__{key}")), LONGEST_TAGS)
 
     def _stored(self, word: str) -> Q:
         if not self.sees_args:
@@ -93,6 +115,7 @@ class Matcher:
         kwargs: str,
         error: str | None,
         exception: str | None,
+        *tags: str | None,
     ) -> Match | None:
         """Return whether a row has it all, in what is shown of it."""
         redaction = self._redaction(name)
@@ -101,8 +124,12 @@ class Matcher:
             of_class = (exception or "").casefold()
             if not all(word in said or word in of_class for word in self.errors):
                 return None
-        folded = name.casefold()
-        missing = [word for word in self.words if word.casefold() not in folded]
+        folded = [text.casefold() for text in (name, *_each_of(tags))]
+        missing = [
+            word
+            for word in self.words
+            if not any(word.casefold() in text for text in folded)
+        ]
         if not missing and not self.paths:
             return Match(by_arguments=False)
         if not self.sees_args:
@@ -120,12 +147,34 @@ class Matcher:
 
 def any_case(found: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
     """Add `any_case`, the name as something to be searched without regard to case."""
-    # The collation of the column there tells "Mail" from "mail".
-    mysql = connections[found.db].vendor == "mysql"
-    named: QuerySet[Any, Any] = found.alias(
-        any_case=Collate("name", "utf8mb4_general_ci") if mysql else F("name")
-    )
+    named: QuerySet[Any, Any] = found.alias(any_case=_without_case(found, F("name")))
     return named
+
+
+def _without_case(found: QuerySet[Any, Any], text: Any) -> Any:
+    # The collation of a column there tells "Mail" from "mail".
+    mysql = connections[found.db].vendor == "mysql"
+    return Collate(text, "utf8mb4_general_ci") if mysql else text
+
+
+def _tagged(word: str) -> Q:
+    """Return the condition that a tag may have a word: as text, and as JSON has it."""
+    forms = {word, as_stored(word), json.dumps(word, ensure_ascii=False)[1:-1]}
+    found = Q()
+    for form in sorted(forms):
+        found |= Q(own_tags__icontains=form) | Q(tags_from_parent__icontains=form)
+    return found
+
+
+def _each_of(tags: Iterable[str | None]) -> Iterator[str]:
+    """Give the tags that stand in texts of JSON."""
+    for text in filter(None, tags):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            continue  # anybody may have written it who has the database
+        if isinstance(found, list):
+            yield from (tag for tag in found if isinstance(tag, str))
 
 
 def as_stored(word: str) -> str:

@@ -181,9 +181,9 @@ class TaskChangeList(ChangeList):
         self.zone = timezone.get_current_timezone_name() if settings.USE_TZ else ""
         self.sees_args = self._sees_args(request)
         self.search_help_text = (
-            _("Words of the name and of the arguments, or:")
+            _("Words of the name, of tags and of the arguments, or:")
             if self.sees_args
-            else _("Words of the name, or:")
+            else _("Words of the name and of tags, or:")
         )
 
     def _look(self, request: HttpRequest) -> Found:
