@@ -150,3 +150,25 @@ def test_a_pause_costs_the_overview_nothing_and_the_name_one_statement(
         assert len(queries(lambda url=url: staff.get(url))) == before
     found = queries(lambda: staff.get(OF))
     assert len([sql for sql in found if "cq_pauses" in sql]) == 1
+
+
+def test_the_filters_of_the_list_say_what_is_paused(
+    staff: Client, queries: Callable[..., list[str]]
+) -> None:
+    counted.alive("mail")
+    url = "/admin/cq/task/"
+    before = queries(lambda: staff.get(url))
+    queues.pause("mail")
+    queues.pause(task=NAME)
+
+    shown = text(html(staff, url))
+
+    assert "mail: paused" in shown
+    assert f"{NAME}: paused" in shown
+    assert "default: paused" not in shown
+    after = queries(lambda: staff.get(url))
+    assert len(after) == len(before) + 1  # and none, where nothing is
+    queues.resume("mail")
+    queues.resume(task=NAME)
+    assert len(queries(lambda: staff.get(url))) == len(before)
+    assert ": paused" not in text(html(staff, url))

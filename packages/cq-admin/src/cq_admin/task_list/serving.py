@@ -75,6 +75,10 @@ class Serving:
         some = any(row.paused for row in self.workers[:1])  # type: ignore[attr-defined]
         return self.pauses if some else []
 
+    def paused(self, kind: str) -> set[str]:
+        """Return the names that are paused, of queues or of tasks, as in `heeded`."""
+        return {row.name for row in self.heeded if row.kind == kind}
+
     @cached_property
     def pairs(self) -> list[Pair]:
         """What has something QUEUED, as it will be claimed."""

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from cq.definitions import registry
 from cq.status import Status
+from cq.tables.worker_rows import PauseRow
 from cq_admin.display.html import visible
 from cq_admin.task_list.counting import capped
 from cq_admin.task_list.moments import moment
@@ -149,8 +150,12 @@ class QueueFilter(SeveralFilter):
 
     def offered(self, changelist: Any) -> Iterator[tuple[str, Any]]:
         serving, narrowed = changelist.serving, changelist.is_narrowed
+        paused = serving.paused(PauseRow.QUEUE)
         for queue in serving.queues(frozenset(self.values), narrowed):
             shown = visible(queue)
+            if queue in paused:
+                yield queue, _("%(name)s: paused") % {"name": shown}
+                continue
             # What is there for others is none of the reader's business.
             if (
                 not narrowed
@@ -174,9 +179,12 @@ class NameFilter(SeveralFilter):
 
     def offered(self, changelist: Any) -> Iterator[tuple[str, Any]]:
         known = registry.names(builtin=True)
+        paused = changelist.serving.paused(PauseRow.TASK)
         for name in [*known, *(name for name in self.values if name not in known)]:
             shown = visible(name)
-            if not is_registered(name):
+            if name in paused:
+                shown = _("%(name)s: paused") % {"name": shown}
+            elif not is_registered(name):
                 shown = _("%(task)s: not registered here") % {"task": shown}
             yield name, shown
 
