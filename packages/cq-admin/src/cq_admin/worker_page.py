@@ -11,7 +11,6 @@ from django.forms import Script
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from cq.conf import conf
@@ -41,8 +40,10 @@ class WorkerChangeList(ChangeList):
         now = rows[0].now if rows else timezone.now()
         running = Running(self.model_admin.admin_site, request, now)
         running.read(row.pk for row in rows)
+        paused = columns.paused_queues() if rows else []
         for row in rows:
             row.now_runs = running.shown(row.pk)
+            row.paused_queues = paused
         self.result_list = rows
         self.is_cut = running.cut
         # Where tasks run in the process that makes them, nobody is missed.
@@ -99,6 +100,7 @@ class WorkerAdminMixin(AskingPages, ReadOnlyAdmin, LiveList):
         running = Running(self.admin_site, request, worker.now)
         running.read([worker.pk])
         worker.now_runs = running.shown(worker.pk)
+        worker.paused_queues = columns.paused_queues()
         context["cq_buttons"] = self.buttons(request, worker)
         context["cq_stacks"] = stacks.of_worker(request, running, worker)
         return super().render_change_form(request, context, *args, **kwargs)
@@ -128,8 +130,8 @@ class WorkerAdminMixin(AskingPages, ReadOnlyAdmin, LiveList):
 
     @admin.display(description=gettext_lazy("queues"))
     def shown_queues(self, worker: Worker) -> SafeString:
-        served = _("all") if worker.queues is None else named(worker.served_queues)
-        return _labelled(gettext_lazy("queues"), served)
+        shown = columns.queues(worker, getattr(worker, "paused_queues", ()))
+        return _labelled(gettext_lazy("queues"), shown)
 
     @admin.display(description=gettext_lazy("slots"))
     def shown_slots(self, worker: Worker) -> SafeString:

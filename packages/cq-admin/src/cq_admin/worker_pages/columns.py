@@ -10,11 +10,14 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
 from cq.conf import conf
-from cq.tables.worker_rows import Request, WorkerState
-from cq.workers.liveness import live_among
-from cq_admin.display.html import EMPTY, span, visible
+from cq.tables.worker_rows import PauseRow, Request, WorkerState
+from cq.workers.liveness import live_among, serves
+from cq.workers.pauses import in_force
+from cq_admin.display.html import EMPTY, named, span, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.utils.safestring import SafeString
 
 
@@ -65,6 +68,23 @@ def _notes(worker: Any) -> list[str]:
         Request.RESTART.value: _("asked to restart, and has not heard it yet"),
     }
     return [asked[worker.asked]] if worker.asked in asked else []
+
+
+def queues(worker: Any, paused: Iterable[str]) -> SafeString:
+    """Show which queues it serves, and which of those are paused."""
+    served = named(worker.served_queues) if worker.queues is not None else _("all")
+    held = [name for name in paused if serves(worker, name)]
+    if not held:
+        return format_html("{}", served)
+    names = format_html_join(", ", "{}", ((named(name),) for name in held))
+    note = '{} <div class="cq-quiet">{}: {}</div>'
+    return format_html(note, served, _("paused"), names)
+
+
+def paused_queues() -> list[str]:
+    """Return the queues that are paused; one statement."""
+    rows = in_force(conf.DATABASE).filter(kind=PauseRow.QUEUE)
+    return sorted(rows.values_list("name", flat=True))
 
 
 def versions(worker: Any) -> str:
