@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from cq.models import Worker
+from cq.models import Pause, Worker
 from cq.status import Status
 from cq_admin.task_list import running
 from cq_admin.worker_page import WorkerAdmin
@@ -49,6 +49,26 @@ def test_each_shows_where_it_is_and_what_it_does(
     for part in ("web-1:101", "mail, slow", "2026&lt;11&gt;", ">alive<"):
         assert part in text
     assert f'<a href="/admin/cq/task/?worker={one.pk}">2</a>' in text
+
+
+def test_it_says_which_of_its_queues_are_paused(
+    staff: Client, queries: Callable[..., list[str]]
+) -> None:
+    worker(1, queues=["mail", "sms"])
+    worker(2, queues=["sms"])
+    worker(3)
+    worker(4, queues=["-mail"])
+    before = queries(lambda: staff.get(URL))
+    Pause.objects.create(kind="queue", name="mail", since=timezone.now())
+    Pause.objects.create(kind="task", name="sms", since=timezone.now())
+    said = "paused: <bdi>mail</bdi>"
+
+    assert staff.get(URL).content.decode().count(said) == 2
+    shown = [
+        said in staff.get(f"{URL}{n}/change/").content.decode() for n in (1, 2, 3, 4)
+    ]
+    assert shown == [True, False, True, False]
+    assert len(queries(lambda: staff.get(URL))) == len(before)
 
 
 def test_where_nobody_works_it_says_how_to_start_one(

@@ -172,19 +172,3 @@ def test_the_filters_of_the_list_say_what_is_paused(
     queues.resume(task=NAME)
     assert len(queries(lambda: staff.get(url))) == len(before)
     assert ": paused" not in text(html(staff, url))
-
-
-def test_a_worker_says_which_of_its_queues_are_paused(
-    staff: Client, queries: Callable[..., list[str]]
-) -> None:
-    served, other, every = counted.alive("mail"), counted.alive("sms"), counted.alive()
-    url = "/admin/cq/worker/"
-    before = queries(lambda: staff.get(url))
-    queues.pause("mail")
-    queues.pause(task=NAME)
-    assert len(queries(lambda: staff.get(url))) == len(before)
-
-    assert text(html(staff, url)).count("paused: mail") == 2
-    for worker, says in ((served, True), (other, False), (every, True)):
-        page = text(html(staff, f"{url}{worker.pk}/change/"))
-        assert ("paused: mail" in page) is says
