@@ -150,7 +150,7 @@ def test_a_database_that_fails_on_the_way_is_told_in_the_file_too(
 
 @pytest.mark.usefixtures("few_at_once")
 @pytest.mark.backend("postgres", "valkey")
-def test_a_statement_that_takes_too_long_ends_the_file_and_is_told(
+def test_row_s21_a_statement_that_takes_too_long_ends_an_export(
     staff: Client,
     row: Callable[..., Task],
     monkeypatch: pytest.MonkeyPatch,

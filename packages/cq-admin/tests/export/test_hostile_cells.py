@@ -37,7 +37,7 @@ EVIL = [
 
 
 @pytest.mark.parametrize("text", EVIL)
-def test_no_cell_is_a_formula(
+def test_row_s7_no_cell_of_an_export_is_a_formula(
     staff: Client, row: Callable[..., Task], text: str
 ) -> None:
     made = row(

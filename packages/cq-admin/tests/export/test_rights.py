@@ -40,7 +40,7 @@ def paid(row: Callable[..., Task]) -> Task:
 
 
 @KINDS
-def test_it_is_for_who_may_see_tasks(
+def test_row_s10_an_export_is_for_who_may_see_tasks(
     client: Client, login: Callable[..., Client], paid: Task, kind: str
 ) -> None:
     address = f"{URL}export/{kind}/"
@@ -53,7 +53,7 @@ def test_it_is_for_who_may_see_tasks(
 
 
 @KINDS
-def test_values_are_for_who_may_see_them(
+def test_row_s11_values_are_exported_for_who_may_see_them(
     login: Callable[..., Client], paid: Task, kind: str
 ) -> None:
     text = text_of(login("view_task", "view_task_log"), kind)
@@ -64,7 +64,7 @@ def test_values_are_for_who_may_see_them(
 
 
 @KINDS
-def test_what_is_secret_is_hidden_from_everybody(
+def test_row_s11_what_is_secret_is_in_no_export(
     staff: Client, paid: Task, kind: str
 ) -> None:
     text = text_of(staff, kind)
@@ -75,7 +75,7 @@ def test_what_is_secret_is_hidden_from_everybody(
     assert text.count("********") == 4
 
 
-def test_no_search_exports_what_is_hidden(staff: Client, paid: Task) -> None:
+def test_row_s11_no_search_exports_what_is_hidden(staff: Client, paid: Task) -> None:
     for word in ("s3cret", "4111", "api_token:s3cret"):
         assert names(staff, f"q={word}") == []
     assert names(staff, "q=bob") == ["export_rights.pay"]
@@ -96,7 +96,7 @@ def mask(task_name: str, text: str) -> str:
     return text.replace("4111411141114111", "#" * 16)
 
 
-def test_errors_pass_the_projects_function_before_they_are_cut(
+def test_row_s11_errors_are_exported_as_the_project_has_them(
     staff: Client, row: Callable[..., Task], settings: Any
 ) -> None:
     settings.CQ_REDACT_TEXT = f"{__name__}.mask"
