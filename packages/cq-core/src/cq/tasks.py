@@ -13,6 +13,7 @@ from cq.definitions.options import ON_LOST_RETRY, Options
 from .calling.canvas import chain, group
 from .calling.launcher import Launcher
 from .definitions import registry, signatures
+from .definitions.templates import with_templates
 from .generics import C_co, P, R_co, S
 from .tracebacks import forget_locals
 
@@ -134,7 +135,7 @@ def task(function: Any = None, /, *, name: str | None = None, **options: Any) ->
         if name is not None:
             raise TypeError(f"the task has two names, {function!r} and {name!r}")
         function, name = None, function
-    checked = Options().merged(options)
+    checked = with_templates(Options().merged(options))
 
     def decorate(function: Callable[..., Any]) -> TaskFunction[..., Any]:
         if not callable(function):

@@ -69,7 +69,7 @@ class Options:
     retry_on: exception classes, or predicates of the exception.
     backoff: seconds or a timedelta before a retry, a list of these, one for each attempt, of which the last repeats, or a function of the attempt, or of the attempt and the error; None: exponential.
     result_ttl: seconds, a timedelta, or text such as "7d" that a finished row is kept, or "forever"; None: as ``CQ_RESULT_TTL`` says.
-    unique: a key, or a function of the call's arguments that makes one.
+    unique: a key of up to 200 characters, at ``@task`` a format string over the arguments by name, or a function of the call's arguments that makes one.
     on_lost: "retry" or "fail"; None: "retry" when atomic, "fail" when not.
     log_limit: lines kept in the log; None: ``CQ_LOG_LIMIT``.
     context: values by the names of carriers, in place of those that ``CQ_CONTEXT`` captures.

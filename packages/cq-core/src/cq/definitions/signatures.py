@@ -13,6 +13,7 @@ from cq.text import brief, unstorable
 from .options import FOR_RUNNER, LONGEST_KEY
 from .registry import Definition
 from .tags import checked
+from .templates import Template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +61,15 @@ class Call(Generic[R_co]):
         return self.definition.options.merged(self.changes)
 
     def unique_key(self) -> str | None:
-        """Return the key that this call is unique by, if any; raises ValueError."""
-        unique = self.options.unique
-        key = unique(*self.args, **self.kwargs) if callable(unique) else unique
+        """Return the key that this call is unique by, if any.
+
+        Raises ValueError for what is no key, TypeError where a template lacks an argument.
+        """
+        key: Any = self.options.unique
+        if isinstance(key, Template):
+            key = key.key(self.definition, self.args, self.kwargs)
+        elif callable(key):
+            key = key(*self.args, **self.kwargs)
         if key is None:
             return None
         if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY:
