@@ -47,6 +47,17 @@ def test_what_is_paused_waits_and_runs_once_it_is_resumed(project: Site) -> None
         project.check(one_task)
 
 
+def test_what_has_a_key_is_made_once(project: Site) -> None:
+    every = blocks("docs/once.md")
+    for block in every:
+        if place(block):
+            project.put(block)
+    live, _function, remembered = [b for b in every if not place(b)]
+    project.check(live)
+    with project.worker():
+        project.check(remembered)
+
+
 @pytest.mark.backend("sqlite", "postgres")
 def test_a_trace_is_what_the_page_says(project: Site) -> None:
     settings, provider, functions, shell = blocks("docs/tracing.md")

@@ -121,6 +121,10 @@ def secrets(
 def unique(cqt: Any, order: int) -> None: ...
 
 
+@task("kitchen.remembered", unique="order:{order}", unique_for=90)
+def remembered(cqt: Any, order: int) -> None: ...
+
+
 @task("kitchen.any_order")
 def any_order(cqt: Any, order: int) -> None: ...
 

@@ -29,3 +29,8 @@ def mailing(cqt: Any) -> None:
 
 @task("repeating_samples.by_code", schedulable=False)
 def by_code(cqt: Any) -> None: ...
+
+
+@task("repeating_samples.remembered", unique="remembered {number}", unique_for=3600)
+def remembered(cqt: Any, number: int = 0) -> int:
+    return number

@@ -12,6 +12,7 @@ from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from hostile_texts import inline_code, without_token
 from sent_forms import data, errors, made, sent
 
@@ -409,6 +410,22 @@ def test_the_unique_key_of_another_is_said_with_a_link(staff: Client) -> None:
     assert f'href="/admin/cq/task/{first.pk}/change/"' in text
     assert Task.objects.count() == LogEntry.objects.count() == 1
     made(make(staff, "kitchen.unique", {"order": "8"}, run_after=later))
+
+
+def test_a_key_that_is_remembered_is_said_with_a_link(
+    staff: Client, row: Callable[..., Task]
+) -> None:
+    first = row(
+        Status.COMPLETE,
+        name="kitchen.remembered",
+        kept_key="order:7",
+        finished=timezone.now(),
+    )
+    page = make(staff, "kitchen.remembered", {"order": "7"})
+    assert "that key is remembered for a while" in str(errors(page))
+    assert f'href="/admin/cq/task/{first.pk}/change/"' in page.content.decode()
+    assert Task.objects.count() == 1
+    made(make(staff, "kitchen.remembered", {"order": "8"}))
 
 
 def test_another_site_has_its_own(staff: Client) -> None:

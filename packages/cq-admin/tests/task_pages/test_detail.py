@@ -135,6 +135,10 @@ def test_a_result_and_the_rest_show_where_they_are(
     assert "&#x27;rows&#x27;: 3" in facts(staff, done)["Result"]
     assert facts(staff, done)["Kept"] == "60 s"
     assert facts(staff, row(result_ttl=-1))["Kept"] == "∞ s"
+    remembered = row(kept_key="once", unique_for=-90)
+    assert facts(staff, remembered)["Unique key"] == "once"
+    assert facts(staff, remembered)["Key remembered"] == "90 s"
+    assert "Unique key" not in facts(staff, row(kept_key="gone"))
     now = timezone.now()
     waiting = row(Status.PENDING, unique_key="one", run_after=now, expires=now)
     found = facts(staff, waiting)

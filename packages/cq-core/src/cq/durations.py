@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from math import inf, isnan
+from typing import Any
 
+#: What is further away has no date in some database.
+LONGEST_SPAN = timedelta(days=36_500)
 FOREVER = "forever"
 WORDS = 'seconds, a timedelta, "7d", "12h", "30m", "45s", or "forever"'
 
@@ -33,6 +36,21 @@ def seconds(value: object) -> float:
     if found is None or isnan(found) or found < 0:
         raise ValueError(f"{value!r} is no duration; give {WORDS}")
     return found
+
+
+def is_span(value: Any) -> bool:
+    """Tell whether a value is a number of seconds, or a timedelta, and not too long."""
+    if isinstance(value, timedelta):
+        return timedelta() <= value <= LONGEST_SPAN
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and 0 <= value <= LONGEST_SPAN.total_seconds()
+
+
+def are_spans(value: object) -> bool:
+    """Tell whether a value is a list of such, with one at least."""
+    return (
+        isinstance(value, (list, tuple)) and len(value) > 0 and all(map(is_span, value))
+    )
 
 
 def parts(length: float, most: int | None = 2) -> list[tuple[float, str]]:

@@ -127,7 +127,7 @@ def test_what_is_no_template_is_refused_at_the_decorator(text: str, says: str) -
 
 @pytest.mark.parametrize("call", [of_nobody.s(1), of_anything.s(1)])
 def test_an_argument_that_is_missing_is_refused_at_the_call(call: Any) -> None:
-    with pytest.raises(TypeError, match="has no argument '(nobody|number)'"):
+    with pytest.raises(TypeError, match=r"has no argument '(nobody|number)'"):
         call.delay()
 
     assert not Task.objects.exists()
@@ -178,7 +178,7 @@ def test_a_list_that_holds_itself_is_refused_as_ever() -> None:
     endless: list[Any] = []
     endless.append(endless)
 
-    with pytest.raises(ValueError, match="nested|itself|levels"):
+    with pytest.raises(ValueError, match=r"nested|itself|levels"):
         report.delay(endless)
 
 

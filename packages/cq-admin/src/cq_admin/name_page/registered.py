@@ -58,6 +58,8 @@ def _facts(definition: Definition) -> Iterator[tuple[str, Any]]:
             if callable(options.unique)
             else visible(options.unique),
         )
+    if options.unique_for:
+        yield _("Key remembered"), _seconds(options.unique_for)
     if options.expires is not None:
         yield _("Expires"), _short(options.expires)
     if options.delay is not None:

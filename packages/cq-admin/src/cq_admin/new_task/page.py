@@ -165,6 +165,11 @@ class NewTask:
             "Its unique key belongs to another task that is not done. Revoke that one, "
             "or wait for it."
         )
+        if task.done:
+            text = _(
+                "Another task with its unique key has settled not long ago, and that key "
+                "is remembered for a while."
+            )
         self.options.add_error(None, text)
         return None
 

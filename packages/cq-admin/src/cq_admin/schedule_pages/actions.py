@@ -45,6 +45,8 @@ def _run(row: Any, user: str, given: Mapping[str, str]) -> str:
     task: Task = scheduler().run_now(row)
     if task.created:
         return _("Task %s was made.") % task.id
+    if task.done:
+        return _("Its run %s has settled not long ago, so no other was made.") % task.id
     return _("Its run %s is not done, so no other was made.") % task.id
 
 

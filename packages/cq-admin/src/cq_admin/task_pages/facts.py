@@ -104,6 +104,12 @@ def runs(detail: Detail) -> list[Fact]:
         facts.append(Fact(_("Made again from"), detail.relative(old)))
     if task.unique_key is not None:
         facts.append(Fact(_("Unique key"), visible(task.unique_key)))
+    if task.unique_for is not None:
+        if task.unique_key is None and task.kept_key is not None:
+            facts.append(Fact(_("Unique key"), visible(task.kept_key)))
+        # A negative one is remembered whatever the outcome.
+        seconds = f"{abs(task.unique_for):g}"
+        facts.append(Fact(_("Key remembered"), _("%(n)s s") % {"n": seconds}))
     return facts
 
 

@@ -30,6 +30,8 @@ class _Options(TypedDict, total=False):
     retries: int
     result_ttl: Span | str | None
     unique: str | Callable[..., str | None] | None
+    unique_for: Span | None
+    unique_for_failed: bool
     on_lost: Literal["retry", "fail"] | None
     log_limit: int | None
     context: dict[str, Any] | None

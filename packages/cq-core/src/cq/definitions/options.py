@@ -10,7 +10,8 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from cq.conf import conf
-from cq.durations import WORDS, seconds
+from cq.durations import LONGEST_SPAN as LONGEST_SPAN
+from cq.durations import WORDS, are_spans, is_span, seconds
 from cq.text import brief, unstorable
 
 from .backoff import BackoffFunction
@@ -25,8 +26,6 @@ ON_LOST_FAIL = "fail"
 LONGEST_NAME = 200
 LONGEST_QUEUE = 100
 LONGEST_KEY = 200
-#: What is further away has no date in some database.
-LONGEST_SPAN = timedelta(days=36_500)
 #: What is nearer to the ends of the calendar has no date in some time zone.
 FIRST_MOMENT = datetime.min.replace(year=1000, tzinfo=UTC)
 LAST_MOMENT = datetime.max.replace(day=30, tzinfo=UTC)
@@ -70,6 +69,8 @@ class Options:
     backoff: seconds or a timedelta before a retry, a list of these, one for each attempt, of which the last repeats, or a function of the attempt, or of the attempt and the error; None: exponential.
     result_ttl: seconds, a timedelta, or text such as "7d" that a finished row is kept, or "forever"; None: as ``CQ_RESULT_TTL`` says.
     unique: a key of up to 200 characters, at ``@task`` a format string over the arguments by name, or a function of the call's arguments that makes one.
+    unique_for: seconds, or a timedelta, that the key is remembered once the task has succeeded: a call within them returns that task.
+    unique_for_failed: True: once it has settled, whatever its outcome.
     on_lost: "retry" or "fail"; None: "retry" when atomic, "fail" when not.
     log_limit: lines kept in the log; None: ``CQ_LOG_LIMIT``.
     context: values by the names of carriers, in place of those that ``CQ_CONTEXT`` captures.
@@ -90,6 +91,8 @@ class Options:
     backoff: Backoff | None = field(default=None, metadata=_FOR_RUNNER)
     result_ttl: float | None = field(default=None, metadata=_COLUMN)
     unique: str | Callable[..., str] | None = field(default=None, metadata=_COLUMN)
+    unique_for: float | None = field(default=None, metadata=_COLUMN)
+    unique_for_failed: bool = field(default=False, metadata=_COLUMN)
     on_lost: str | None = field(default=None, metadata=_COLUMN)
     log_limit: int | None = field(default=None, metadata=_FOR_RUNNER)
     context: dict[str, Any] | None = field(default=None, metadata=_CONTEXT)
@@ -125,9 +128,18 @@ class Options:
             raise TypeError(
                 f"there is no option {unknown[0]!r}; there are {', '.join(sorted(NAMES))}"
             )
-        return replace(self, **changes)
+        merged = replace(self, **changes)
+        for name, needed in _NEEDS.items():
+            if changes.get(name) and not getattr(merged, needed):
+                raise ValueError(
+                    f"{name} is {brief(changes[name])}, but there is no {needed}; give "
+                    f"it {needed}=... as well"
+                )
+        return merged
 
 
+#: The options that say more of another one, which may be taken away for one call.
+_NEEDS = {"unique_for": "unique", "unique_for_failed": "unique_for"}
 NAMES = frozenset(f.name for f in fields(Options))
 #: Options of which a row keeps a change for its runner, in the column `options`.
 FOR_RUNNER = frozenset(
@@ -162,28 +174,13 @@ _DURATIONS: dict[str, Callable[[Any], Any]] = {
     "timeout": _as_seconds,
     "backoff": _as_backoff,
     "delay": _as_seconds,
+    "unique_for": _as_seconds,
     "result_ttl": lambda value: None if value is None else seconds(value),
 }
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _span(value: Any) -> bool:
-    if isinstance(value, timedelta):
-        return timedelta() <= value <= LONGEST_SPAN
-    return _number(value) and 0 <= value <= LONGEST_SPAN.total_seconds()
-
-
-def _spans(value: object) -> bool:
-    return (
-        isinstance(value, (list, tuple)) and len(value) > 0 and all(map(_span, value))
-    )
 
 
 def _kept_for(value: object) -> bool:
@@ -191,7 +188,7 @@ def _kept_for(value: object) -> bool:
         found = seconds(value)
     except ValueError:
         return False
-    return found == inf or _span(found)
+    return found == inf or is_span(found)
 
 
 def _moment(value: object) -> bool:
@@ -228,6 +225,7 @@ _MOMENT = (
     f"an aware datetime from {FIRST_MOMENT:%Y-%m-%d} to {LAST_MOMENT:%Y-%m-%d}, or a "
     f"timedelta of {LONGEST_SPAN.days} days at most"
 )
+_SPAN = f"a number of seconds, or a timedelta, from 0 to {LONGEST_SPAN.days} days"
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "atomic": (lambda v: isinstance(v, bool), "True or False"),
     "queue": (
@@ -237,13 +235,10 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "priority": (lambda v: _whole(v) and -100 <= v <= 100, "a whole number, -100..100"),
     "run_after": (lambda v: v is None or _moment(v), _MOMENT),
-    "delay": (
-        lambda v: v is None or _span(v),
-        f"a number of seconds, or a timedelta, from 0 to {LONGEST_SPAN.days} days",
-    ),
+    "delay": (lambda v: v is None or is_span(v), _SPAN),
     "expires": (lambda v: v is None or _moment(v), _MOMENT),
     "timeout": (
-        lambda v: v is None or (_span(v) and v not in (0, timedelta())),
+        lambda v: v is None or (is_span(v) and v not in (0, timedelta())),
         "a positive number of seconds, or a timedelta",
     ),
     "retries": (
@@ -252,7 +247,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "retry_on": (_rules, "a sequence of exception classes or predicates"),
     "backoff": (
-        lambda v: v is None or callable(v) or _span(v) or _spans(v),
+        lambda v: v is None or callable(v) or is_span(v) or are_spans(v),
         "a number of seconds, a timedelta, a list of these, or a function of the "
         "attempt, or of the attempt and the error",
     ),
@@ -265,6 +260,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"a key of 1 to {LONGEST_KEY} characters that every database stores (no NUL, no "
         "half of a surrogate pair), or a function that makes one",
     ),
+    "unique_for": (lambda v: v is None or is_span(v), _SPAN),
+    "unique_for_failed": (lambda v: isinstance(v, bool), "True or False"),
     "on_lost": (
         lambda v: v in (None, ON_LOST_RETRY, ON_LOST_FAIL),
         f'"{ON_LOST_RETRY}" or "{ON_LOST_FAIL}"',

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .options import Options
     from .registry import Definition
 
+_CONTAINERS = (list, tuple, set, frozenset, dict)
 #: Of a field such as ``order.pk`` or ``row[0]``: the argument.
 _ARGUMENT = re.compile(r"[^.\[]*")
 
@@ -115,8 +116,7 @@ def _waits(value: Any) -> bool:
         found = open_.pop()
         if isinstance(found, Handle):
             return True
-        if isinstance(found, (list, tuple, set, frozenset, dict)):
-            if id(found) not in looked_at:
-                looked_at.add(id(found))
-                open_ += found.values() if isinstance(found, dict) else found
+        if isinstance(found, _CONTAINERS) and id(found) not in looked_at:
+            looked_at.add(id(found))
+            open_ += found.values() if isinstance(found, dict) else found
     return False

@@ -37,11 +37,18 @@ class Draft(codec.Handle):
     result: str | None = None
     result_from: UUID | None = None
     unique_key: str | None = None
+    #: See `definitions.retention.stored_memory`.
+    unique_for: float | None = None
     result_ttl: float | None = None
     options: dict[str, Any] | None = None
     finished: datetime | None = None
     #: By the database's clock, where the INSERT was asked for it.
     submitted: datetime | None = None
+
+    @property
+    def kept_key(self) -> str | None:
+        """The key that stays when the task has settled."""
+        return self.unique_key
 
     def again(self, task_id: UUID, args: str) -> Draft:
         """Return a top-level draft of the same call with other arguments."""

@@ -44,6 +44,8 @@ _TYPES = {
     "result": "text",
     "result_from": "uuid",
     "unique_key": "varchar",
+    "kept_key": "varchar",
+    "unique_for": "double precision",
     "result_ttl": "double precision",
     "options": "jsonb",
 }

@@ -13,7 +13,7 @@ from cq import codec, lifecycle
 from cq.conf import conf
 from cq.db.clock import later_of
 from cq.definitions.options import check_queue
-from cq.definitions.retention import stored_ttl
+from cq.definitions.retention import stored_memory, stored_ttl
 from cq.definitions.signatures import (
     CHAIN,
     GROUP,
@@ -58,7 +58,7 @@ class Plan:
     looks: list[UUID] = field(default_factory=list)
     #: Drafts whose time has come by this host's clock; the database's decides.
     due: list[UUID] = field(default_factory=list)
-    #: Live tasks that unique calls stand for; by the id of the draft not written.
+    #: Tasks that stand for unique calls, by the ids of the drafts not written.
     standing_for: dict[UUID, UUID] = field(default_factory=dict)
     #: How many of the drafts are directly under `place.parent`.
     children: int = 0
@@ -142,6 +142,7 @@ class Plan:
         )
         self._keep_context(draft, options.context)
         if draft.unique_key:
+            draft.unique_for = stored_memory(options)
             draft.options = {**(draft.options or {}), "unique": draft.unique_key}
         self._keep_release(draft)
         if options.tags:

@@ -11,18 +11,17 @@ from cq import lifecycle
 from cq.conf import conf
 from cq.db import missing_tables
 from cq.db.conflicts import retry_on_conflict
-from cq.errors import AlreadySettled, LeaseLost, UniqueBusy
+from cq.errors import AlreadySettled, LeaseLost
 from cq.runs.run import current_run
 from cq.status import Status
 from cq.tables.queries import edges, tasks
-from cq.tables.rows import EdgeRow
 from cq.tables.values import AGAIN_OF, SCHEDULE
 from cq.workers import doorbell
-from cq.workflow import advance, cycles, tagging
+from cq.workflow import advance, tagging
 
-from . import commit_hooks
+from . import commit_hooks, unique
 from .handles import handle, tell_recorded
-from .inserts import insert, insert_and_read, insert_each, insert_free, insert_unique
+from .inserts import insert, insert_and_read, insert_each
 from .place import After, Place
 from .plan import Plan
 
@@ -32,13 +31,12 @@ if TYPE_CHECKING:
 
     from cq.definitions.signatures import AnyCall, Call
     from cq.hooks.context import Context
-    from cq.tables.rows import TaskRow
+    from cq.tables.rows import EdgeRow, TaskRow
 
     from .drafts import Draft
 
 
 ROWS_PER_INSERT = 1000
-_UNIQUE_TRIES = 5
 
 
 def record(
@@ -71,7 +69,7 @@ def record(
 def record_free(
     using: str, calls: Sequence[Call], schedules: Sequence[int] = ()
 ) -> list[UUID | None]:
-    """Record those calls whose unique keys are not live, together, at the top level.
+    """Record those calls whose keys are neither live nor remembered, at the top level.
 
     schedules: the keys of the schedules that make them, which the rows keep.
     Returns the ids of their tasks, and None for a call that was not recorded. Raises
@@ -87,7 +85,7 @@ def record_free(
     with transaction.atomic(using=using):
         _write_plain(using, plain)
         for start in range(0, len(keyed), ROWS_PER_INSERT):
-            written |= insert_free(using, keyed[start : start + ROWS_PER_INSERT])
+            written |= unique.write_free(using, keyed[start : start + ROWS_PER_INSERT])
         plan.drafts = [draft for draft in drafts if draft.id in written]
         plan.edges = [edge for edge in plan.edges if edge[0] in written]
         _write_edges(plan)
@@ -143,7 +141,7 @@ def _is_alone(plan: Plan) -> bool:
     A savepoint is two more round trips, and PostgreSQL slows down with each one of a
     transaction beyond the 64th.
     """
-    if len(plan.drafts) > 1 or plan.edges:
+    if len(plan.drafts) > 1 or plan.edges or plan.drafts[0].unique_for is not None:
         return False
     if plan.place.parent is None:
         return True
@@ -169,7 +167,7 @@ def _write_tasks(plan: Plan) -> None:
     else:
         _write_plain(plan.using, plain)
     for draft in [d for d in plan.drafts if d.unique_key is not None]:
-        _write_unique(plan, draft)
+        unique.write(plan, draft)
 
 
 def _write_plain(using: str, drafts: Sequence[Draft]) -> None:
@@ -178,41 +176,6 @@ def _write_plain(using: str, drafts: Sequence[Draft]) -> None:
         insert_each(using, (drafts[at : at + ROWS_PER_INSERT] for at in starts))
     else:
         insert(using, drafts)
-
-
-def _write_unique(plan: Plan, draft: Draft) -> None:
-    for _ in range(_UNIQUE_TRIES):
-        if insert_unique(plan.using, draft):
-            return
-        live = tasks(plan.using).filter(unique_key=draft.unique_key)
-        found = live.values_list("pk", flat=True).first()
-        if found is None:
-            continue  # it settled in between
-        if draft.parent_id is None:
-            plan.standing_for[draft.id] = found
-            plan.drafts.remove(draft)
-            plan.edges = [e for e in plan.edges if e[0] != draft.id]
-        else:
-            _take_result_of(plan, draft, found)
-        return
-    raise UniqueBusy(
-        f"{draft.name}: unique key {draft.unique_key!r} changed hands "
-        f"{_UNIQUE_TRIES} times while it was asked for; try again"
-    )
-
-
-def _take_result_of(plan: Plan, draft: Draft, live: UUID) -> None:
-    """Make a draft one that waits for the live task and takes over its result."""
-    assert draft.parent_id is not None
-    cycles.check(plan.using, draft.parent_id, {live}, draft.name)
-    plan.edges = [e for e in plan.edges if e[0] != draft.id]
-    draft.unique_key = None
-    draft.args, draft.kwargs = '[{"$":"task","v":0}]', "{}"
-    draft.options = {**(draft.options or {}), "takes_result": True}
-    draft.open_edges, draft.status = 1, Status.PENDING
-    plan.edges.append((draft.id, live, 0, EdgeRow.WHEN_COMPLETE))
-    plan.looks.append(draft.id)
-    insert(plan.using, [draft])
 
 
 def _write_edges(plan: Plan) -> None:
@@ -287,7 +250,7 @@ def _announce(plan: Plan) -> None:
 
 
 def handle_of(plan: Plan, draft: Draft) -> TaskRow:
-    """Return the task that a draft became, or the live one it stands for."""
+    """Return the task that a draft became, or the other one that stands for it."""
     live = plan.standing_for.get(draft.id)
     if live is not None:
         task = tasks(plan.using).get(pk=live)

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, Subquery
 
-from cq.db.clock import Moment
+from cq.db.clock import Moment, database_now
 from cq.db.statements import BATCH
 from cq.definitions.options import LONGEST_SPAN
-from cq.definitions.retention import setting_by_status
+from cq.definitions.retention import is_remembered, setting_by_status
 from cq.status import OPEN
 from cq.tables import referrers
-from cq.tables.queries import attempts, edges, logs, stacks, tags, tasks
+from cq.tables.queries import edges, stacks, tags, tasks
 
 from . import probe
-from .removal import remove
+from .removal import remove, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +43,8 @@ class OldRoot(NamedTuple):
 
     id: UUID
     finished: datetime
+    status: str
+    unique_for: float | None
     has_subtasks: bool
     #: The first of any task: most often there is none, and no statement is spent on them.
     first_stack: UUID | None
@@ -97,7 +99,7 @@ def _prune(
         moment, last = _come_to[at]
         roots = roots.filter(Q(finished__gt=moment) | Q(finished=moment, pk__gt=last))
     found = [OldRoot(*row) for row in roots[:limit]]
-    needed = _needed(using, {row.id: row.has_subtasks for row in found})
+    needed = _needed(using, found, now)
     free = [row for row in found if row.id not in needed]
     alone = [row.id for row in free if not row.has_subtasks]
     besides = found[0].besides if found else []
@@ -139,28 +141,48 @@ def _old_roots(
     # The first by its key: for a bare EXISTS PostgreSQL reads the table.
     rare = [stacks(using).values("task"), tags(using).values("tag")]
     firsts = [Subquery(one.order_by("pk")[:1]) for one in rare]
-    return rows.values_list("pk", "finished", Exists(below), *firsts)
+    columns = ("pk", "finished", "status", "unique_for")
+    return rows.values_list(*columns, Exists(below), *firsts)
 
 
-def _needed(using: str, roots: dict[UUID, bool]) -> set[UUID]:
-    """Return those of some roots, by whether they have subtasks, whose trees have to stay.
+def _needed(using: str, roots: list[OldRoot], now: datetime | None) -> set[UUID]:
+    """Return those of some roots whose trees have to stay.
 
-    Since something open depends on one of the tree, or a task in it is open again.
+    Since something open depends on one of the tree, or a task in it is open again, or
+    its key is remembered.
     """
     if not roots:
         return set()
+    ends: list[_End] = [(r.id, r.finished, r.status, r.unique_for) for r in roots]
     # Of these roots, and not as a condition of theirs: for that every edge would be read.
     awaited = edges(using).filter(task__status__in=sorted(OPEN)).order_by()
-    itself = awaited.filter(depends_on__in=list(roots))
+    itself = awaited.filter(depends_on__in=[root.id for root in roots])
     needed = set(itself.values_list("depends_on_id", flat=True))
-    of_trees = [root for root, has_subtasks in roots.items() if has_subtasks]
+    of_trees = [root.id for root in roots if root.has_subtasks]
     if of_trees:
         below = {"root__in": of_trees, "parent__isnull": False}
-        is_open = tasks(using).filter(status__in=sorted(OPEN), **below)
-        needed.update(is_open.values_list("root_id", flat=True))
+        is_open, is_keyed = Q(status__in=sorted(OPEN)), Q(unique_for__isnull=False)
+        rows = tasks(using).filter(is_open | is_keyed, **below)
+        ends += rows.values_list("root_id", "finished", "status", "unique_for")
         awaited = awaited.filter(**{f"depends_on__{k}": v for k, v in below.items()})
         needed.update(awaited.values_list("depends_on__root_id", flat=True))
-    return needed
+    return needed | _kept_by_keys(using, ends, now)
+
+
+#: Of a task in a tree: the root, when and how it has settled, and its `unique_for`.
+_End = tuple["UUID", datetime | None, str, float | None]
+
+
+def _kept_by_keys(using: str, ends: list[_End], now: datetime | None) -> set[UUID]:
+    """Return the roots of what is open, or whose key is remembered."""
+    if now is None and any(unique_for for *_, unique_for in ends):
+        now = database_now(using)
+    return {
+        root
+        for root, finished, status, unique_for in ends
+        if finished is None
+        or (unique_for and now and is_remembered(finished, status, unique_for, now))
+    }
 
 
 def _ttls(using: str) -> list[float]:
@@ -232,7 +254,7 @@ def _is_protected(using: str, root: UUID, limit: int) -> bool:
             return True
         others = sorted(pointed_at.others)
         try:
-            referrers.collect(using, _rows(using, others, others))
+            referrers.collect(using, rows_of(using, others, others))
         except IntegrityError as error:
             referrers.say_kept(error)
             return True
@@ -265,25 +287,9 @@ def _delete(
     with transaction.atomic(using=using):
         if others:
             pointed_at = sorted(others)
-            rows = _rows(using, pointed_at, [pk for pk in roots if pk in others])
+            rows = rows_of(using, pointed_at, [pk for pk in roots if pk in others])
             referrers.collect(using, rows).delete()
-        for some in _rows(using, ids, roots):
+        for some in rows_of(using, ids, roots):
             remove(some, ids)
         for rare in besides:
             remove(rare(using).filter(task__in=ids).only("pk"), ids)
-
-
-def _rows(using: str, ids: list[UUID], roots: list[UUID]) -> list[QuerySet[Any]]:
-    """Return what goes with these tasks, in the order in which it goes."""
-    found: list[QuerySet[Any]] = [
-        edges(using).filter(Q(task__in=ids) | Q(depends_on__in=ids))
-    ]
-    if roots:
-        found.append(logs(using).filter(root__in=roots))
-    # No more of a task than its id is needed, and its texts may be long. Attempts are
-    # written by who holds the task, so none comes behind it.
-    return [
-        *found,
-        tasks(using).filter(pk__in=ids).only("pk"),
-        attempts(using).filter(task__in=ids).only("pk"),
-    ]

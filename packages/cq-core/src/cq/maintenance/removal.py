@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
+from django.db.models import Q, QuerySet
 
 from cq.db import internals
 from cq.db.statements import BATCH
-from cq.tables.queries import stacks, tasks
+from cq.tables.queries import attempts, edges, logs, stacks, tasks
 
 if TYPE_CHECKING:
     from uuid import UUID
-
-    from django.db.models import QuerySet
 
 
 def remove(rows: QuerySet[Any], tasks_to_go: list[UUID]) -> None:
@@ -30,3 +29,19 @@ def remove(rows: QuerySet[Any], tasks_to_go: list[UUID]) -> None:
     of_ids = rows.model._base_manager.using(using).filter
     for start in range(0, len(ids), BATCH):
         internals.delete_rows(of_ids(pk__in=ids[start : start + BATCH]))
+
+
+def rows_of(using: str, ids: list[UUID], roots: list[UUID]) -> list[QuerySet[Any]]:
+    """Return what goes with these tasks, in the order in which it goes."""
+    found: list[QuerySet[Any]] = [
+        edges(using).filter(Q(task__in=ids) | Q(depends_on__in=ids))
+    ]
+    if roots:
+        found.append(logs(using).filter(root__in=roots))
+    # No more of a task than its id is needed, and its texts may be long. Attempts are
+    # written by who holds the task, so none comes behind it.
+    return [
+        *found,
+        tasks(using).filter(pk__in=ids).only("pk"),
+        attempts(using).filter(task__in=ids).only("pk"),
+    ]

@@ -60,6 +60,8 @@ if TYPE_CHECKING:
         worker_id: int | None
 
         unique_key: str | None
+        kept_key: str | None
+        unique_for: float | None
         rerun_lost: bool
         result_ttl: float | None
         options: dict[str, Any] | None

@@ -102,6 +102,11 @@ INDEXES = (
         ),
     ),
     models.Index(
+        fields=["kept_key", "finished"],
+        name="cq_kept_keys",
+        condition=Q(kept_key__isnull=False, finished__isnull=False),
+    ),
+    models.Index(
         fields=["status", "id"],
         name="cq_attention",
         condition=Q(status__in=_ATTENTION),

@@ -151,6 +151,12 @@ class TaskRow(EncodedRow):
     unique_key = models.CharField(
         _("unique key"), max_length=LONGEST_KEY, null=True, blank=True, unique=True
     )
+    #: The same, which stays: calls with `unique_for` look for it among what has settled.
+    kept_key = models.CharField(  # noqa: DJ001
+        max_length=LONGEST_KEY, null=True, blank=True
+    )
+    #: Seconds that its key is remembered, and so its row kept (`definitions.retention`).
+    unique_for = models.FloatField(null=True, blank=True)
     #: Whether a run whose worker died is run again by itself (`on_lost`).
     rerun_lost = models.BooleanField(default=True, db_default=True)
     #: Seconds; None: as ``CQ_RESULT_TTL`` says; -1: for ever (`definitions.retention`).

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cq.cli.output import Output
+    from cq.models import Task
     from cq_scheduler.models import RepeatingTask
 
 # --- run ------------------------------------------------------------------------------
@@ -43,6 +44,7 @@ def run(output: Output, options: dict[str, Any]) -> None:
     """Make a task of each schedule now; CommandError for those that cannot run."""
     using = conf.DATABASE
     rows: list[dict[str, Any]] = []
+    texts: list[str] = []
     refused = []
     for row in find_all(using, options["schedules"]):
         try:
@@ -58,13 +60,20 @@ def run(output: Output, options: dict[str, Any]) -> None:
                 "created": task.created,
             }
         )
+        texts.append(_made_or_met(task))
     _note("run", [row["schedule"] for row in rows if row["created"]])
     if output.as_json:
         output.json(rows)
-    for made in rows if not output.as_json else ():
-        text = "made" if made["created"] else "not done yet, so no other was made:"
+    for made, text in zip(rows, texts, strict=True) if not output.as_json else ():
         output.line(f"{made['schedule']}, {made['name']}: {text} {made['task']}")
     _refuse(refused)
+
+
+def _made_or_met(task: Task) -> str:
+    if task.created:
+        return "made"
+    met = "settled not long ago" if task.done else "not done yet"
+    return f"{met}, so no other was made:"
 
 
 # --- pause, resume --------------------------------------------------------------------
