@@ -110,6 +110,12 @@ TRANSITIONS: dict[str, Transition] = {
             Status.QUEUED,
             "a person, who has it run next",
         ),
+        _t(
+            "replace",
+            {Status.PENDING, Status.QUEUED},
+            Status.PENDING,
+            "a further call, by `debounce`",
+        ),
         _t("claim", Status.QUEUED, Status.RUNNING, "a worker with a free slot"),
         _t("hand_back", Status.RUNNING, Status.QUEUED, "a worker that is stopping"),
         _t(

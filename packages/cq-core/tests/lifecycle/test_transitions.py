@@ -40,6 +40,7 @@ VERBS: dict[str, Callable[[Task], Any]] = {
     "queue": lambda t: lifecycle.queue(DB, [t.pk], NOW),
     "requeue": lambda t: lifecycle.queue_due(DB, 10, NOW),
     "hasten": lambda t: lifecycle.hasten(DB, [t.pk], NOW),
+    "replace": lambda t: lifecycle.replace(DB, t.pk, {}, AFTER),
     "claim": claim,
     "hand_back": lambda t: lifecycle.hand_back(DB, [held(t)]),
     "complete": lambda t: lifecycle.complete(DB, held(t), "9", now=NOW),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cq.cli.output import Output
     from cq.models import Task
-    from cq.tables.rows import TaskLogRow
+    from cq.tables.attempt_rows import TaskLogRow
 
 #: Seconds between two looks at the log of a task that is followed.
 SECONDS_BETWEEN_LOOKS = 0.5

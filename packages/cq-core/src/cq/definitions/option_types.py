@@ -32,6 +32,7 @@ class _Options(TypedDict, total=False):
     unique: str | Callable[..., str | None] | None
     unique_for: Span | None
     unique_for_failed: bool
+    debounce: Span | None
     on_lost: Literal["retry", "fail"] | None
     log_limit: int | None
     context: dict[str, Any] | None

@@ -15,6 +15,7 @@ from cq.durations import WORDS, are_spans, is_span, seconds
 from cq.text import brief, unstorable
 
 from .backoff import BackoffFunction
+from .combinations import check_together
 from .tags import WANTED as WANTED_TAGS
 from .tags import are_tags
 
@@ -71,6 +72,7 @@ class Options:
     unique: a key of up to 200 characters, at ``@task`` a format string over the arguments by name, or a function of the call's arguments that makes one.
     unique_for: seconds, or a timedelta, that the key is remembered once the task has succeeded: a call within them returns that task.
     unique_for_failed: True: once it has settled, whatever its outcome.
+    debounce: seconds, or a timedelta, for which a call waits: a further one replaces its arguments, and they begin anew.
     on_lost: "retry" or "fail"; None: "retry" when atomic, "fail" when not.
     log_limit: lines kept in the log; None: ``CQ_LOG_LIMIT``.
     context: values by the names of carriers, in place of those that ``CQ_CONTEXT`` captures.
@@ -93,6 +95,7 @@ class Options:
     unique: str | Callable[..., str] | None = field(default=None, metadata=_COLUMN)
     unique_for: float | None = field(default=None, metadata=_COLUMN)
     unique_for_failed: bool = field(default=False, metadata=_COLUMN)
+    debounce: float | None = field(default=None, metadata=_COLUMN)
     on_lost: str | None = field(default=None, metadata=_COLUMN)
     log_limit: int | None = field(default=None, metadata=_FOR_RUNNER)
     context: dict[str, Any] | None = field(default=None, metadata=_CONTEXT)
@@ -129,17 +132,10 @@ class Options:
                 f"there is no option {unknown[0]!r}; there are {', '.join(sorted(NAMES))}"
             )
         merged = replace(self, **changes)
-        for name, needed in _NEEDS.items():
-            if changes.get(name) and not getattr(merged, needed):
-                raise ValueError(
-                    f"{name} is {brief(changes[name])}, but there is no {needed}; give "
-                    f"it {needed}=... as well"
-                )
+        check_together(changes, merged)
         return merged
 
 
-#: The options that say more of another one, which may be taken away for one call.
-_NEEDS = {"unique_for": "unique", "unique_for_failed": "unique_for"}
 NAMES = frozenset(f.name for f in fields(Options))
 #: Options of which a row keeps a change for its runner, in the column `options`.
 FOR_RUNNER = frozenset(
@@ -175,6 +171,7 @@ _DURATIONS: dict[str, Callable[[Any], Any]] = {
     "backoff": _as_backoff,
     "delay": _as_seconds,
     "unique_for": _as_seconds,
+    "debounce": _as_seconds,
     "result_ttl": lambda value: None if value is None else seconds(value),
 }
 
@@ -189,6 +186,10 @@ def _kept_for(value: object) -> bool:
     except ValueError:
         return False
     return found == inf or is_span(found)
+
+
+def _is_length(value: object) -> bool:
+    return value is None or (is_span(value) and value not in (0, timedelta()))
 
 
 def _moment(value: object) -> bool:
@@ -225,6 +226,7 @@ _MOMENT = (
     f"an aware datetime from {FIRST_MOMENT:%Y-%m-%d} to {LAST_MOMENT:%Y-%m-%d}, or a "
     f"timedelta of {LONGEST_SPAN.days} days at most"
 )
+_LENGTH = "a positive number of seconds, or a timedelta"
 _SPAN = f"a number of seconds, or a timedelta, from 0 to {LONGEST_SPAN.days} days"
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "atomic": (lambda v: isinstance(v, bool), "True or False"),
@@ -237,10 +239,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "run_after": (lambda v: v is None or _moment(v), _MOMENT),
     "delay": (lambda v: v is None or is_span(v), _SPAN),
     "expires": (lambda v: v is None or _moment(v), _MOMENT),
-    "timeout": (
-        lambda v: v is None or (is_span(v) and v not in (0, timedelta())),
-        "a positive number of seconds, or a timedelta",
-    ),
+    "timeout": (_is_length, _LENGTH),
     "retries": (
         lambda v: _whole(v) and 0 <= v <= 32_000,
         "a whole number, 0..32000",
@@ -261,6 +260,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         "half of a surrogate pair), or a function that makes one",
     ),
     "unique_for": (lambda v: v is None or is_span(v), _SPAN),
+    "debounce": (_is_length, _LENGTH),
     "unique_for_failed": (lambda v: isinstance(v, bool), "True or False"),
     "on_lost": (
         lambda v: v in (None, ON_LOST_RETRY, ON_LOST_FAIL),

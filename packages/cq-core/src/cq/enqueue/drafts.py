@@ -39,16 +39,15 @@ class Draft(codec.Handle):
     unique_key: str | None = None
     #: See `definitions.retention.stored_memory`.
     unique_for: float | None = None
+    #: That key, which stays when the task has settled.
+    kept_key: str | None = None
     result_ttl: float | None = None
     options: dict[str, Any] | None = None
+    #: Seconds; not in a column, but among the options.
+    debounce: float | None = None
     finished: datetime | None = None
     #: By the database's clock, where the INSERT was asked for it.
     submitted: datetime | None = None
-
-    @property
-    def kept_key(self) -> str | None:
-        """The key that stays when the task has settled."""
-        return self.unique_key
 
     def again(self, task_id: UUID, args: str) -> Draft:
         """Return a top-level draft of the same call with other arguments."""

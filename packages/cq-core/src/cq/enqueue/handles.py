@@ -58,7 +58,7 @@ def _attributes() -> tuple[dict[str, Any], list[str]]:
     """Return what every new task has, and the names of what its draft has."""
     fixed: dict[str, Any] = {}
     drafted: list[str] = []
-    known = {field.name for field in fields(Draft)} - {"submitted"} | {"kept_key"}
+    known = {field.name for field in fields(Draft)} - {"submitted"}
     for column in task_model()._meta.concrete_fields:
         if column.attname in known:
             drafted.append(column.attname)

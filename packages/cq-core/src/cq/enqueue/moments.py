@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
+from cq import lifecycle
+
 if TYPE_CHECKING:
     from cq.db.clock import Given
+
+    from .drafts import Draft
 
 #: How wrong the clock of this host may be: within it, the database's is asked.
 LARGEST_SKEW = timedelta(hours=1)
@@ -26,3 +30,15 @@ def is_later(run_after: Given) -> bool:
 def may_have_come(run_after: Given) -> bool:
     """Tell whether it has come by this host's clock."""
     return isinstance(run_after, datetime) and run_after <= timezone.now()
+
+
+def put_off(draft: Draft, span: float) -> None:
+    """Let a draft wait for its span; raises TypeError for one that waits for others."""
+    if draft.open_edges:
+        raise TypeError(
+            f"{draft.name} has debounce, and this call waits for another task, so that no "
+            "further one can replace it; give it debounce=None by .using()"
+        )
+    draft.debounce = span
+    draft.run_after = timedelta(seconds=span)
+    draft.options = {**(draft.options or {}), lifecycle.DEBOUNCE: span}

@@ -35,7 +35,7 @@ from cq.tables.rows import EdgeRow
 from cq.workflow import cycles
 
 from .drafts import Draft
-from .moments import is_later, may_have_come
+from .moments import is_later, may_have_come, put_off
 from .place import After, Place
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ class Plan:
         )
         self._keep_context(draft, options.context)
         if draft.unique_key:
+            draft.kept_key = draft.unique_key
             draft.unique_for = stored_memory(options)
             draft.options = {**(draft.options or {}), "unique": draft.unique_key}
         self._keep_release(draft)
@@ -151,7 +152,9 @@ class Plan:
         elif place.tags:
             self._keep_tags(draft, place)
         self._link(draft, handles, after)
-        if options.delay:
+        if options.debounce and draft.unique_key and not conf.SERIAL:
+            put_off(draft, options.debounce)
+        elif options.delay:
             _delay(draft, options.delay)
         if is_later(draft.run_after):
             draft.status = Status.PENDING

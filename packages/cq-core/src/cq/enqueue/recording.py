@@ -15,11 +15,13 @@ from cq.errors import AlreadySettled, LeaseLost
 from cq.runs.run import current_run
 from cq.status import Status
 from cq.tables.queries import edges, tasks
+from cq.tables.rows import EdgeRow
 from cq.tables.values import AGAIN_OF, SCHEDULE
 from cq.workers import doorbell
-from cq.workflow import advance, tagging
+from cq.workflow import advance, cycles, tagging
 
 from . import commit_hooks, unique
+from .as_planned import AsPlanned
 from .handles import handle, tell_recorded
 from .inserts import insert, insert_and_read, insert_each
 from .place import After, Place
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from cq.definitions.signatures import AnyCall, Call
     from cq.hooks.context import Context
-    from cq.tables.rows import EdgeRow, TaskRow
+    from cq.tables.rows import TaskRow
 
     from .drafts import Draft
 
@@ -79,13 +81,18 @@ def record_free(
     drafts = [plan.add(call) for call in calls]
     for draft, schedule in zip(drafts, schedules, strict=False):
         draft.options = {**(draft.options or {}), SCHEDULE: schedule}
-    keyed = [draft for draft in drafts if draft.unique_key is not None]
+    has_key = [draft for draft in drafts if draft.unique_key is not None]
+    debounced = [draft for draft in has_key if draft.debounce is not None]
+    keyed = [draft for draft in has_key if draft.debounce is None]
     plain = [draft for draft in drafts if draft.unique_key is None]
     written = {draft.id for draft in plain}
     with transaction.atomic(using=using):
         _write_plain(using, plain)
         for start in range(0, len(keyed), ROWS_PER_INSERT):
             written |= unique.write_free(using, keyed[start : start + ROWS_PER_INSERT])
+        for draft in debounced:
+            if unique.write(plan, draft) is None:
+                written.add(draft.id)
         plan.drafts = [draft for draft in drafts if draft.id in written]
         plan.edges = [edge for edge in plan.edges if edge[0] in written]
         _write_edges(plan)
@@ -124,11 +131,12 @@ def _write_all(plan: Plan) -> None:
         _write_tasks(plan)
         _claim_parent(plan)
     else:
-        retry_on_conflict(plan.using, partial(_write_together, plan))
+        retry_on_conflict(plan.using, partial(_write_together, plan, AsPlanned(plan)))
     _announce(plan)
 
 
-def _write_together(plan: Plan) -> None:
+def _write_together(plan: Plan, as_planned: AsPlanned) -> None:
+    as_planned.restore(plan)
     with transaction.atomic(using=plan.using):
         _write_tasks(plan)
         _write_edges(plan)
@@ -141,7 +149,9 @@ def _is_alone(plan: Plan) -> bool:
     A savepoint is two more round trips, and PostgreSQL slows down with each one of a
     transaction beyond the 64th.
     """
-    if len(plan.drafts) > 1 or plan.edges or plan.drafts[0].unique_for is not None:
+    if len(plan.drafts) > 1 or plan.edges:
+        return False
+    if plan.drafts[0].unique_for is not None or plan.drafts[0].debounce is not None:
         return False
     if plan.place.parent is None:
         return True
@@ -161,13 +171,14 @@ def _is_batched(plan: Plan) -> bool:
 
 
 def _write_tasks(plan: Plan) -> None:
-    plain = [d for d in plan.drafts if d.unique_key is None]
+    plain = [d for d in plan.drafts if d.kept_key is None]
     if plan.read_submitted and len(plain) == 1:
         insert_and_read(plan.using, plain[0])
     else:
         _write_plain(plan.using, plain)
-    for draft in [d for d in plan.drafts if d.unique_key is not None]:
-        unique.write(plan, draft)
+    for draft in [d for d in plan.drafts if d.kept_key is not None]:
+        if (other := unique.write(plan, draft)) is not None:
+            _stand_for(plan, draft, other)
 
 
 def _write_plain(using: str, drafts: Sequence[Draft]) -> None:
@@ -176,6 +187,29 @@ def _write_plain(using: str, drafts: Sequence[Draft]) -> None:
         insert_each(using, (drafts[at : at + ROWS_PER_INSERT] for at in starts))
     else:
         insert(using, drafts)
+
+
+def _stand_for(plan: Plan, draft: Draft, other: UUID) -> None:
+    plan.edges = [e for e in plan.edges if e[0] != draft.id]
+    if draft.parent_id is not None:
+        _take_result_of(plan, draft, draft.parent_id, other)
+        return
+    plan.standing_for[draft.id] = other
+    plan.drafts.remove(draft)
+
+
+def _take_result_of(plan: Plan, draft: Draft, parent: UUID, other: UUID) -> None:
+    """Make a draft one that waits for another task and takes over its result."""
+    cycles.check(plan.using, parent, {other}, draft.name)
+    draft.unique_key = draft.kept_key = draft.unique_for = None
+    draft.args, draft.kwargs = '[{"$":"task","v":0}]', "{}"
+    draft.options = {**(draft.options or {}), "takes_result": True}
+    if draft.options.pop(lifecycle.DEBOUNCE, None) is not None:
+        draft.run_after = None
+    draft.open_edges, draft.status = 1, Status.PENDING
+    plan.edges.append((draft.id, other, 0, EdgeRow.WHEN_COMPLETE))
+    plan.looks.append(draft.id)
+    insert(plan.using, [draft])
 
 
 def _write_edges(plan: Plan) -> None:

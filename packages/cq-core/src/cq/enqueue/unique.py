@@ -16,12 +16,10 @@ from cq.db import internals
 from cq.db.clock import Moment
 from cq.definitions.retention import memory
 from cq.errors import UniqueBusy
-from cq.status import Status
 from cq.tables.queries import tasks
-from cq.tables.rows import EdgeRow
-from cq.workflow import cycles
 
-from .inserts import insert, insert_free, insert_unique
+from . import debounce
+from .inserts import insert_free, insert_unique
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,30 +31,31 @@ if TYPE_CHECKING:
 _TRIES = 5
 
 
-def write(plan: Plan, draft: Draft) -> None:
-    """Write a draft that has a key, or let another task stand for it.
+def write(plan: Plan, draft: Draft) -> UUID | None:
+    """Write a draft that has a key, or return the task that is to stand for it.
 
-    Raises UniqueBusy. To be called in a transaction where its key may be remembered.
+    Raises UniqueBusy. To be called in a transaction unless the key is all there is to it.
     """
-    using = plan.using
+    if draft.debounce is None:
+        return _once(plan.using, draft)
+    last = debounce.lock(plan.using, draft)
+    found = remembered(plan.using, [draft])
+    return found.get(draft.id) or debounce.write(plan, draft, last)
+
+
+def _once(using: str, draft: Draft) -> UUID | None:
     # SQLite refuses to write in a transaction that began by reading.
     may_look_first = connections[using].vendor != "sqlite"
     for _ in range(_TRIES):
         found = remembered(using, [draft]) if may_look_first else {}
         if not found and insert_unique(using, draft):
             if not (found := remembered(using, [draft])):
-                return
+                return None
             _take_back(using, [draft.id])
         other = found.get(draft.id) or _live(using, draft)
-        if other is None:
-            continue  # it settled in between
-        if draft.parent_id is None:
-            plan.standing_for[draft.id] = other
-            plan.drafts.remove(draft)
-            plan.edges = [e for e in plan.edges if e[0] != draft.id]
-        else:
-            _take_result_of(plan, draft, other)
-        return
+        if other is not None:
+            return other
+        # It settled in between.
     raise UniqueBusy(
         f"{draft.name}: unique key {draft.unique_key!r} changed hands "
         f"{_TRIES} times while it was asked for; try again"
@@ -87,13 +86,13 @@ def remembered(using: str, drafts: Sequence[Draft]) -> dict[UUID, UUID]:
     for unique_for, some in alike.items():
         span, outcomes = memory(unique_for)
         settled = tasks(using).filter(
-            kept_key__in=[draft.unique_key for draft in some],
+            kept_key__in=[draft.kept_key for draft in some],
             finished__gt=Moment(after=-span),
             status__in=sorted(outcomes),
         )
         rows = settled.order_by("finished").values_list("kept_key", "pk")
         by_key = dict(rows)
-        found |= {d.id: by_key[d.unique_key] for d in some if d.unique_key in by_key}
+        found |= {d.id: by_key[d.kept_key] for d in some if d.kept_key in by_key}
     return found
 
 
@@ -106,17 +105,3 @@ def _take_back(using: str, ids: list[UUID]) -> None:
     """Delete rows that this very transaction has written, so that nobody has seen them."""
     if ids:
         internals.delete_rows(tasks(using).filter(pk__in=ids))
-
-
-def _take_result_of(plan: Plan, draft: Draft, other: UUID) -> None:
-    """Make a draft one that waits for another task and takes over its result."""
-    assert draft.parent_id is not None
-    cycles.check(plan.using, draft.parent_id, {other}, draft.name)
-    plan.edges = [e for e in plan.edges if e[0] != draft.id]
-    draft.unique_key = draft.unique_for = None
-    draft.args, draft.kwargs = '[{"$":"task","v":0}]', "{}"
-    draft.options = {**(draft.options or {}), "takes_result": True}
-    draft.open_edges, draft.status = 1, Status.PENDING
-    plan.edges.append((draft.id, other, 0, EdgeRow.WHEN_COMPLETE))
-    plan.looks.append(draft.id)
-    insert(plan.using, [draft])

@@ -25,11 +25,21 @@ from .parents import (
     show_child_failure,
 )
 from .precedence import HIGHEST, LOWEST, check_priority, hasten, move, prioritize
-from .queueing import DELAY, drain, hand_back, queue, queue_due, start_delays
+from .queueing import (
+    DELAY,
+    drain,
+    hand_back,
+    not_being_replaced,
+    queue,
+    queue_due,
+    start_delays,
+)
+from .replacing import DEBOUNCE, end_spans, replace
 from .retrying import reopen, retry, retry_many, wait_again
 from .withdrawing import block, expire, rescue, revoke, skip
 
 __all__ = [
+    "DEBOUNCE",
     "DELAY",
     "HIGHEST",
     "LOWEST",
@@ -44,16 +54,19 @@ __all__ = [
     "complete",
     "complete_many",
     "drain",
+    "end_spans",
     "expire",
     "fail",
     "hand_back",
     "hasten",
     "move",
+    "not_being_replaced",
     "postpone",
     "prioritize",
     "queue",
     "queue_due",
     "reopen",
+    "replace",
     "rescue",
     "retry",
     "retry_later",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import defaultdict
 from datetime import timedelta
@@ -21,7 +22,7 @@ from . import attempts
 from .guards import held_by_any, in_source_status, queued_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from uuid import UUID
 
@@ -103,19 +104,42 @@ def queue_due(
         looked_at = _moved_by(verb, using).filter(
             has_status(Status.PENDING, Status.RETRY), **due
         )
-        ids = list(looked_at.order_by("run_after").values_list("pk", flat=True)[:limit])
-        # The time again: it may have run, failed and been put off since.
-        found = in_source_status(verb, using).filter(**due, pk__in=ids)
-        if verb == "requeue":
-            moved += update_returning(found, ("queue",), **queued_columns(now))
-            continue
-        queued = update_returning(
-            found.filter(~waits), ("queue",), **queued_columns(now)
-        )
-        if len(queued) < len(ids):
-            found.filter(waits).update(run_after=None)
-        moved += queued
+        in_order = looked_at.order_by("run_after").values_list("pk", "kept_key")
+        with not_being_replaced(using, list(in_order[:limit])) as ids:
+            # The time again: it may have run, failed and been put off since.
+            found = in_source_status(verb, using).filter(**due, pk__in=ids)
+            if verb == "requeue":
+                moved += update_returning(found, ("queue",), **queued_columns(now))
+                continue
+            queued = update_returning(
+                found.filter(~waits), ("queue",), **queued_columns(now)
+            )
+            if len(queued) < len(ids):
+                found.filter(waits).update(run_after=None)
+            moved += queued
     return moved
+
+
+@contextlib.contextmanager
+def not_being_replaced(
+    using: str, rows: list[tuple[UUID, str | None]]
+) -> Iterator[list[UUID]]:
+    """Give those of some tasks, with their keys, that may be written without a wait.
+
+    Who has replaced a call, by `debounce`, has it locked until the commit.
+    """
+    keyed = [pk for pk, key in rows if key is not None]
+    features = connections[using].features
+    if not keyed or not features.has_select_for_update_skip_locked:
+        yield [pk for pk, _ in rows]
+        return
+    with transaction.atomic(using=using, savepoint=False):
+        free = tasks(using).filter(pk__in=keyed).order_by("pk")
+        free = free.select_for_update(
+            skip_locked=True, no_key=features.has_select_for_no_key_update
+        )
+        ids = [pk for pk, key in rows if key is None]
+        yield [*ids, *free.values_list("pk", flat=True)]
 
 
 def drain(using: str, held: Claim) -> list[tuple[UUID, str]]:

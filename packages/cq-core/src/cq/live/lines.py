@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from cq.tables.rows import TaskLogRow
+    from cq.tables.attempt_rows import TaskLogRow
 
     Narrow = Callable[[QuerySet[TaskLogRow]], QuerySet[TaskLogRow]]
 

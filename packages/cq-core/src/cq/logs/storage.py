@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from cq.tables.rows import TaskLogRow
+    from cq.tables.attempt_rows import TaskLogRow
 
     from .buffer import Line, LogBuffer
     from .progress import Progress

@@ -18,7 +18,7 @@ from cq.definitions.options import LONGEST_SPAN
 from cq.definitions.retention import is_remembered, setting_by_status
 from cq.status import OPEN
 from cq.tables import referrers
-from cq.tables.queries import edges, stacks, tags, tasks
+from cq.tables.queries import debounces, edges, stacks, tags, tasks
 
 from . import probe
 from .removal import remove, rows_of
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _come_to: dict[tuple[str, float, str | None], tuple[datetime, UUID]] = {}
 
 
+_RARE: tuple[Rare, ...] = (stacks, tags, debounces)
+
+
 class OldRoot(NamedTuple):
     """The root of a tree whose time is over, and what deleting it has to look at."""
 
@@ -49,12 +52,13 @@ class OldRoot(NamedTuple):
     #: The first of any task: most often there is none, and no statement is spent on them.
     first_stack: UUID | None
     first_tag: str | None
+    first_debounce: str | None
 
     @property
     def besides(self) -> list[Rare]:
         """What few tasks have, if any has it."""
-        found = ((stacks, self.first_stack), (tags, self.first_tag))
-        return [rows for rows, first in found if first is not None]
+        firsts = (self.first_stack, self.first_tag, self.first_debounce)
+        return [rows for rows, first in zip(_RARE, firsts, strict=True) if first]
 
 
 # --- time to live ---------------------------------------------------------------------
@@ -139,10 +143,11 @@ def _old_roots(
     )
     rows = old.order_by("finished", "pk")
     # The first by its key: for a bare EXISTS PostgreSQL reads the table.
-    rare = [stacks(using).values("task"), tags(using).values("tag")]
+    columns = zip(_RARE, ("task", "tag", "unique_key"), strict=True)
+    rare = [rows(using).values(column) for rows, column in columns]
     firsts = [Subquery(one.order_by("pk")[:1]) for one in rare]
-    columns = ("pk", "finished", "status", "unique_for")
-    return rows.values_list(*columns, Exists(below), *firsts)
+    of_root = ("pk", "finished", "status", "unique_for")
+    return rows.values_list(*of_root, Exists(below), *firsts)
 
 
 def _needed(using: str, roots: list[OldRoot], now: datetime | None) -> set[UUID]:

@@ -176,19 +176,21 @@ def queue_forgotten(using: str, now: datetime | None = None, limit: int = BATCH)
     """Queue PENDING tasks that wait for nothing any more."""
     open_edge = edges(using).filter(task=OuterRef("pk"), met__isnull=True)
     pending = tasks(using).filter(status=Status.PENDING)
-    ids: list[UUID] = []
+    rows: list[tuple[UUID, str | None]] = []
     for part in _parts("queue", pending, limit):
         free = part.filter(
             ~Exists(open_edge),
             Q(run_after__isnull=True) | Q(run_after__lte=Moment(now)),
         )
-        ids += free.order_by("pk").values_list("pk", flat=True)[: limit - len(ids)]
-        if len(ids) >= limit:
-            rounds.stop_at("queue", using, ids[-1])
+        in_order = free.order_by("pk").values_list("pk", "kept_key")
+        rows += in_order[: limit - len(rows)]
+        if len(rows) >= limit:
+            rounds.stop_at("queue", using, rows[-1][0])
             break
-    moved = lifecycle.queue(using, ids, now)
-    if len(moved) < len(ids):
-        lifecycle.start_delays(using, ids, now)
+    with lifecycle.not_being_replaced(using, rows) as ids:
+        moved = lifecycle.queue(using, ids, now)
+        if len(moved) < len(ids):
+            lifecycle.start_delays(using, ids, now)
     doorbell.ring(using, moved)
     return len(moved)
 

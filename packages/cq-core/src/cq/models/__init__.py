@@ -13,10 +13,10 @@ from cq.conf import conf
 from cq.generics import R_co
 from cq.progress.token import token_of
 from cq.status import Status
-from cq.tables.attempt_rows import AttemptRow, StackRow
+from cq.tables.attempt_rows import AttemptRow, StackRow, TaskLogRow
 from cq.tables.figure_rows import DepthRow, FigureRow, MarkRow
 from cq.tables.queries import attempts
-from cq.tables.rows import EdgeRow, TagRow, TaskLogRow, TaskRow
+from cq.tables.rows import DebounceRow, EdgeRow, TagRow, TaskRow
 from cq.tables.values import decode_result, upstream_tasks
 from cq.tables.watcher_rows import SavedViewRow, WatcherRow
 from cq.tables.worker_rows import PauseRow, WorkerRow
@@ -145,6 +145,13 @@ class Tag(TagRow):
     """A tag of a task."""
 
     class Meta(TagRow.Meta):
+        pass
+
+
+class Debounce(DebounceRow):
+    """The task that was made last of a key whose calls are debounced."""
+
+    class Meta(DebounceRow.Meta):
         pass
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from cq.definitions.signatures import AnyCall, Callee
     from cq.models import Task
-    from cq.tables.rows import TaskLogRow
+    from cq.tables.attempt_rows import TaskLogRow
 
 T = TypeVar("T")
 

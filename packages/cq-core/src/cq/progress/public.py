@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from cq.live.state import Reading
-    from cq.tables.rows import TaskLogRow
+    from cq.tables.attempt_rows import TaskLogRow
 
 VERSION = 1
 

@@ -1,5 +1,5 @@
 """The tables of a task's runs as abstract models: those that did not succeed, or were taken
-back; and where in its code it was last seen."""
+back; what they said; and where in its code it was last seen."""
 
 from __future__ import annotations
 
@@ -82,3 +82,42 @@ class StackRow(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class TaskLogRow(models.Model):
+    """One line, numbered within its top-level task."""
+
+    id = models.BigAutoField(primary_key=True)
+    root = models.ForeignKey(
+        "cq.Task",
+        models.CASCADE,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+    task = models.ForeignKey(
+        "cq.Task",
+        models.CASCADE,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+    number = models.IntegerField()
+    attempt = models.IntegerField(default=0, db_default=0)
+    level = models.SmallIntegerField()
+    time = models.DateTimeField()
+    message = models.TextField()
+    #: Also for end users, see :mod:`cq.progress`.
+    public = models.BooleanField(default=False, db_default=False)
+
+    class Meta:
+        abstract = True
+        db_table = "cq_logs"
+        ordering = ("root", "number")
+        indexes = (models.Index(fields=["task", "number"], name="cq_log_task"),)
+        constraints = (
+            models.UniqueConstraint(fields=["root", "number"], name="cq_log_number"),
+        )
+
+    def __str__(self) -> str:
+        return self.message

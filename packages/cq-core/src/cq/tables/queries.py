@@ -13,9 +13,9 @@ from cq.status import sql_list
 if TYPE_CHECKING:
     from cq.status import Status
 
-    from .attempt_rows import AttemptRow, StackRow
+    from .attempt_rows import AttemptRow, StackRow, TaskLogRow
     from .figure_rows import DepthRow, FigureRow, MarkRow
-    from .rows import EdgeRow, TagRow, TaskLogRow, TaskRow
+    from .rows import DebounceRow, EdgeRow, TagRow, TaskRow
     from .watcher_rows import SavedViewRow, WatcherRow
     from .worker_rows import PauseRow, WorkerRow
 
@@ -72,6 +72,11 @@ def stacks(using: str) -> models.QuerySet[StackRow]:
 
 def tags(using: str) -> models.QuerySet[TagRow]:
     model: type[TagRow] = apps.get_model("cq", "Tag")
+    return model._base_manager.using(using).order_by()
+
+
+def debounces(using: str) -> models.QuerySet[DebounceRow]:
+    model: type[DebounceRow] = apps.get_model("cq", "Debounce")
     return model._base_manager.using(using).order_by()
 
 

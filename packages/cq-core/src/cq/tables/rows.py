@@ -1,4 +1,4 @@
-"""The tables of tasks as abstract models: a task, what it depends on, its tags, its log.
+"""The tables of tasks as abstract models: a task, what it depends on, its tags, its key.
 
 Abstract here, so that the floors above can work on rows without knowing what a
 `Task` can do; :mod:`cq.models` makes them models. No foreign key is enforced by the
@@ -268,28 +268,17 @@ class TagRow(models.Model):
         return self.tag
 
 
-class TaskLogRow(models.Model):
-    """One line, numbered within its top-level task."""
+class DebounceRow(models.Model):
+    """The task that was made last of a key, whose calls wait for each other by this row."""
 
-    id = models.BigAutoField(primary_key=True)
-    root = _link("+", models.CASCADE)
+    unique_key = models.CharField(primary_key=True, max_length=LONGEST_KEY)
     task = _link("+", models.CASCADE)
-    number = models.IntegerField()
-    attempt = models.IntegerField(default=0, db_default=0)
-    level = models.SmallIntegerField()
-    time = models.DateTimeField()
-    message = models.TextField()
-    #: Also for end users, see :mod:`cq.progress`.
-    public = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         abstract = True
-        db_table = "cq_logs"
-        ordering = ("root", "number")
-        indexes = (models.Index(fields=["task", "number"], name="cq_log_task"),)
-        constraints = (
-            models.UniqueConstraint(fields=["root", "number"], name="cq_log_number"),
-        )
+        db_table = "cq_debounces"
+        default_permissions = ()
+        indexes = (models.Index(fields=["task"], name="cq_debounce_task"),)
 
     def __str__(self) -> str:
-        return self.message
+        return self.unique_key

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from django.test import TestCase
 
+from cq import lifecycle
 from cq.conf import conf
 from cq.execution import sync_runner
 from cq.execution.inline import suspended
@@ -91,6 +92,7 @@ def _run(using: str, task: Task, now: datetime | None, crash: Crash | None) -> N
 
 def _bring_forward(using: str, now: datetime | None) -> int:
     """Do what of a sweep brings tasks to their turn; how many."""
+    lifecycle.end_spans(using)
     return (
         sweep.due(using, now)
         + sweep.settle_forgotten(using, now)
