@@ -83,6 +83,7 @@ TABLES = {
     "cq.Stack": "cq_stacks",
     "cq.Tag": "cq_tags",
     "cq.SavedView": "cq_views",
+    "cq.Debounce": "cq_debounces",
     "cq.Depth": "cq_depths",
     "cq.Edge": "cq_edges",
     "cq.Figure": "cq_figures",

@@ -52,10 +52,11 @@ def test_what_has_a_key_is_made_once(project: Site) -> None:
     for block in every:
         if place(block):
             project.put(block)
-    live, _function, remembered = [b for b in every if not place(b)]
+    live, _function, remembered, quiet = [b for b in every if not place(b)]
     project.check(live)
     with project.worker():
         project.check(remembered)
+        project.check(quiet)
 
 
 @pytest.mark.backend("sqlite", "postgres")

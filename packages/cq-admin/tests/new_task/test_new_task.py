@@ -428,6 +428,13 @@ def test_a_key_that_is_remembered_is_said_with_a_link(
     made(make(staff, "kitchen.remembered", {"order": "8"}))
 
 
+def test_a_call_that_replaces_another_leads_to_that(staff: Client) -> None:
+    first = made(make(staff, "kitchen.debounced", {"order": "7", "note": "soon"}))
+    again = made(make(staff, "kitchen.debounced", {"order": "7", "note": "now"}))
+    assert again == first
+    assert Task.objects.get().kwargs == {"note": "now"} or again.args == (7, "now")
+
+
 def test_another_site_has_its_own(staff: Client) -> None:
     second = admin.AdminSite(name="behind")
     pages = cq_admin.task_pages.admin.TaskAdmin(Task, second)

@@ -60,6 +60,8 @@ def _facts(definition: Definition) -> Iterator[tuple[str, Any]]:
         )
     if options.unique_for:
         yield _("Key remembered"), _seconds(options.unique_for)
+    if options.debounce is not None:
+        yield _("Debounced"), _seconds(options.debounce)
     if options.expires is not None:
         yield _("Expires"), _short(options.expires)
     if options.delay is not None:

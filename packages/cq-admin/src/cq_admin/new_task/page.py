@@ -158,7 +158,7 @@ class NewTask:
         except (CQError, TypeError, ValueError) as error:
             self._refuse(error)
             return None
-        if task.created:
+        if task.created or _replaced(call, task):
             return cast("Task", task)
         self.obstacle = obstacles.Obstacle(task.pk, task.name, task.status)
         text = _(
@@ -177,6 +177,11 @@ class NewTask:
         hides = self.keeps_all or isinstance(error, StandsForResult)
         text = _("What is stored of its arguments can't be read.")
         self.options.add_error(None, text if hides else visible(error))
+
+
+def _replaced(call: Call[Any], task: Task) -> bool:
+    """Tell whether a call that made no task has given one that waits its arguments."""
+    return call.options.debounce is not None and not task.done
 
 
 def _failed(call: Call[Any]) -> Any:
