@@ -6,6 +6,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import kitchen
 import pytest
 from asked import questions
 from django.contrib.auth.models import Permission, User
@@ -151,6 +152,19 @@ def test_it_says_what_is_registered(staff: Client) -> None:
     assert found["Timeout"] == "30 s"
     assert found["Hidden"] == "card"
     assert "No task of that name" in text(staff.get(URL, {"name": "no.such"}))
+
+
+def test_it_says_what_becomes_of_calls_with_one_key(staff: Client) -> None:
+    for function, wanted in (
+        (
+            kitchen.remembered,
+            {"Unique": "order:{order}", "Key remembered": "90 s"},
+        ),
+        (kitchen.debounced, {"Unique": "later:{order}", "Debounced": "90 s"}),
+    ):
+        page = staff.get(URL, {"name": function.name})
+        found = {fact.label: str(fact.value) for fact in page.context["cq_facts"]}
+        assert wanted.items() <= found.items()
 
 
 def test_it_asks_for_a_name(staff: Client) -> None:

@@ -11,6 +11,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from forced import forced, row, status
 from racing import beside, race, somebody_waits_for_a_lock, until
@@ -383,6 +384,16 @@ def test_of_calls_recorded_together_those_that_are_due_again_are() -> None:
     assert [pk is None for pk in ids] == [True, False, True, False, False]
     assert Task.objects.count() == 5
     assert not {first.pk, failed.pk} & set(ids)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_does_not_ask_pays_for_no_look() -> None:
+    done(once)
+    with CaptureQueriesContext(connection) as queries:
+        assert once.delay().created
+
+    looks = [q["sql"] for q in queries if not q["sql"].startswith("INSERT INTO cq_t")]
+    assert not [sql for sql in looks if "kept_key" in sql or "cq_debounces" in sql]
 
 
 # --- refusals -------------------------------------------------------------------------

@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                 fields=[KEY, "finished"],
                 name="cq_kept_keys",
                 condition=models.Q(
-                    ("kept_key__isnull", False), ("finished__isnull", False)
+                    ("finished__isnull", False), ("kept_key__isnull", False)
                 ),
             ),
         ),

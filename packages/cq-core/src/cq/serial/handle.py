@@ -39,6 +39,8 @@ class SerialHandle(RunFacts, codec.Handle):
 
     created = True
     losses = 0
+    #: No key is remembered behind the end of a serial run.
+    kept_key = unique_for = None
     token = token_of
 
     def __init__(
