@@ -138,7 +138,7 @@ def reads_all_tasks(found: str) -> bool:
 
     Of those with few rows the first is found by any way: `rows_read` counts them.
     """
-    few = r"Seq Scan on (cq_workers|cq_tags|cq_stacks|cq_pauses)\b"
+    few = r"Seq Scan on cq_(workers|tags|stacks|pauses|debounces|watchers)\b"
     return reads_all(re.sub(few, "", found))
 
 

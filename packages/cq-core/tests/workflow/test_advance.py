@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -547,7 +548,11 @@ def test_looking_asks_only_for_what_these_tasks_depend_on() -> None:
 @pytest.mark.backend("postgres", "valkey", "mariadb")
 @pytest.mark.django_db
 def test_a_look_costs_the_same_in_a_full_table() -> None:
-    forced_many(3000, Status.COMPLETE)
+    done = forced_many(3000, Status.COMPLETE)
+    Edge.objects.bulk_create(
+        Edge(task=task, depends_on=upstream, when="complete")
+        for upstream, task in pairwise(done)
+    )
     upstream = forced(Status.RUNNING)
     task = forced(Status.PENDING, open_edges=1)
     after(task, upstream)
