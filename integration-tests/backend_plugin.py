@@ -90,10 +90,11 @@ def _tasks_of_one_test() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_dead_rows(request: pytest.FixtureRequest) -> None:
-    """What autovacuum does in its own time, before the tests of a module that has plans.
+    """Tables as they were made, before the tests of a module that looks at plans.
 
-    PostgreSQL keeps the rows that a test has rolled back, and counts their pages: by what
-    ran before, and how long ago, a small table would be read from end to end or not.
+    PostgreSQL keeps the rows that a test has rolled back, until autovacuum comes, and the
+    pages that they had: by what ran before, and how long ago, it would read a small table
+    from end to end or not.
     """
     looks_at_plans = {"plan", "plans", "analyze"} & set(vars(request.module))
     if not looks_at_plans or cq_backends.BACKEND in ("sqlite", "mariadb"):
@@ -106,7 +107,7 @@ def _no_dead_rows(request: pytest.FixtureRequest) -> None:
         tables = connection.introspection.table_names(cursor)
         for table in tables:
             if table.startswith("cq_"):
-                cursor.execute(f"VACUUM (ANALYZE) {table}")
+                cursor.execute(f"VACUUM (FULL, ANALYZE) {table}")
 
 
 @pytest.fixture
