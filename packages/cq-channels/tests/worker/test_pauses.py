@@ -146,6 +146,21 @@ def test_who_is_told_claims_nothing_of_it_until_it_is_resumed(
     assert not bench.claims[0]["passing"].names
 
 
+@pytest.mark.backend("sqlite")
+def test_where_each_commit_rings_one_after_a_pause_claims_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(monkeypatch)
+    bench.claimer._claim()
+    queues.pause("mail")
+    bench.claims.clear()
+
+    bench.claimer.wake(None)
+    bench.claimer._claim()
+
+    assert [claim["exclude"] for claim in bench.claims] == [["mail", "shunned"]]
+
+
 def test_a_look_that_finds_a_pause_wakes_the_claimer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

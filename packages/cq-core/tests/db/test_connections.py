@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -213,7 +213,11 @@ def _cut_in_the_server() -> Iterator[Callable[[], int]]:
     _set_standby("nobody")
     cutting = beside(lambda: _cut_those_that_wait(enough, cut))
     try:
-        yield lambda: cut[0]
+        # Only the checkpointer tells the others to wait, once it has read its settings
+        # again; it may be at a checkpoint until then.
+        until(lambda: _commits() or cut[0] > 0, "a commit waits for the standby")
+        before = cut[0]
+        yield lambda: cut[0] - before
     finally:
         enough.set()
         cutting.result(60)
@@ -227,6 +231,16 @@ def _set_standby(name: str) -> None:
             cursor.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
             cursor.execute("SELECT pg_reload_conf()")
             until(lambda: _standby(cursor) == name, f"the standby is {name!r}")
+    finally:
+        other.close()
+
+
+def _commits() -> None:
+    """Commit something on a connection of its own, which may be cut."""
+    other = connection.copy("default")
+    try:
+        with suppress(OperationalError), other.cursor() as cursor:
+            cursor.execute("SELECT pg_logical_emit_message(true, 'cq', '')")
     finally:
         other.close()
 

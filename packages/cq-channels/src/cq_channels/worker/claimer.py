@@ -100,8 +100,8 @@ class Claimer:
 
     def wake(self, ready: Sequence[tuple[UUID, str]] | None) -> None:
         """Look at these tasks, or with None at the table, once a slot is free."""
-        if ready is None and self.pauses.now.any:
-            self.pauses.rung()
+        if ready is None:
+            self.pauses.rung_for_anything()
         # Those of a paused queue would stand before others that may start.
         self.hints.add(ready, self.pauses.now.queues)
         self._wake.set()

@@ -155,6 +155,7 @@ class KnownPauses:
         self._lock = threading.Lock()
         self._good_until = clock() - 1
         self._to_be_read = True
+        self._all_commits_ring = connections[using].vendor == "sqlite"
 
     def looked(self, found_some: bool, began: float) -> bool:
         """Note what a look has found, that began then; whether all is to be read now."""
@@ -168,6 +169,14 @@ class KnownPauses:
         """Note that something has changed."""
         with self._lock:
             self._to_be_read = True
+
+    def rung_for_anything(self) -> None:
+        """Note a ring that does not say what for.
+
+        On SQLite a pause rings so, as every commit does, and to read costs next to nothing.
+        """
+        if self.now.any or self._all_commits_ring:
+            self.rung()
 
     def refresh(self) -> bool:
         """Read what is paused, where that may have changed; whether it has."""
