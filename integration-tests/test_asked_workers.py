@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from beginnings import until_begun
 from floor import endless, tasks
 from floor.models import Effect
 from processes import PATIENCE, lives, until
@@ -34,6 +35,7 @@ def test_one_that_is_quiet_claims_nothing_until_another_takes_its_place(
     workers.start("--processes", "1", "--threads", "2")
     runs = tasks.waits_for.delay(1)
     worker = until_running(runs)
+    until_begun(runs)
     assert (worker.answers[:2], worker.versions["cq"][0]) == (["quiet", "restart"], "1")
 
     def says(state: str) -> bool:

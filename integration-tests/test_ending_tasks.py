@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from beginnings import until_begun
 from floor import endless, tasks
 from floor.models import Effect
 from processes import PATIENCE, until
@@ -75,7 +76,7 @@ def test_row_29_what_cannot_be_interrupted_is_lost_with_its_process(
 ) -> None:
     worker = workers.start("--threads", "1")
     stuck = function.using(timeout=1, on_lost="fail").delay(3600)
-    until(lambda: Task.objects.get(pk=stuck.pk).status == "RUNNING", "its start")
+    until_begun(stuck)
 
     # Another process has taken the place of the one that it holds up.
     assert tasks.square.delay(3).get(PATIENCE) == 9
@@ -90,7 +91,7 @@ def test_row_29_who_runs_beside_it_is_waited_for(workers: Workers) -> None:
     beside = tasks.waits_for.delay(1)
     stuck = tasks.sleeps_in_c.using(timeout=1).delay(3600)
     both = Task.objects.filter(pk__in=[beside.pk, stuck.pk], status="RUNNING")
-    until(lambda: both.count() == 2, "their start")
+    until_begun(beside, stuck)
     workers_before = set(both.values_list("worker_id", flat=True))
     assert len(workers_before) == 1
 

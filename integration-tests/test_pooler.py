@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import cq_backends
 import pytest
+from beginnings import until_begun
 from django.db import connection, connections
 from floor import tasks
 from floor.models import Effect
@@ -30,16 +31,12 @@ def told(request: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
     return bool(request.param == "told")
 
 
-def is_running(handle: Task) -> bool:
-    return Task.objects.get(pk=handle.pk).status == Task.STATUS_RUNNING
-
-
 def test_row_39_tasks_of_a_worker_killed_behind_a_pooler_run_again(
     workers: Workers, told: bool
 ) -> None:
     first = workers.start()
     handle = tasks.effect.delay(1, 1.0)
-    until(lambda: is_running(handle), "its start")
+    until_begun(handle)
     first.kill()
     second = workers.start()
     assert handle.wait(PATIENCE).status == Task.STATUS_COMPLETE

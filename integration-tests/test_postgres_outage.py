@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from beginnings import until_begun
 from django.core.management import call_command
 from django.db import connections
 from floor import tasks
@@ -133,7 +134,7 @@ def test_row_34_while_the_server_is_away_little_is_said_and_results_are_kept(
 ) -> None:
     worker = workers.start("--processes", "1", "--threads", "2")
     running = tasks.sleeps.delay(2.0)
-    until(lambda: Task.objects.filter(status="RUNNING").exists(), "a run")
+    until_begun(running)
     server.stop()
     away = time.monotonic() + SECONDS_AWAY
     worker.wait_for_output("could not")

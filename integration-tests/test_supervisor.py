@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 import cq_backends
 import pytest
+from beginnings import until_begun
 from django.db import connection, transaction
 from floor import endless, tasks
 from floor.models import Effect
@@ -41,10 +42,6 @@ def running(*handles: Task) -> bool:
     return found.filter(status=Task.STATUS_RUNNING).count() == len(handles)
 
 
-def until_running(*handles: Task) -> None:
-    until(lambda: running(*handles), "the start of the tasks")
-
-
 def release(key: int) -> None:
     """Let those end that wait for this effect."""
     Effect.objects.create(key=key)
@@ -60,7 +57,7 @@ def test_row_19_the_tasks_of_a_killed_child_run_again_and_the_others_go_on(
     lease = flags(tmp_path, CQ_LEASE=3600)
     worker = workers.start("--processes", "2", "--threads", "2", *lease)
     handles = [tasks.waits_for.delay(1) for _ in range(4)]
-    until_running(*handles)
+    until_begun(*handles)
     victim = children()[0]
     (lost,) = Worker.objects.filter(pid=victim)
     hit = set(Task.objects.filter(worker=lost.pk).values_list("pk", flat=True))
@@ -141,20 +138,20 @@ def test_row_28_what_waits_to_run_alone_is_handed_back_uncharged(
     workers: Workers,
 ) -> None:
     worker = workers.start("--threads", "2")
-    running = tasks.waits_for.delay(1)
-    until_running(running)
+    beside = tasks.waits_for.delay(1)
+    until_begun(beside)
     with transaction.atomic():
         suspect = tasks.noop.delay()
         Task.objects.filter(pk=suspect.pk).update(losses=2, attempts=2)
-    until_running(suspect)
+    until(lambda: running(suspect), "its claim")
     other = tasks.noop.delay()
     worker.popen.terminate()
     worker.wait_for_output("stopping")
     release(1)
     assert worker.popen.wait(PATIENCE) == 0, worker.output
-    for handle, before in ((running, 0), (suspect, 2), (other, 0)):
+    for handle, before in ((beside, 0), (suspect, 2), (other, 0)):
         handle.refresh_from_db()
-        done = handle.pk == running.pk
+        done = handle.pk == beside.pk
         assert handle.status == (Task.STATUS_COMPLETE if done else Task.STATUS_QUEUED)
         assert (handle.losses, handle.attempts) == (before, before + done)
 
@@ -180,7 +177,7 @@ def test_children_do_not_outlive_their_supervisor(workers: Workers) -> None:
     worker = workers.start("--processes", "2", "--threads", "1")
     # One of them would get to run no code of its own.
     handles = [tasks.holds_the_gil.delay(3600), tasks.waits_for.delay(1)]
-    until_running(*handles)
+    until_begun(*handles)
     pids = children()
     assert len(pids) == 2
 
@@ -196,7 +193,7 @@ def test_children_do_not_outlive_their_supervisor(workers: Workers) -> None:
 def test_a_signal_to_the_whole_group_lets_what_runs_end(workers: Workers) -> None:
     worker = workers.start("--processes", "2", "--threads", "1")
     handles = [tasks.waits_for.delay(1) for _ in range(2)]
-    until_running(*handles)
+    until_begun(*handles)
     for number in (signal.SIGINT, signal.SIGHUP):
         for pid in children():
             os.kill(pid, number)
@@ -213,7 +210,7 @@ def test_a_signal_to_the_whole_group_lets_what_runs_end(workers: Workers) -> Non
 def test_row_22_nothing_is_claimed_once_it_stops(workers: Workers) -> None:
     worker = workers.start("--threads", "2")
     handle = endless.says_that_it_stops.delay(1)
-    until_running(handle)
+    until_begun(handle)
     worker.popen.terminate()
     until(Effect.objects.filter(key=1).exists, "a task that knows")
     late = [tasks.noop.delay() for _ in range(50)]
@@ -232,7 +229,7 @@ def test_row_22_what_outlasts_the_drain_is_handed_back_by_each_child(
 ) -> None:
     worker = workers.start("--processes", "2", "--threads", "2", "--drain", "0")
     handles = [tasks.waits_for.delay(1) for _ in range(4)]
-    until_running(*handles)
+    until_begun(*handles)
     worker.signal_group(signal.SIGTERM)
     assert worker.popen.wait(PATIENCE) == 0, worker.output
     for handle in handles:
@@ -246,7 +243,7 @@ def test_row_22_what_cannot_hear_of_the_end_is_killed_and_handed_back(
 ) -> None:
     worker = workers.start("--drain", "0")
     handle = tasks.holds_the_gil.delay(3600)
-    until_running(handle)
+    until_begun(handle)
     worker.popen.terminate()
     assert worker.popen.wait(PATIENCE) == 0, worker.output
     handle.refresh_from_db()
@@ -259,7 +256,7 @@ def test_row_22_what_cannot_hear_of_the_end_is_killed_and_handed_back(
 def test_row_22_a_second_signal_ends_it_at_once(workers: Workers) -> None:
     worker = workers.start("--processes", "2", "--threads", "1", "--drain", "3600")
     handles = [tasks.holds_the_gil.delay(3600), tasks.waits_for.delay(1)]
-    until_running(*handles)
+    until_begun(*handles)
     pids = children()
     worker.signal_group(signal.SIGTERM)
     worker.wait_for_output("stopping")
@@ -279,7 +276,7 @@ def test_programs_that_a_task_starts_heed_signals(workers: Workers) -> None:
 def test_row_25_a_task_that_holds_the_gil_keeps_its_lease(workers: Workers) -> None:
     workers.start("--threads", "1")
     handle = tasks.holds_the_gil.delay(GIL_HELD)  # CQ_LEASE is 2
-    until_running(handle)
+    until_begun(handle)
     workers.start()
     assert handle.wait(GIL_HELD + PATIENCE).status == Task.STATUS_COMPLETE
     assert (handle.attempts, handle.losses, handle.fence) == (1, 0, 1)
@@ -292,7 +289,7 @@ def test_row_23_a_frozen_worker_that_comes_back_changes_nothing(
 ) -> None:
     frozen = workers.start("--threads", "1")
     handle = tasks.effect.delay(1, 2)
-    until_running(handle)
+    until_begun(handle)
     (row,) = Worker.objects.filter(kind="worker")
     frozen.signal_group(signal.SIGSTOP)
     other = workers.start("--threads", "1")
@@ -314,7 +311,7 @@ def test_row_23_a_frozen_worker_that_comes_back_changes_nothing(
 def test_a_frozen_worker_keeps_its_tasks_on_sqlite(workers: Workers) -> None:
     frozen = workers.start("--threads", "1")
     handle = tasks.waits_for.delay(1)
-    until_running(handle)
+    until_begun(handle)
     frozen.signal_group(signal.SIGSTOP)
     workers.start("--threads", "1")
     # Others have looked after dead workers by then, more than once.
@@ -349,7 +346,7 @@ def test_row_27_a_child_that_is_replaced_finishes_what_it_runs(
     worker = workers.start("--threads", "2")
     (first,) = children()
     handle = tasks.waits_for.delay(1)
-    until_running(handle)
+    until_begun(handle)
     worker.popen.send_signal(signal.SIGHUP)
     # The next one runs beside it meanwhile.
     until(lambda: tasks.process_id.delay().get(PATIENCE) != first, "another process")
@@ -398,7 +395,7 @@ def test_children_run_the_code_as_it_is_on_disk_when_it_changes(
     )
     assert answer.delay().get(PATIENCE) == "old"
     waits = tasks.waits_for.delay(1)
-    until_running(waits)
+    until_begun(waits)
     # While it is broken, nothing new is started, and what runs is let alone.
     (app / "tasks.py").write_text("this is no code")
     (app / "tasks.py").write_text(FICKLE.format(answer="another"))
@@ -462,7 +459,7 @@ def test_a_worker_without_work_ends_by_itself_and_one_with_work_does_not(
 ) -> None:
     held = tasks.waits_for.delay(1)
     worker = workers.start("--idle-exit", "0.5", "--processes", "2")
-    until_running(held)
+    until_begun(held)
     # Longer than it waits without work: what runs keeps it.
     done = [tasks.noop.delay() for _ in range(3)]
     for handle in done:

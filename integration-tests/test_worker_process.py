@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sites
+from beginnings import until_begun
 from django.db import connection, transaction
 from floor import tasks
 from floor.models import Effect
@@ -90,7 +91,7 @@ def test_each_task_has_one_line_on_the_terminal(workers: Workers) -> None:
     done = tasks.square.delay(3).wait(PATIENCE)
     fails = tasks.fails.delay().wait(PATIENCE)
     revoked = tasks.waits_for.delay(1)
-    until(lambda: Task.objects.get(pk=revoked.pk).status == "RUNNING", "its start")
+    until_begun(revoked)
     revoked.revoke()
     for handle, said in (
         (done, "complete in"),
@@ -246,7 +247,7 @@ def test_row_20_a_dead_session_tells_at_once_that_its_worker_is_gone(
     first = workers.start()
     until(lambda: Worker.objects.get().locked, "its lock")
     handle = tasks.effect.delay(1, seconds=2)
-    until(lambda: Task.objects.get(pk=handle.pk).status == "RUNNING", "its start")
+    until_begun(handle)
     first.kill()
     workers.start()
     assert handle.wait(PATIENCE).status == Task.STATUS_COMPLETE
@@ -320,10 +321,7 @@ def test_what_outlasts_the_drain_is_handed_back_with_no_attempt_burnt(
 ) -> None:
     worker = workers.start("--drain", "0")
     task = tasks.effect.delay(1, 3600)
-    until(
-        lambda: Task.objects.filter(pk=task.pk, status=Task.STATUS_RUNNING).exists(),
-        "the start of the task",
-    )
+    until_begun(task)
     assert worker.terminate() == 0, worker.output
     task.refresh_from_db()
     assert (task.status, task.attempts, task.losses) == (Task.STATUS_QUEUED, 0, 0)
@@ -336,10 +334,7 @@ def test_what_holds_sqlites_write_lock_after_the_drain_is_rescued(
 ) -> None:
     worker = workers.start("--drain", "0")
     task = tasks.effect.delay(1, 5)
-    until(
-        lambda: Task.objects.filter(pk=task.pk, status=Task.STATUS_RUNNING).exists(),
-        "the start of the task",
-    )
+    until_begun(task)
     assert worker.terminate() == 0, worker.output
     assert keys() == []
     workers.start()

@@ -10,6 +10,7 @@ from django.db import connection
 
 from cq import OutOfTime, RetryLater, Revoked, task
 
+from . import begun
 from .models import Effect
 
 
@@ -78,6 +79,7 @@ def until_told(cqt: Any) -> int:
 @task(atomic=False)
 def says_that_it_stops(cqt: Any, key: int) -> None:
     """Makes the effect of this key when it is told, and ends with that of the next."""
+    begun.say(cqt)
     while not cqt.stopping:
         time.sleep(0.001)
     Effect.objects.create(key=key)

@@ -17,7 +17,7 @@ from django.utils import timezone, translation
 
 from cq import task
 
-from . import endless, mistakes, traced  # noqa: F401
+from . import begun, endless, mistakes, traced  # noqa: F401
 from .models import Effect
 
 
@@ -36,6 +36,8 @@ def send_emails(cqt: Any, addrs: list[str]) -> str:
 @task
 def effect(cqt: Any, key: int, seconds: float = 0.0) -> int:
     Effect.objects.create(key=key)
+    if seconds >= 1:
+        begun.say(cqt)
     time.sleep(seconds)
     return key
 
@@ -81,6 +83,7 @@ def fails(cqt: Any) -> None:
 
 @task(atomic=False)
 async def sleeps(cqt: Any, seconds: float) -> float:
+    begun.say(cqt)
     await asyncio.sleep(seconds)
     return seconds
 
@@ -100,6 +103,7 @@ def logs_then_waits(cqt: Any, seconds: float) -> None:
 @task(atomic=False, on_lost="retry")
 def waits_for(cqt: Any, key: int) -> int:
     """Runs until somebody makes the effect with this key; its process's id."""
+    begun.say(cqt)
     while not Effect.objects.filter(key=key).exists():
         time.sleep(0.02)
     return os.getpid()
@@ -207,12 +211,14 @@ def reads_its_context(cqt: Any) -> list[str]:
 
 @task(on_lost="retry")
 def holds_the_gil(cqt: Any, seconds: int) -> None:
+    begun.say(cqt)
     # Functions of a PyDLL are called without letting other threads run.
     ctypes.PyDLL(None).sleep(seconds)
 
 
 @task(atomic=False)
 def sleeps_in_c(cqt: Any, seconds: int) -> None:
+    begun.say(cqt)
     # Other threads run meanwhile, but nothing is raised in this one.
     ctypes.CDLL(None).sleep(seconds)
 

@@ -46,7 +46,7 @@ def page(client: Client, row: Task) -> str:
 
 @pytest.fixture
 def paid(row: Callable[..., Task], say: Callable[..., None]) -> Task:
-    args, kwargs = '["ann","4111"]', '{"password":"s3cret","to":"bob"}'
+    args, kwargs = '["ann@shop","card-4111"]', '{"password":"s3cret","to":"bob@shop"}'
     made: Task = row(name="who_sees.pay", args=args, kwargs=kwargs, result='"done9"')
     say(made, 1, message="paid in full")
     return made
@@ -56,7 +56,7 @@ def test_arguments_results_and_logs_need_permissions_of_their_own(
     login: Callable[..., Client], paid: Task
 ) -> None:
     text = page(login("view_task"), paid)
-    for value in ("ann", "bob", "done9", "paid in full"):
+    for value in ("ann@", "bob@", "done9", "paid in full"):
         assert value not in text
     assert "Shown to those who may see arguments and results." in text
 
@@ -65,17 +65,17 @@ def test_with_the_permission_they_are_shown(
     login: Callable[..., Client], paid: Task
 ) -> None:
     text = page(login("view_task", "view_task_args"), paid)
-    for value in ("ann", "bob", "done9"):
+    for value in ("ann@", "bob@", "done9"):
         assert value in text
     assert text.count(HIDDEN) == 4  # at the top, and whole
-    for value in ("4111", "s3cret", "paid in full"):
+    for value in ("card-4111", "s3cret", "paid in full"):
         assert value not in text
 
 
 def test_the_log_has_its_own(login: Callable[..., Client], paid: Task) -> None:
     text = page(login("view_task", "view_task_log"), paid)
     assert "paid in full" in text
-    assert "bob" not in text
+    assert "bob@" not in text
 
 
 def test_row_s11_who_may_not_see_arguments_does_not_search_them(
