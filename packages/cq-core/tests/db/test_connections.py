@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -215,7 +215,9 @@ def _cut_in_the_server() -> Iterator[Callable[[], int]]:
     try:
         # Only the checkpointer tells the others to wait, once it has read its settings
         # again; it may be at a checkpoint until then.
-        until(lambda: _commits() or cut[0] > 0, "a commit waits for the standby")
+        until(
+            lambda: _commit_elsewhere() or cut[0] > 0, "a commit waits for the standby"
+        )
         before = cut[0]
         yield lambda: cut[0] - before
     finally:
@@ -225,24 +227,22 @@ def _cut_in_the_server() -> Iterator[Callable[[], int]]:
 
 
 def _set_standby(name: str) -> None:
-    other = connection.copy("default")
-    try:
-        with other.cursor() as cursor:
-            cursor.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
-            cursor.execute("SELECT pg_reload_conf()")
-            until(lambda: _standby(cursor) == name, f"the standby is {name!r}")
-    finally:
-        other.close()
+    with _another_session() as cursor:
+        cursor.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+        cursor.execute("SELECT pg_reload_conf()")
+        until(lambda: _standby(cursor) == name, f"the standby is {name!r}")
 
 
-def _commits() -> None:
-    """Commit something on a connection of its own, which may be cut."""
-    other = connection.copy("default")
-    try:
-        with suppress(OperationalError), other.cursor() as cursor:
-            cursor.execute("SELECT pg_logical_emit_message(true, 'cq', '')")
-    finally:
-        other.close()
+def _commit_elsewhere() -> None:
+    """Commit something in a session of its own, which may be cut."""
+    with suppress(OperationalError), _another_session() as cursor:
+        cursor.execute("SELECT pg_logical_emit_message(true, 'cq', '')")
+
+
+@contextmanager
+def _another_session() -> Iterator[Any]:
+    with closing(connection.copy("default")) as other, other.cursor() as cursor:
+        yield cursor
 
 
 def _standby(cursor: Any) -> str:
