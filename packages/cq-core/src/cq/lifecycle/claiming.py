@@ -57,6 +57,8 @@ def claim(
         where, params = f"{these} AND {where}", [*these_ids, *params]
     skip = "" if connection.vendor == "sqlite" else "FOR UPDATE SKIP LOCKED"
     by = f"FORCE INDEX ({index})" if index and connection.vendor == "mysql" else ""
+    # The order in which the index has those of one pair and lane.
+    order = "id" if by_id else "lane, id"
     # Where the planner knows of no row that is QUEUED, the index of those costs nothing
     # in its eyes, and it would read all of it. What is an expression, no index has.
     by_key = "UPPER(status) = 'QUEUED'"
@@ -64,7 +66,7 @@ def claim(
     chosen = (
         f"SELECT id FROM cq_tasks {by} WHERE {queued} AND {where} "
         f"AND (expires IS NULL OR attempts > 0 OR expires > {now_sql}) "
-        f"ORDER BY id LIMIT {int(limit)} {skip}"
+        f"ORDER BY {order} LIMIT {int(limit)} {skip}"
     )
     claimed = (
         "UPDATE cq_tasks SET status = 'RUNNING', worker_id = %s, "

@@ -15,6 +15,7 @@ from cq.progress.token import token_of
 from cq.status import Status
 from cq.tables.attempt_rows import AttemptRow, StackRow, TaskLogRow
 from cq.tables.figure_rows import DepthRow, FigureRow, MarkRow
+from cq.tables.limits.rows import LaneRow, LimitKeyRow, LimitRow, PlaceRow
 from cq.tables.queries import attempts
 from cq.tables.rows import DebounceRow, EdgeRow, TagRow, TaskRow
 from cq.tables.values import decode_result, upstream_tasks
@@ -166,6 +167,34 @@ class Pause(PauseRow):
     """A queue, or the tasks of a name, of which workers start nothing."""
 
     class Meta(PauseRow.Meta):
+        pass
+
+
+class Lane(LaneRow):
+    """Tasks of one queue and priority that the same limits hold back."""
+
+    class Meta(LaneRow.Meta):
+        pass
+
+
+class Place(PlaceRow):
+    """A place of a key, taken by a run."""
+
+    class Meta(PlaceRow.Meta):
+        pass
+
+
+class LimitKey(LimitKeyRow):
+    """What a key remembers of starts."""
+
+    class Meta(LimitKeyRow.Meta):
+        pass
+
+
+class Limit(LimitRow):
+    """What somebody has set of a named limit."""
+
+    class Meta(LimitRow.Meta):
         pass
 
 

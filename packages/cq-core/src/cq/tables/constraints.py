@@ -42,9 +42,17 @@ INDEXES = (
     models.Index(
         "queue",
         F("priority").desc(),
+        "lane",
         "id",
         name="cq_ready",
         condition=Q(status=Status.QUEUED),
+    ),
+    models.Index(
+        "queue",
+        F("priority").desc(),
+        "lane",
+        name="cq_newcomers",
+        condition=Q(status=Status.QUEUED, lane__isnull=False, listed__isnull=True),
     ),
     models.Index(
         fields=["run_after"],

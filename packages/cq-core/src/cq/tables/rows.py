@@ -165,6 +165,12 @@ class TaskRow(EncodedRow):
     #: how often in a row it was put off.
     options = OptionsField(null=True, blank=True)
 
+    #: What its limits and its fair key make of it (`definitions.lanes`); None: it has none,
+    #: and may start whenever a worker is free. See `tables.limits.rows`.
+    lane = models.UUIDField(null=True, blank=True)
+    #: Whether its lane has a row since it came into the queue; None: not yet.
+    listed = models.BooleanField(null=True, blank=True)
+
     log_lines = models.IntegerField(default=0, db_default=0)
     progress_done = models.FloatField(null=True, blank=True)
     progress_total = models.FloatField(null=True, blank=True)

@@ -120,7 +120,7 @@ def claim_ids(
     without: Sequence[str] | None = None,
     not_of: Sequence[str] = (),
 ) -> list[TaskRow]:
-    """Claim those of these very tasks that are QUEUED, and in these queues.
+    """Claim those of these very tasks that are QUEUED, in these queues, without a lane.
 
     without: names of tasks not to claim; not_of: releases. Of one atomic task the claim may not be on the disk yet.
     """
@@ -136,7 +136,7 @@ def claim_ids(
         where.append(none_of("name", connection, without))
     if not_of:
         where.append(of_none(connection, not_of))
-    sql = " AND ".join(part for part, _ in where) or "1 = 1"
+    sql = " AND ".join(["lane IS NULL", *(part for part, _ in where)])
     params = [param for _, some in where for param in some]
     return lifecycle.claim(
         using,

@@ -148,7 +148,7 @@ class Picking:
     def _claim_behind(self, pair: Pair, key: Key, cursors: Cursors) -> None:
         # Never without a bound for the id: whichever index is taken then, nothing that
         # has finished long ago is read.
-        where = ["queue = %s AND priority = %s AND id > %s"]
+        where = ["queue = %s AND priority = %s AND lane IS NULL AND id > %s"]
         after = uuid_param(connections[self.using], cursors[key])
         params: list[Any] = [*pair, after]
         for sql, some in self._names:
@@ -190,7 +190,7 @@ class Picking:
         found = lifecycle.claim(
             self.using,
             self.worker,
-            " AND ".join(sql for sql, _ in self._names) or "1 = 1",
+            " AND ".join(["lane IS NULL", *(sql for sql, _ in self._names)]),
             [param for _, some in self._names for param in some],
             self.left,
             self.now,

@@ -1,8 +1,9 @@
 """The pairs that have work, and where each of them begins and ends.
 
 A pair is a (queue, priority) under which something is QUEUED. The index ``cq_ready``
-starts with both, so the pairs are found by jumping from one to the next, and the tasks
-of one pair stand there in the order of their ids.
+starts with both, so the pairs are found by jumping from one to the next. Behind them it
+has the lane: the tasks of one pair that have none, which are those that are claimed from
+here, stand together, in the order of their ids.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ PAIRS = f"""
 _FIRST_OF_EACH = f"""
     {PAIRS}
     SELECT p.queue, p.priority, (
-        SELECT t.id {_QUEUED} AND t.queue = p.queue AND t.priority <= p.priority
-        ORDER BY t.priority DESC, t.id LIMIT 1
+        SELECT t.id {_QUEUED} AND t.queue = p.queue AND t.priority = p.priority
+        AND t.lane IS NULL ORDER BY t.lane, t.id LIMIT 1
     )
     FROM pairs p WHERE {THERE}
 """
@@ -69,7 +70,10 @@ _FIRST_OF_EACH = f"""
 def first_of_each(
     using: str, queues: Sequence[str] | None, exclude: Collection[str] | None
 ) -> list[tuple[Pair, UUID]]:
-    """Return each pair with the id of its first task, in the order to claim them."""
+    """Return each pair with the id of its first task, in the order to claim them.
+
+    Of the tasks without a lane, and of the pairs that have some.
+    """
     if queues is not None and not queues:
         return []
     names = None if queues is None else sorted(set(queues))
@@ -88,7 +92,7 @@ def first_of_each(
     found = [
         ((queue, priority), uuid_of(head))
         for queue, priority, head in rows
-        if queue not in (exclude or ())
+        if head is not None and queue not in (exclude or ())
     ]
     return sorted(found, key=lambda row: (-row[0][1], row[1]))
 
@@ -104,8 +108,11 @@ def _first_of_each_stepwise(
     for name in [None] if names is None else names:
         where, params = ("TRUE", []) if name is None else ("t.queue = %s", [name])
         while row := _first_on_mysql(cursor, where, params):
-            yield row
-            queue, priority, _ = row
+            queue, priority, head, lane = row
+            if lane is not None:
+                # NULL comes first, so no task of this pair is without one.
+                head = None
+            yield queue, priority, head
             where, params = after, [queue, priority]
             if name is None:
                 where, params = f"(t.queue > %s OR ({after}))", [queue, *params]
@@ -113,53 +120,48 @@ def _first_of_each_stepwise(
 
 def _first_on_mysql(cursor: Any, where: str, params: list[Any]) -> Any:
     cursor.execute(
-        "SELECT t.queue, t.priority, t.id FROM cq_tasks t FORCE INDEX (cq_ready) "
+        "SELECT t.queue, t.priority, t.id, t.lane "
+        "FROM cq_tasks t FORCE INDEX (cq_ready) "
         f"WHERE t.status = 'QUEUED' AND {where} "
-        "ORDER BY t.queue, t.priority, t.id LIMIT 1",
+        "ORDER BY t.queue, t.priority, t.lane, t.id LIMIT 1",
         params,
     )
     return cursor.fetchone()
 
 
 def last_of_pair(using: str, pair: Pair) -> UUID | None:
-    """Return the id of the last task of a pair; None when there is none."""
+    """Return the id of the last task of a pair without a lane; None: there is none."""
     queue, priority = pair
     connection = connections[using]
-    sql = (
-        f"SELECT t.priority, t.id {_QUEUED} AND t.queue = %s AND t.priority >= %s "
-        "ORDER BY t.priority, t.id DESC LIMIT 1"
-    )
-    if connection.vendor == "mysql":
-        # Its index has all in ascending order.
-        sql = (
-            "SELECT t.priority, t.id FROM cq_tasks t FORCE INDEX (cq_ready) WHERE "
-            "t.status = 'QUEUED' AND t.queue = %s AND t.priority = %s "
-            "ORDER BY t.id DESC LIMIT 1"
-        )
+    hint = "FORCE INDEX (cq_ready) " if connection.vendor == "mysql" else ""
     with connection.cursor() as cursor:
-        cursor.execute(sql, [queue, priority])
+        cursor.execute(
+            f"SELECT t.id FROM cq_tasks t {hint}WHERE t.status = 'QUEUED' "
+            "AND t.queue = %s AND t.priority = %s AND t.lane IS NULL "
+            "ORDER BY t.lane DESC, t.id DESC LIMIT 1",
+            [queue, priority],
+        )
         row = cursor.fetchone()
-    return uuid_of(row[1]) if row and row[0] == priority else None
+    return uuid_of(row[0]) if row else None
 
 
 def part_of_pair(
     using: str, pair: Pair, after: UUID, most: int
 ) -> list[tuple[UUID, str]]:
-    """Return the ids and names of the tasks of a pair behind an id, `most` at most."""
+    """Return the ids and names of the tasks of a pair behind an id, `most` at most.
+
+    Of those without a lane.
+    """
     queue, priority = pair
     connection = connections[using]
     hint = "FORCE INDEX (cq_ready) " if connection.vendor == "mysql" else ""
-    of_queue, order = "t.queue = %s", "t.id"
-    name: str | list[str] = queue
-    if connection.vendor == "postgresql":
-        # An order that the primary key does not give, or all that has finished since might
-        # be read: of a queue that is equal to one it would be the same.
-        of_queue, order, name = "t.queue = ANY(%s)", "t.queue, t.id", [queue]
     with connection.cursor() as cursor:
+        # By the lane, too: the primary key has no such order, and PostgreSQL might read all
+        # that has finished since by that.
         cursor.execute(
             f"SELECT t.id, t.name FROM cq_tasks t {hint}WHERE t.status = 'QUEUED' "
-            f"AND {of_queue} AND t.priority = %s AND t.id > %s "
-            f"ORDER BY {order} LIMIT {most}",
-            [name, priority, uuid_param(connection, after)],
+            "AND t.queue = %s AND t.priority = %s AND t.lane IS NULL AND t.id > %s "
+            f"ORDER BY t.lane, t.id LIMIT {most}",
+            [queue, priority, uuid_param(connection, after)],
         )
         return [(uuid_of(pk), name) for pk, name in cursor.fetchall()]
