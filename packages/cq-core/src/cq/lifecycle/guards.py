@@ -73,7 +73,8 @@ def queued_columns(now: datetime | None) -> dict[str, Any]:
 
     But for a hand-back, whose run has not counted: its task still waits since it did.
     """
-    return {"status": Status.QUEUED, "ready": Moment(now)}
+    # Whether its lane has a row is to be looked at again.
+    return {"status": Status.QUEUED, "ready": Moment(now), "listed": None}
 
 
 def final_columns(status: Any, now: datetime | None) -> dict[str, Any]:

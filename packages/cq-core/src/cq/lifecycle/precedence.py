@@ -70,7 +70,8 @@ def prioritize(
     Raises ValueError for what is no priority.
     """
     check_priority(priority)
-    changed = update_returning(_not_begun(using, ids, only), priority=priority)
+    moved = _not_begun(using, ids, only)
+    changed = update_returning(moved, priority=priority, listed=None)
     return [row[0] for row in changed]
 
 

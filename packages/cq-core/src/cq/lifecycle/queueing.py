@@ -178,6 +178,7 @@ def hand_back(using: str, claims: Iterable[Claim]) -> list[tuple[UUID, str]]:
             status=Status.QUEUED,
             worker=None,
             started=None,
+            listed=None,
             fence=F("fence") + 1,
             attempts=F("attempts") - 1,
         )

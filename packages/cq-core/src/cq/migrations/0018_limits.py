@@ -36,7 +36,7 @@ def fit_mysql(apps, schema_editor):
         "cq_tasks": (
             "DROP INDEX cq_ready",
             "ADD INDEX cq_ready (status, queue, priority, lane, id)",
-            "ADD INDEX cq_newcomers (listed, status, queue, priority, lane)",
+            "ADD INDEX cq_newcomers (listed, status, lane, id)",
         ),
     }
     for table, parts in changes.items():
@@ -219,9 +219,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="task",
             index=models.Index(
-                F("queue"),
-                OrderBy(F("priority"), descending=True),
-                F("lane"),
+                fields=["lane", "id"],
                 name="cq_newcomers",
                 condition=NEWCOMER,
             ),

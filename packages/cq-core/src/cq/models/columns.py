@@ -64,6 +64,8 @@ if TYPE_CHECKING:
         unique_for: float | None
         rerun_lost: bool
         result_ttl: float | None
+        lane: UUID | None
+        listed: bool | None
         options: dict[str, Any] | None
 
         log_lines: int

@@ -48,9 +48,7 @@ INDEXES = (
         condition=Q(status=Status.QUEUED),
     ),
     models.Index(
-        "queue",
-        F("priority").desc(),
-        "lane",
+        fields=["lane", "id"],
         name="cq_newcomers",
         condition=Q(status=Status.QUEUED, lane__isnull=False, listed__isnull=True),
     ),

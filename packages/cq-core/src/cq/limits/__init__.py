@@ -1,0 +1,1 @@
+"""Limits as workers keep them: which lanes may start how many of their tasks, and when."""

@@ -1,0 +1,251 @@
+"""The claim of tasks that limits hold back, or that take turns, for slots that are free.
+
+One transaction: it locks lanes, then the keys with a rate, takes places, claims the first
+tasks of each lane, and leaves each lane as it is then: open, held by a key, or gone. Nobody
+waits while it holds what others wait for, but in the order of the keys.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from django.db import connections, transaction
+
+from cq import lifecycle
+from cq.db.transactions import immediate
+from cq.definitions.bounds import Bound, bounds_of
+
+from . import places
+from .heads import Head, is_empty, read_heads
+from .holding import Served, free_again, open_lanes
+from .keys import Keys
+from .lanes import Next, leave
+from .overrides import Overrides
+from .places import Place
+from .turns import Lane, Names, Pair, Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from cq.tables.rows import TaskRow
+
+#: Lanes that one transaction locks, and starts that it claims, at most.
+MOST_STARTS = 100
+
+
+class Which(NamedTuple):
+    """What is claimed: of which tasks and, of those, of no release of `not_of`."""
+
+    names: Names = Names()
+    not_of: Sequence[str] = ()
+
+
+class Claimed(NamedTuple):
+    """What came of one claim.
+
+    places: of these tasks. opens_in: seconds until the first of the keys that are shut by
+    their rate opens; None: none is. more: there may be more at once.
+    """
+
+    tasks: list[TaskRow]
+    places: list[Place]
+    opens_in: float | None
+    more: bool
+
+
+class _Start(NamedTuple):
+    """A task that is to start, with the places that it takes."""
+
+    lane: Lane
+    head: Head
+    places: list[Place]
+
+
+class LaneClaims:
+    """The claims of one worker from lanes. For the one thread that claims."""
+
+    def __init__(self, using: str, worker: int) -> None:
+        self.using = using
+        self.worker = worker
+        self._turns = Turns(using)
+        self._overrides = Overrides(using)
+
+    def claim(
+        self,
+        pair: Pair,
+        starts: int,
+        which: Which = Which(),  # noqa: B008
+        served: Served = Served(),  # noqa: B008
+        now: datetime | None = None,
+    ) -> Claimed:
+        """Claim at most so many tasks from the lanes of a pair whose turn it is.
+
+        served: what this worker can claim from: of what opens meanwhile, such lanes are
+        preferred.
+        """
+        connection = connections[self.using]
+        starts = min(starts, MOST_STARTS)
+        whole = transaction.atomic(using=self.using, savepoint=False)
+        with immediate(connection, True), whole:
+            claim = _Claim(self, pair, starts, which, now)
+            claim.run()
+        # After the commit, see `cq.limits.holding`.
+        rooms = {**claim.left_over, **free_again(self.using, claim.full)}
+        opened = open_lanes(self.using, rooms, served)
+        seconds = [wait.total_seconds() for wait in claim.opens_in.values()]
+        return Claimed(
+            claim.claimed,
+            claim.places,
+            min(seconds, default=None),
+            bool(claim.claimed) or claim.gone > 0 or opened > 0,
+        )
+
+
+class _Claim:
+    """One claim, within its transaction."""
+
+    def __init__(
+        self,
+        of: LaneClaims,
+        pair: Pair,
+        starts: int,
+        which: Which,
+        now: datetime | None,
+    ) -> None:
+        self._of, self.using = of, of.using
+        self._pair, self._starts, self._which, self._now = pair, starts, which, now
+        self.claimed: list[TaskRow] = []
+        self.places: list[Place] = []
+        #: Lanes that have no tasks any more.
+        self.gone = 0
+        #: The keys that lanes were held by, with their concurrency, where they have one.
+        self.full: dict[str, int] = {}
+        #: How many more may start under keys that had to do with it, but did not.
+        self.left_over: dict[str, int] = {}
+        self.opens_in: dict[str, Any] = {}
+        self._bounds: dict[int, list[Bound]] = {}
+
+    def run(self) -> None:
+        turns: Turns = self._of._turns
+        lanes = turns.lock(self._pair, self._starts, self._which.names)
+        if not lanes:
+            return
+        overrides = self._of._overrides.now()
+        self._bounds = {
+            lane.pk: bounds_of(lane.name, lane.options, overrides) for lane in lanes
+        }
+        keys = Keys(
+            self.using, (b for of in self._bounds.values() for b in of), self._now
+        )
+        heads = self._heads(lanes, keys)
+        started = self._claim(self._begin(lanes, heads, keys), keys)
+        self._leave(lanes, heads, started, keys)
+
+    def _heads(self, lanes: Sequence[Lane], keys: Keys) -> dict[int, list[Head]]:
+        """Return the first tasks of each lane: as many as may start, and one more."""
+        wanted = {}
+        for lane in lanes:
+            room = keys.room(self._bounds[lane.pk]).starts
+            if starts := min(room, lane.turn):
+                wanted[lane] = starts + 1
+        return read_heads(self.using, wanted, self._which.not_of, self._now)
+
+    def _begin(
+        self, lanes: Sequence[Lane], heads: dict[int, list[Head]], keys: Keys
+    ) -> list[_Start]:
+        """Take what the keys allow, lane by lane, each in its turn."""
+        found: list[_Start] = []
+        for lane in lanes:
+            bounds = self._bounds[lane.pk]
+            for head in heads.get(lane.pk, ())[: lane.turn]:
+                if len(found) >= self._starts or not keys.room(bounds).starts:
+                    break
+                taken = keys.take(bounds)
+                own = [Place(k, n, head.id, head.fence + 1) for k, n in taken]
+                found.append(_Start(lane, head, own))
+        return found
+
+    def _claim(self, begun: list[_Start], keys: Keys) -> list[_Start]:
+        """Claim those that get all their places; which they were."""
+        wanted = [place for start in begun for place in start.places]
+        got = places.take(self.using, self._of.worker, wanted) if wanted else set()
+        whole = [
+            start
+            for start in begun
+            if all((place.key, place.number) in got for place in start.places)
+        ]
+        found = lifecycle.claim(
+            self.using,
+            self._of.worker,
+            "lane IS NOT NULL",
+            [],
+            len(whole),
+            self._now,
+            ids=[start.head.id for start in whole],
+        )
+        fences = {task.pk: task.fence for task in found}
+        # One whose fence is another was claimed and given back in between.
+        started = [s for s in whole if fences.get(s.head.id) == s.head.fence + 1]
+        self._undo([s for s in begun if s not in started], got, keys)
+        mine = {start.head.id for start in started}
+        self.claimed = [task for task in found if task.pk in mine]
+        self.places = [place for start in started for place in start.places]
+        if len(found) > len(started):
+            others = [lifecycle_claim(task) for task in found if task.pk not in mine]
+            lifecycle.hand_back(self.using, others)
+        return started
+
+    def _undo(
+        self, undone: list[_Start], got: set[tuple[str, int]], keys: Keys
+    ) -> None:
+        back = [p for s in undone for p in s.places if (p.key, p.number) in got]
+        places.free(self.using, back)
+        for start in undone:
+            bounds = self._bounds[start.lane.pk]
+            keys.give_back(bounds, [(p.key, p.number) for p in start.places])
+        for start in undone:
+            for place in start.places:
+                if (place.key, place.number) not in got:
+                    keys.lost((place.key, place.number))
+
+    def _leave(
+        self,
+        lanes: Sequence[Lane],
+        heads: dict[int, list[Head]],
+        started: list[_Start],
+        keys: Keys,
+    ) -> None:
+        """Leave each lane as it is now: gone, held by a key, or open."""
+        taken = {(start.lane.pk, start.head.id) for start in started}
+        nexts: list[Next] = []
+        touched: dict[str, Bound] = {}
+        for lane in lanes:
+            bounds = self._bounds[lane.pk]
+            touched |= {bound.key: bound for bound in bounds}
+            room = keys.room(bounds)
+            rest = [h for h in heads.get(lane.pk, ()) if (lane.pk, h.id) not in taken]
+            looked = lane.pk in heads
+            gone = looked and not rest and is_empty(self.using, lane)
+            held_by = None if room.starts or gone else room.held_by
+            nexts.append(Next(lane.pk, rest[0].id if rest else None, held_by, gone))
+            self.gone += gone
+            if held_by is not None:
+                self._note_full(bounds, held_by)
+        leave(self.using, nexts)
+        self.opens_in = keys.opens_in(touched.values())
+        keys.write(self.opens_in)
+        for key, bound in touched.items():
+            if key not in self.full and (left := keys.room([bound]).starts):
+                self.left_over[key] = min(left, MOST_STARTS)
+
+    def _note_full(self, bounds: Sequence[Bound], key: str) -> None:
+        for bound in bounds:
+            if bound.key == key and bound.concurrency is not None:
+                self.full[key] = bound.concurrency
+
+
+def lifecycle_claim(task: TaskRow) -> lifecycle.Claim:
+    assert task.worker_id is not None
+    return lifecycle.Claim(task.pk, task.fence, task.worker_id)

@@ -1,0 +1,266 @@
+"""Turns: which of the open lanes of a pair a claim begins with, and how many tasks of each.
+
+Within one queue and priority the lanes with a fair key take turns by key, those without
+one stand in the order of their ages, and where there are both, every second turn is theirs.
+Of a key with more weight each turn is longer: a deficit round robin, by M. Shreedhar and
+G. Varghese, "Efficient Fair Queuing using Deficit Round Robin", SIGCOMM 1995.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from django.db import connections
+
+from cq.db.statements import any_of, none_of, uuid_of
+from cq.definitions.fairness import weight_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from cq.db.statements import Condition
+
+Pair = tuple[str, int]
+
+_OPEN = "l.held_by IS NULL"
+_OF_PAIR = f"{_OPEN} AND l.queue = %s AND l.priority = %s"
+
+
+class Lane(NamedTuple):
+    """A lane that is locked: its row, and how many of its tasks may start in this turn."""
+
+    pk: int
+    queue: str
+    priority: int
+    lane: UUID
+    name: str
+    options: Any
+    turn: int
+
+
+class Names(NamedTuple):
+    """The tasks that are claimed, by their names. only: these; None: all. without: not these."""
+
+    only: Sequence[str] | None = None
+    without: Collection[str] = ()
+
+    def condition(self, connection: Any) -> Condition:
+        """Return what they are of a lane in SQL, with `AND` in front."""
+        parts: list[Condition] = []
+        if self.only is not None:
+            parts.append(any_of("l.name", connection, list(self.only)))
+        if self.without:
+            parts.append(none_of("l.name", connection, sorted(self.without)))
+        sql = "".join(f" AND {part}" for part, _ in parts)
+        return sql, [param for _, some in parts for param in some]
+
+
+def open_pairs(
+    using: str, queues: Sequence[str] | None, exclude: Collection[str] | None
+) -> list[Pair]:
+    """Return the pairs of queue and priority with an open lane, the highest first.
+
+    queues, exclude: names of queues to look at, or not to; None: all.
+    """
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        rows = list(_pairs(connection, cursor))
+    found = [
+        (queue, priority)
+        for queue, priority in rows
+        if (queues is None or queue in queues) and queue not in (exclude or ())
+    ]
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+
+# Each step is one descent into ``cq_lane_open``, however many lanes a pair has.
+_PAIRS = f"""
+    WITH RECURSIVE queues(queue) AS (
+        SELECT (SELECT l.queue FROM cq_lanes l WHERE {_OPEN} ORDER BY l.queue LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT l.queue FROM cq_lanes l WHERE {_OPEN} AND l.queue > q.queue
+            ORDER BY l.queue LIMIT 1
+        )
+        FROM queues q WHERE q.queue IS NOT NULL
+    ),
+    pairs(queue, priority) AS (
+        SELECT q.queue, (
+            SELECT l.priority FROM cq_lanes l WHERE {_OPEN} AND l.queue = q.queue
+            ORDER BY l.priority DESC LIMIT 1
+        )
+        FROM queues q WHERE q.queue IS NOT NULL
+        UNION ALL
+        SELECT p.queue, (
+            SELECT l.priority FROM cq_lanes l WHERE {_OPEN} AND l.queue = p.queue
+            AND l.priority < p.priority ORDER BY l.priority DESC LIMIT 1
+        )
+        FROM pairs p WHERE p.priority IS NOT NULL
+    )
+    SELECT p.queue, p.priority FROM pairs p WHERE p.priority IS NOT NULL
+"""
+
+
+def _pairs(connection: Any, cursor: Any) -> Iterator[Pair]:
+    if connection.vendor != "mysql":
+        cursor.execute(_PAIRS)
+        yield from cursor.fetchall()
+        return
+    where, params = "TRUE", []
+    while True:
+        cursor.execute(
+            "SELECT l.queue, l.priority FROM cq_lanes l FORCE INDEX (cq_lane_open) "
+            f"WHERE {_OPEN} AND {where} ORDER BY l.queue, l.priority LIMIT 1",
+            params,
+        )
+        row = cursor.fetchone()
+        if row is None:
+            return
+        yield row
+        where = "(l.queue > %s OR (l.queue = %s AND l.priority > %s))"
+        params = [row[0], *row]
+
+
+class Turns:
+    """The turns of one who claims: how far it has come among the keys of each pair."""
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+        #: By pair: the key that had the last turn.
+        self._last: dict[Pair, str] = {}
+        #: What is left of a key's turn, in starts, where its weight is not 1.
+        self._left: dict[tuple[Pair, str], float] = {}
+        #: Whether the next turn of a pair with both is that of the keys.
+        self._keys_first = False
+
+    def lock(self, pair: Pair, starts: int, names: Names) -> list[Lane]:
+        """Lock the lanes whose turn it is, in order, for so many starts in all.
+
+        To be called in a transaction. Lanes that another claim has locked are passed over.
+        """
+        by_key = self._firsts_of_keys(pair, starts, names)
+        share = starts
+        if by_key:
+            # Where the other half finds nothing, the keys have that, too.
+            self._keys_first = not self._keys_first
+            share = (starts + (not self._keys_first)) // 2
+        without = self._without_key(pair, share, names) if share else []
+        if not by_key:
+            return [lane._replace(turn=starts) for lane in without]
+        found = [lane._replace(turn=share) for lane in without]
+        turns = self._share(pair, list(by_key), starts - (share if without else 0))
+        return [*self._locked(by_key, turns), *found]
+
+    def _without_key(self, pair: Pair, most: int, names: Names) -> list[Lane]:
+        """Lock the oldest lanes of a pair that have no fair key."""
+        connection = connections[self.using]
+        sql, params = names.condition(connection)
+        hint, order = "", "l.queue, l.priority DESC, l.fair, l.head"
+        if connection.vendor == "mysql":
+            hint = " FORCE INDEX (cq_lane_open)"
+            order = "l.head"
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {_COLUMNS} FROM cq_lanes l{hint} WHERE {_OF_PAIR} "
+                f"AND l.fair = ''{sql} ORDER BY {order} LIMIT {most}{_skip(connection)}",
+                [*pair, *params],
+            )
+            return [_lane(row) for row in cursor.fetchall()]
+
+    def _firsts_of_keys(self, pair: Pair, most: int, names: Names) -> dict[str, int]:
+        """Return the next keys of a pair, each with its oldest open lane."""
+        connection = connections[self.using]
+        found: dict[str, int] = {}
+        last = self._last.get(pair, "")
+        if self._has_turn_left(pair, last):
+            found |= self._keys(connection, pair, "l.fair = %s", last, 1, names)
+        found |= self._keys(connection, pair, "l.fair > %s", last, most, names)
+        if len(found) < most and last:
+            found |= {
+                key: pk
+                for key, pk in self._keys(
+                    connection, pair, "l.fair > %s", "", most, names
+                ).items()
+                if key not in found
+            }
+        return dict(list(found.items())[:most])
+
+    def _has_turn_left(self, pair: Pair, key: str) -> bool:
+        return self._left.get((pair, key), 0.0) >= 1.0
+
+    def _keys(
+        self, connection: Any, pair: Pair, behind: str, key: str, most: int, names: Names
+    ) -> dict[str, int]:
+        """Return keys from there on, in their order."""
+        sql, params = names.condition(connection)
+        hint, order = "", "l.queue, l.priority DESC, l.fair, l.head"
+        if connection.vendor == "mysql":
+            hint = " FORCE INDEX (cq_lane_open)"
+            order = "l.fair, l.head"
+        step = (
+            f"SELECT l.fair, l.id FROM cq_lanes l{hint} WHERE {_OF_PAIR} AND {behind}{sql} "
+            f"ORDER BY {order} LIMIT 1"
+        )
+        found: dict[str, int] = {}
+        with connection.cursor() as cursor:
+            while len(found) < most:
+                cursor.execute(step, [*pair, key, *params])
+                row = cursor.fetchone()
+                if row is None:
+                    break
+                key, found[row[0]] = row
+        return found
+
+    def _share(self, pair: Pair, keys: Sequence[str], starts: int) -> dict[str, int]:
+        """Give out so many starts, turn by turn, from the first of the keys on."""
+        turns = dict.fromkeys(keys, 0)
+        while starts > 0:
+            for key in keys:
+                of = (pair, key)
+                left = self._left.pop(of, 0.0)
+                if left < 1.0:
+                    left += weight_of(key)
+                taken = min(int(left), starts)
+                turns[key] += taken
+                starts -= taken
+                if left - taken > 0:
+                    self._left[of] = left - taken
+                self._last[pair] = key
+                if starts <= 0:
+                    break
+        return turns
+
+    def _locked(self, by_key: dict[str, int], turns: dict[str, int]) -> list[Lane]:
+        wanted = {pk: turns[key] for key, pk in by_key.items() if turns[key]}
+        connection = connections[self.using]
+        these, params = any_of("l.id", connection, list(wanted))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {_COLUMNS} FROM cq_lanes l WHERE {these} AND {_OPEN}"
+                f"{_skip(connection)}",
+                params,
+            )
+            found = {row[0]: _lane(row) for row in cursor.fetchall()}
+        return [
+            found[pk]._replace(turn=turn) for pk, turn in wanted.items() if pk in found
+        ]
+
+
+_COLUMNS = "l.id, l.queue, l.priority, l.lane, l.name, l.options"
+
+
+def _lane(row: tuple[Any, ...]) -> Lane:
+    pk, queue, priority, lane, name, options = row
+    return Lane(pk, queue, priority, uuid_of(lane), name, _read(options), 0)
+
+
+def _read(options: Any) -> Any:
+    # Django has psycopg leave JSON as text, as the other drivers do.
+    return json.loads(options) if isinstance(options, (str, bytes)) else options
+
+
+def _skip(connection: Any) -> str:
+    skips = connection.features.has_select_for_update_skip_locked
+    return " FOR UPDATE SKIP LOCKED" if skips else ""
