@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .definitions.limits import Limit
     from .errors import (
         AlreadySettled,
         CodecError,
@@ -44,6 +45,7 @@ _HOMES = {
     "group": "cq.tasks",
     "TaskFunction": "cq.tasks",
     "mark": "cq.figures.marks",
+    "Limit": "cq.definitions.limits",
     "Status": "cq.status",
     "AlreadySettled": "cq.errors",
     "CQError": "cq.errors",
@@ -75,6 +77,7 @@ __all__ = [
     "DepthError",
     "GiveUp",
     "LeaseLost",
+    "Limit",
     "NotFinished",
     "NotRetryable",
     "OutOfTime",

@@ -15,7 +15,7 @@ class CQConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from cq.definitions import autodiscovery, module_checks  # noqa: F401
+        from cq.definitions.discovery import autodiscovery, module_checks  # noqa: F401
         from cq.execution.inline import inline_runner
         from cq.logs.guard import guard_loggers
 

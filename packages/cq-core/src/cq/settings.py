@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from .durations import seconds
 from .status import FINAL
 from .text import unstorable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Setting(NamedTuple):
@@ -37,6 +35,7 @@ class Setting(NamedTuple):
 
 _NONE = type(None)
 _NUMBER = (int, float)
+_CALLABLE = cast("type", Callable)
 
 #: Thirty years. No thread waits for ever by a number, and no date lies so far ahead.
 LONGEST_SECONDS = 1e9
@@ -44,6 +43,8 @@ LONGEST_SECONDS = 1e9
 SHORTEST_TOKEN = 16
 #: Characters of ``CQ_RELEASE``.
 LONGEST_RELEASE = 64
+#: Turns of a fair key, where another has one.
+LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100.0
 #: Stands in ``CQ_RESULT_TTL`` for the outcomes that it does not name.
 ANY_OUTCOME = "default"
 
@@ -68,6 +69,27 @@ def _retention_problem(value: Any) -> str | None:
         except ValueError as error:
             return f"CQ_RESULT_TTL: {error}, or None."
     return None
+
+
+def _weights_problem(value: Any) -> str | None:
+    for key, weight in value.items() if isinstance(value, dict) else ():
+        if not isinstance(key, str):
+            return f"CQ_FAIR_WEIGHTS has {key!r}, but must have keys, as text."
+        if not is_weight(weight):
+            return (
+                f"CQ_FAIR_WEIGHTS has {weight!r} for {key!r}, but must have numbers, "
+                f"{LEAST_WEIGHT:g} to {MOST_WEIGHT:g}."
+            )
+    return None
+
+
+def is_weight(value: object) -> bool:
+    """Tell whether a value can be the weight of a fair key."""
+    return (
+        isinstance(value, _NUMBER)
+        and not isinstance(value, bool)
+        and LEAST_WEIGHT <= value <= MOST_WEIGHT
+    )
 
 
 def _token_problem(value: Any) -> str | None:
@@ -111,6 +133,21 @@ SETTINGS: dict[str, Setting] = {
         (list, tuple, set, _NONE),
         "The queues allowed. None: any name.",
         problem=partial(_names_problem, "QUEUES"),
+    ),
+    "LIMITS": Setting(
+        {},
+        (dict,),
+        "The limits that tasks name: a dict of `rate`, `burst`, `concurrency` and `key` "
+        "by name, each of these as in `Limit`.",
+    ),
+    "FAIR_WEIGHTS": Setting(
+        None,
+        (dict, str, _CALLABLE, _NONE),
+        f"The weights of fair keys, {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}, as a dict; or a "
+        "function of the key, or its dotted path. A key of weight 3 has three turns where "
+        "another has one. None, and for a key that it lacks: 1.",
+        problem=_weights_problem,
+        is_path=True,
     ),
     "TASK_MODULES": Setting(
         (),

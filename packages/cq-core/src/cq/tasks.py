@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Protocol, cast, ove
 from asgiref.sync import sync_to_async
 from django.db import Error
 
-from cq.definitions.options import ON_LOST_RETRY, Options
+from cq.definitions.options import ON_LOST_RETRY, Options, with_templates
 
 from .calling.canvas import chain, group
 from .calling.launcher import Launcher
 from .definitions import registry, signatures
-from .definitions.templates import with_templates
 from .generics import C_co, P, R_co, S
 from .tracebacks import forget_locals
 

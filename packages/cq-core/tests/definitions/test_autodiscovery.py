@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cq.definitions import autodiscovery, module_checks
+from cq.definitions.discovery import autodiscovery, module_checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -50,9 +50,10 @@ COLUMNS = {
 
 def test_each_option_says_where_a_change_of_it_is_kept() -> None:
     code = {"redact", "retry_on", "schedulable"}
-    # The context has tests of its own, and so have tags, and what needs a key.
+    # The context has tests of its own, and so have tags, what needs a key, and lanes.
     with_key = {"unique_for", "unique_for_failed", "debounce"}
-    assert set(OTHERS) == NAMES - code - {"context", "tags"} - with_key
+    lanes = {"limits", "fair"}
+    assert set(OTHERS) == NAMES - code - {"context", "tags"} - with_key - lanes
     assert {
         name
         for name, field in Options.__dataclass_fields__.items()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cq import task
-from cq.definitions import registry, signature_file
-from cq.definitions.fitting import misfits
+from cq.definitions import registry
+from cq.definitions.fitting import misfits, signature_file
 
 NAME = "signature_file.shop"
 

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 
 from cq.cli.verb import Verb, add_format, positive
 from cq.conf import conf
-from cq.definitions import signature_file
+from cq.definitions.fitting import signature_file
 from cq.maintenance.unfit_calls import unfit_calls
 
 if TYPE_CHECKING:

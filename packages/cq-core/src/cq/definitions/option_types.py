@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from .backoff import RetryOn
+    from .limits import Limit
 
     Moment = datetime | timedelta
     Span = float | timedelta
@@ -33,6 +34,8 @@ class _Options(TypedDict, total=False):
     unique_for: Span | None
     unique_for_failed: bool
     debounce: Span | None
+    limits: Sequence[Limit | str]
+    fair: str | Callable[..., str | None] | None
     on_lost: Literal["retry", "fail"] | None
     log_limit: int | None
     context: dict[str, Any] | None

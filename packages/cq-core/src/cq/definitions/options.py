@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from cq.conf import conf
 from cq.durations import LONGEST_SPAN as LONGEST_SPAN
-from cq.durations import WORDS, are_spans, is_span, seconds
-from cq.text import brief, unstorable
+from cq.durations import seconds
+from cq.text import brief
 
 from .backoff import BackoffFunction
-from .combinations import check_together
-from .tags import WANTED as WANTED_TAGS
-from .tags import are_tags
+from .keys import LONGEST_KEY as LONGEST_KEY
+from .limits import Limit, as_given_to_task
+from .option_rules import FIRST_MOMENT as FIRST_MOMENT
+from .option_rules import LAST_MOMENT as LAST_MOMENT
+from .option_rules import LONGEST_NAME as LONGEST_NAME
+from .option_rules import LONGEST_QUEUE as LONGEST_QUEUE
+from .option_rules import ON_LOST_FAIL as ON_LOST_FAIL
+from .option_rules import ON_LOST_RETRY as ON_LOST_RETRY
+from .option_rules import RULES, check_together
+from .templates import Template
 
 if TYPE_CHECKING:
-    from .backoff import Backoff, RetryOn
+    from collections.abc import Callable, Sequence
 
-ON_LOST_RETRY = "retry"
-ON_LOST_FAIL = "fail"
-LONGEST_NAME = 200
-LONGEST_QUEUE = 100
-LONGEST_KEY = 200
-#: What is nearer to the ends of the calendar has no date in some time zone.
-FIRST_MOMENT = datetime.min.replace(year=1000, tzinfo=UTC)
-LAST_MOMENT = datetime.max.replace(day=30, tzinfo=UTC)
+    from .backoff import Backoff, RetryOn
 
 
 class Stored(Enum):
@@ -43,6 +41,8 @@ class Stored(Enum):
     CONTEXT = "context"
     #: There too, with those of the parent, and in a table of their own for who searches.
     TAGS = "tags"
+    #: There too, and what they come to in the column `lane`: who claims looks at both.
+    LANE = "lane"
     #: Nowhere: it is code, and stands at ``@task`` alone.
     CODE = "code"
 
@@ -51,6 +51,7 @@ _COLUMN = {Stored: Stored.COLUMN}
 _FOR_RUNNER = {Stored: Stored.FOR_RUNNER}
 _CONTEXT = {Stored: Stored.CONTEXT}
 _TAGS = {Stored: Stored.TAGS}
+_LANE = {Stored: Stored.LANE}
 _CODE = {Stored: Stored.CODE}
 
 
@@ -73,6 +74,8 @@ class Options:
     unique_for: seconds, or a timedelta, that the key is remembered once the task has succeeded: a call within them returns that task.
     unique_for_failed: True: once it has settled, whatever its outcome.
     debounce: seconds, or a timedelta, for which a call waits: a further one replaces its arguments, and they begin anew.
+    limits: what may run at once, and how much may start in a while: each a ``Limit``, or a name of ``CQ_LIMITS``.
+    fair: a key, as for `unique`; tasks of different keys in one queue take turns.
     on_lost: "retry" or "fail"; None: "retry" when atomic, "fail" when not.
     log_limit: lines kept in the log; None: ``CQ_LOG_LIMIT``.
     context: values by the names of carriers, in place of those that ``CQ_CONTEXT`` captures.
@@ -96,6 +99,8 @@ class Options:
     unique_for: float | None = field(default=None, metadata=_COLUMN)
     unique_for_failed: bool = field(default=False, metadata=_COLUMN)
     debounce: float | None = field(default=None, metadata=_COLUMN)
+    limits: Sequence[Limit | str] = field(default=(), metadata=_LANE)
+    fair: str | Callable[..., str | None] | None = field(default=None, metadata=_LANE)
     on_lost: str | None = field(default=None, metadata=_COLUMN)
     log_limit: int | None = field(default=None, metadata=_FOR_RUNNER)
     context: dict[str, Any] | None = field(default=None, metadata=_CONTEXT)
@@ -106,11 +111,11 @@ class Options:
     redact: Sequence[str] = field(default=(), metadata=_CODE)
 
     def __post_init__(self) -> None:
-        for name, (valid, wanted) in _RULES.items():
+        for name, (valid, wanted) in RULES.items():
             value = getattr(self, name)
             if not valid(value):
                 raise ValueError(f"{name} is {brief(value)}, but must be {wanted}")
-        for name, as_kept in _DURATIONS.items():
+        for name, as_kept in _AS_KEPT.items():
             object.__setattr__(self, name, as_kept(getattr(self, name)))
 
     @property
@@ -148,9 +153,23 @@ CODE = frozenset(f.name for f in fields(Options) if f.metadata[Stored] is Stored
 def in_seconds(options: dict[str, Any]) -> dict[str, Any]:
     """Return options with their durations in seconds, as a row keeps them."""
     return {
-        name: _DURATIONS[name](value) if name in _DURATIONS else value
+        name: _AS_KEPT[name](value) if name in _AS_KEPT else value
         for name, value in options.items()
     }
+
+
+def with_templates(options: Options) -> Options:
+    """Return the options of ``@task``, whose texts for keys are templates.
+
+    Raises ValueError for what is no format string.
+    """
+    changes: dict[str, Any] = {}
+    for name in ("unique", "fair"):
+        if isinstance(text := getattr(options, name), str):
+            changes[name] = Template(name, text)
+    if options.limits:
+        changes["limits"] = as_given_to_task(options.limits)
+    return replace(options, **changes) if changes else options
 
 
 def _as_backoff(value: Any) -> Any:
@@ -165,121 +184,16 @@ def _as_seconds(value: Any) -> Any:
     return value
 
 
-#: The options that are kept in seconds, with what makes those of what was given.
-_DURATIONS: dict[str, Callable[[Any], Any]] = {
+#: The options that are kept as something else than they are given as: those that are
+#: durations in seconds, for one.
+_AS_KEPT: dict[str, Callable[[Any], Any]] = {
     "timeout": _as_seconds,
     "backoff": _as_backoff,
     "delay": _as_seconds,
     "unique_for": _as_seconds,
     "debounce": _as_seconds,
     "result_ttl": lambda value: None if value is None else seconds(value),
-}
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _kept_for(value: object) -> bool:
-    try:
-        found = seconds(value)
-    except ValueError:
-        return False
-    return found == inf or is_span(found)
-
-
-def _is_length(value: object) -> bool:
-    return value is None or (is_span(value) and value not in (0, timedelta()))
-
-
-def _moment(value: object) -> bool:
-    if isinstance(value, datetime):
-        return value.tzinfo is not None and FIRST_MOMENT <= value <= LAST_MOMENT
-    return isinstance(value, timedelta) and abs(value) <= LONGEST_SPAN
-
-
-def _name(value: object, longest: int) -> bool:
-    return (
-        isinstance(value, str)
-        and 0 < len(value) <= longest
-        and unstorable(value) is None
-    )
-
-
-def _rules(value: object) -> bool:
-    return isinstance(value, Sequence) and all(
-        issubclass(rule, BaseException) if isinstance(rule, type) else callable(rule)
-        for rule in value
-    )
-
-
-def _names(value: object) -> bool:
-    # A single text is a sequence of its letters.
-    return (
-        isinstance(value, Sequence)
-        and not isinstance(value, str)
-        and all(isinstance(name, str) and name for name in value)
-    )
-
-
-_MOMENT = (
-    f"an aware datetime from {FIRST_MOMENT:%Y-%m-%d} to {LAST_MOMENT:%Y-%m-%d}, or a "
-    f"timedelta of {LONGEST_SPAN.days} days at most"
-)
-_LENGTH = "a positive number of seconds, or a timedelta"
-_SPAN = f"a number of seconds, or a timedelta, from 0 to {LONGEST_SPAN.days} days"
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "atomic": (lambda v: isinstance(v, bool), "True or False"),
-    "queue": (
-        lambda v: _name(v, LONGEST_QUEUE),
-        f"a name of 1 to {LONGEST_QUEUE} characters that every database stores (no "
-        "NUL, no half of a surrogate pair)",
-    ),
-    "priority": (lambda v: _whole(v) and -100 <= v <= 100, "a whole number, -100..100"),
-    "run_after": (lambda v: v is None or _moment(v), _MOMENT),
-    "delay": (lambda v: v is None or is_span(v), _SPAN),
-    "expires": (lambda v: v is None or _moment(v), _MOMENT),
-    "timeout": (_is_length, _LENGTH),
-    "retries": (
-        lambda v: _whole(v) and 0 <= v <= 32_000,
-        "a whole number, 0..32000",
-    ),
-    "retry_on": (_rules, "a sequence of exception classes or predicates"),
-    "backoff": (
-        lambda v: v is None or callable(v) or is_span(v) or are_spans(v),
-        "a number of seconds, a timedelta, a list of these, or a function of the "
-        "attempt, or of the attempt and the error",
-    ),
-    "result_ttl": (
-        lambda v: v is None or _kept_for(v),
-        f"{WORDS}, or None",
-    ),
-    "unique": (
-        lambda v: v is None or callable(v) or _name(v, LONGEST_KEY),
-        f"a key of 1 to {LONGEST_KEY} characters that every database stores (no NUL, no "
-        "half of a surrogate pair), or a function that makes one",
-    ),
-    "unique_for": (lambda v: v is None or is_span(v), _SPAN),
-    "debounce": (_is_length, _LENGTH),
-    "unique_for_failed": (lambda v: isinstance(v, bool), "True or False"),
-    "on_lost": (
-        lambda v: v in (None, ON_LOST_RETRY, ON_LOST_FAIL),
-        f'"{ON_LOST_RETRY}" or "{ON_LOST_FAIL}"',
-    ),
-    "log_limit": (lambda v: v is None or (_whole(v) and v > 0), "a number of lines"),
-    "context": (
-        lambda v: (
-            v is None
-            or (isinstance(v, dict) and all(isinstance(name, str) for name in v))
-        ),
-        "a dict of values by the names of carriers",
-    ),
-    "tags": (
-        lambda v: callable(v) or are_tags(v),
-        f"{WANTED_TAGS}, or a function that makes one",
-    ),
-    "schedulable": (lambda v: isinstance(v, bool), "True or False"),
-    "redact": (_names, 'a sequence of names, like ("card",)'),
+    "limits": tuple,
 }
 
 

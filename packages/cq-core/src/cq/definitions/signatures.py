@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any, Generic
 from cq import codec
 from cq.conf import conf
 from cq.generics import P, R_co
-from cq.text import brief, unstorable
+from cq.text import brief
 
-from .options import FOR_RUNNER, LONGEST_KEY
+from .keys import made
+from .limits import entries
+from .options import FOR_RUNNER
 from .registry import Definition
 from .tags import checked
-from .templates import Template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .limits import LimitEntry
     from .options import Options
 
 #: Definitions of cq's own containers, registered by :mod:`cq.tasks`.
@@ -66,23 +68,21 @@ class Call(Generic[R_co]):
         Raises ValueError for what is no key, TypeError where a template lacks an argument.
         """
         key: Any = self.options.unique
-        if isinstance(key, Template):
-            key = key.key(self.definition, self.args, self.kwargs)
-        elif callable(key):
+        if callable(key):
             key = key(*self.args, **self.kwargs)
-        if key is None:
-            return None
-        if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY:
-            raise ValueError(
-                f"{self.definition.name}: the unique key is {brief(key)}, but must be a "
-                f"string of 1 to {LONGEST_KEY} characters"
-            )
-        if problem := unstorable(key):
-            raise ValueError(
-                f"{self.definition.name}: the unique key {key!r} has {problem} in it, "
-                "which not every database stores; leave it out"
-            )
-        return key
+        return made(self.definition, "unique key", key, self.args, self.kwargs)
+
+    def limits(self) -> list[LimitEntry]:
+        """Return what a row keeps of this call's limits; raises ValueError, TypeError."""
+        limits = self.options.limits
+        of_call = "limits" in self.changes
+        given = self.definition, limits, self.args, self.kwargs
+        return entries(*given, of_call=of_call) if limits else []
+
+    def fair_key(self) -> str | None:
+        """Return the key by which this call takes turns; raises ValueError, TypeError."""
+        fair = self.options.fair
+        return made(self.definition, "fair key", fair, self.args, self.kwargs)
 
     def tags(self, handles: Sequence[codec.Handle]) -> tuple[str, ...]:
         """Return the tags that this call asks for; raises ValueError.

@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from string import Formatter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cq.codec import Handle
 
 if TYPE_CHECKING:
+    import inspect
     from collections.abc import Iterator
-
-    from .options import Options
-    from .registry import Definition
 
 _CONTAINERS = (list, tuple, set, frozenset, dict)
 #: Of a field such as ``order.pk`` or ``row[0]``: the argument.
 _ARGUMENT = re.compile(r"[^.\[]*")
 
 
+class Signed(Protocol):
+    """A task, as far as a template looks at it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def signature(self) -> inspect.Signature: ...
+
+
 class Template(str):
     """A format string over the arguments of a call; it is shown as it was written."""
 
-    #: The option that it was given for, and the arguments that it takes.
+    #: What it was given for, the option of `.using()` that is given in its place, and the
+    #: arguments that it takes.
+    what: str
     option: str
     names: tuple[str, ...]
 
-    def __new__(cls, option: str, text: str) -> Template:
-        """Raise ValueError for what is no format string over names."""
+    def __new__(cls, what: str, text: str, option: str | None = None) -> Template:
+        """Raise ValueError for what is no format string over names.
+
+        what: what it is given for, which is the option where that is not named.
+        """
         made = super().__new__(cls, text)
-        made.option = option
-        made.names = tuple(dict.fromkeys(_names(option, text)))
+        made.what, made.option = what, option or what
+        made.names = tuple(dict.fromkeys(_names(what, text)))
         return made
 
     def key(
-        self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, definition: Signed, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> str:
         """Return the text that a call's arguments make.
 
@@ -45,12 +56,12 @@ class Template(str):
         if not self.names:
             return self.format()
         given = _by_name(definition, args, kwargs)
-        what = f"{definition.name}: {self.option} is {str(self)!r}"
+        what = f"{definition.name}: {self.what} is {str(self)!r}"
         for name in self.names:
             if name not in given:
                 raise TypeError(
                     f"{what}, but this call has no argument {name!r}; give it one, or "
-                    f"another {self.option} by .using({self.option}=...)"
+                    f"give the text by .using({self.option}=...)"
                 )
             if _waits(given[name]):
                 raise TypeError(
@@ -67,19 +78,12 @@ class Template(str):
             ) from error
 
 
-def with_templates(options: Options) -> Options:
-    """Return the options of ``@task``, whose strings are templates; raises ValueError."""
-    if isinstance(options.unique, str):
-        return replace(options, unique=Template("unique", options.unique))
-    return options
-
-
-def _names(option: str, text: str) -> Iterator[str]:
+def _names(what: str, text: str) -> Iterator[str]:
     try:
         pieces = list(Formatter().parse(text))
     except ValueError as error:
         raise ValueError(
-            f"{option} is {text!r}, which is no format string ({error}); double a brace "
+            f"{what} is {text!r}, which is no format string ({error}); double a brace "
             "that is to be one"
         ) from None
     for _, place, form, conversion in pieces:
@@ -90,15 +94,15 @@ def _names(option: str, text: str) -> Iterator[str]:
         if not name.isidentifier() or conversion not in (None, "r", "s", "a"):
             shown = f"{place}!{conversion}" if conversion else place
             raise ValueError(
-                f"{option} is {text!r}, where {{{shown}}} names no argument; name one, "
+                f"{what} is {text!r}, where {{{shown}}} names no argument; name one, "
                 "like {customer_id}, or double a brace that is to be one"
             )
         yield name
-        yield from _names(option, form or "")
+        yield from _names(what, form or "")
 
 
 def _by_name(
-    definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]
+    definition: Signed, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
     bound = definition.signature.bind(*args, **kwargs)
     bound.apply_defaults()

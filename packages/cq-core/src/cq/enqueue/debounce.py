@@ -15,6 +15,7 @@ from django.db import connections
 from cq import codec, lifecycle
 from cq.db.clock import Moment
 from cq.db.statements import uuid_of, uuid_param
+from cq.definitions.lanes import FAIR, LIMITS
 from cq.errors import UniqueBusy
 from cq.hooks.context import KEY
 from cq.status import OPEN, TRANSITIONS
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 MOST_SPANS = 10
 #: How often the task that waits may begin while it is looked at.
 _TRIES = 5
-#: What of a call's options goes with its arguments: who acts, and by which code.
-_OF_THE_CALL = (KEY, "release")
+#: What of a call's options goes with its arguments: who acts, by which code, what limits
+#: it, and by what it takes turns.
+_OF_THE_CALL = (KEY, "release", LIMITS, FAIR)
 
 
 class _Other(NamedTuple):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cq import codec
+from cq.status import Status
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -43,11 +44,25 @@ class Draft(codec.Handle):
     kept_key: str | None = None
     result_ttl: float | None = None
     options: dict[str, Any] | None = None
+    #: See `definitions.lanes`.
+    lane: UUID | None = None
     #: Seconds; not in a column, but among the options.
     debounce: float | None = None
     finished: datetime | None = None
     #: By the database's clock, where the INSERT was asked for it.
     submitted: datetime | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but its id and its arguments makes it its own."""
+        return (
+            self.status == Status.QUEUED
+            and self.parent_id is None
+            and self.unique_key is None
+            and self.lane is None
+            and not self.open_edges
+            and self.run_after is None
+        )
 
     def again(self, task_id: UUID, args: str) -> Draft:
         """Return a top-level draft of the same call with other arguments."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 
 from cq import lifecycle
+from cq.db.clock import later_of
 
 if TYPE_CHECKING:
     from cq.db.clock import Given
@@ -30,6 +31,14 @@ def is_later(run_after: Given) -> bool:
 def may_have_come(run_after: Given) -> bool:
     """Tell whether it has come by this host's clock."""
     return isinstance(run_after, datetime) and run_after <= timezone.now()
+
+
+def delay(draft: Draft, seconds: float) -> None:
+    """Put a draft off by so long from when it can run: now, or when it is released."""
+    if draft.open_edges:
+        draft.options = {**(draft.options or {}), lifecycle.DELAY: seconds}
+    else:
+        draft.run_after = later_of(draft.run_after, seconds)
 
 
 def put_off(draft: Draft, span: float) -> None:

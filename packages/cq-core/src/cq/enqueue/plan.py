@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cq import codec, lifecycle
+from cq import codec
 from cq.conf import conf
-from cq.db.clock import later_of
+from cq.definitions import lanes
 from cq.definitions.options import check_queue
 from cq.definitions.retention import stored_memory, stored_ttl
 from cq.definitions.signatures import (
@@ -35,7 +35,7 @@ from cq.tables.rows import EdgeRow
 from cq.workflow import cycles
 
 from .drafts import Draft
-from .moments import is_later, may_have_come, put_off
+from .moments import delay, is_later, may_have_come, put_off
 from .place import After, Place
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Plan:
         """Add a call that differs from that of `like` in its arguments alone."""
         call.definition.check_arguments(call.args, call.kwargs)
         args, _, handles = encoded(call.args, {})
-        if handles or self.tags_differ or not _is_plain(like):
+        if handles or self.tags_differ or not like.is_plain:
             return self.add(call)
         # A str itself is nothing that the garbage collector has to look at.
         draft = like.again(uuid7(), str(args))
@@ -146,6 +146,8 @@ class Plan:
             draft.unique_for = stored_memory(options)
             draft.options = {**(draft.options or {}), "unique": draft.unique_key}
         self._keep_release(draft)
+        if options.limits or options.fair is not None:
+            _keep_lane(draft, call)
         if options.tags:
             self.tags_differ = self.tags_differ or callable(options.tags)
             self._keep_tags(draft, place, call.tags(handles))
@@ -155,7 +157,7 @@ class Plan:
         if options.debounce and draft.unique_key and not conf.SERIAL:
             put_off(draft, options.debounce)
         elif options.delay:
-            _delay(draft, options.delay)
+            delay(draft, options.delay)
         if is_later(draft.run_after):
             draft.status = Status.PENDING
             if may_have_come(draft.run_after):
@@ -275,20 +277,9 @@ class Plan:
         return chain
 
 
-def _is_plain(draft: Draft) -> bool:
-    """Tell whether nothing but its id and its arguments makes a draft its own."""
-    return (
-        draft.status == Status.QUEUED
-        and draft.parent_id is None
-        and draft.unique_key is None
-        and not draft.open_edges
-        and draft.run_after is None
-    )
-
-
-def _delay(draft: Draft, seconds: float) -> None:
-    """Put a draft off by so long from when it can run: now, or when it is released."""
-    if draft.open_edges:
-        draft.options = {**(draft.options or {}), lifecycle.DELAY: seconds}
-    else:
-        draft.run_after = later_of(draft.run_after, seconds)
+def _keep_lane(draft: Draft, call: Call) -> None:
+    """Keep what a call is limited by, and by what it takes turns; raises what these do."""
+    kept = lanes.stored(call.limits(), call.fair_key())
+    if kept and not conf.SERIAL:
+        draft.options = {**(draft.options or {}), **kept}
+        draft.lane = lanes.lane_of(draft.name, kept)

@@ -11,6 +11,7 @@ from cq import lifecycle
 from cq.conf import conf
 from cq.db import missing_tables
 from cq.db.conflicts import retry_on_conflict
+from cq.definitions import lanes
 from cq.errors import AlreadySettled, LeaseLost
 from cq.runs.run import current_run
 from cq.status import Status
@@ -201,9 +202,9 @@ def _stand_for(plan: Plan, draft: Draft, other: UUID) -> None:
 def _take_result_of(plan: Plan, draft: Draft, parent: UUID, other: UUID) -> None:
     """Make a draft one that waits for another task and takes over its result."""
     cycles.check(plan.using, parent, {other}, draft.name)
-    draft.unique_key = draft.kept_key = draft.unique_for = None
+    draft.unique_key = draft.kept_key = draft.unique_for = draft.lane = None
     draft.args, draft.kwargs = '[{"$":"task","v":0}]', "{}"
-    draft.options = {**(draft.options or {}), "takes_result": True}
+    draft.options = {**lanes.without(draft.options), "takes_result": True}
     if draft.options.pop(lifecycle.DEBOUNCE, None) is not None:
         draft.run_after = None
     draft.open_edges, draft.status = 1, Status.PENDING

@@ -94,6 +94,9 @@ class SerialPlan(Generic[H]):
         else:
             what.definition.check_arguments(what.args, what.kwargs)
         check_queue(what.options.queue)
+        # Nothing of them is kept here; but a key that is none fails here, too.
+        what.limits()
+        what.fair_key()
         task = self._make(what.definition.name, parent, previous, what.options)
         if task.depth > conf.MAX_TREE_DEPTH:
             raise DepthError(

@@ -11,9 +11,9 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
 from cq.conf import conf
+from cq.definitions import registry
 
-from . import registry
-from .fitting import BY_NAME, BY_POSITION, Misfit, is_required
+from .calls import BY_NAME, BY_POSITION, Misfit, is_required
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

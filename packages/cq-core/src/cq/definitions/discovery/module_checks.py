@@ -9,7 +9,9 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.urls import get_resolver
 
-from . import autodiscovery, registry
+from cq.definitions import registry
+
+from . import autodiscovery
 
 #: Parts of dotted names that tests have; the tasks in them are run where they are made.
 _TESTS = frozenset({"test", "tests", "conftest"})

@@ -1,0 +1,17 @@
+"""Limits: how many of some tasks run at once, and how many start in a while."""
+
+from __future__ import annotations
+
+from .limit import MOST_CONCURRENCY, Limit
+from .named import named_limits
+from .of_task import LimitEntry, as_given_to_task, by_source, entries
+
+__all__ = [
+    "MOST_CONCURRENCY",
+    "Limit",
+    "LimitEntry",
+    "as_given_to_task",
+    "by_source",
+    "entries",
+    "named_limits",
+]
