@@ -116,6 +116,38 @@ PROBLEMS: list[tuple[str, Any, str | None]] = [
     ("QUEUES", ["a", 3], "CQ_QUEUES has 3, but must have names, as text."),
     ("REDACT", ["a", ""], "CQ_REDACT has '', but must have names, as text."),
     ("SCHEDULABLE", {None}, "CQ_SCHEDULABLE has None, but must have names, as text."),
+    ("LIMITS", {"stripe": {"rate": "90/s"}}, None),
+    ("LIMITS", ["stripe"], "CQ_LIMITS is ['stripe'], but must be dict."),
+    ("LIMITS", None, "CQ_LIMITS is None, but must be dict."),
+    ("FAIR_WEIGHTS", {"acme": 3, "free": 0.01, "big": 100}, None),
+    ("FAIR_WEIGHTS", len, None),
+    ("FAIR_WEIGHTS", "math.sqrt", None),
+    (
+        "FAIR_WEIGHTS",
+        "math.pi",
+        "CQ_FAIR_WEIGHTS is 'math.pi', which is no function.",
+    ),
+    (
+        "FAIR_WEIGHTS",
+        "math.nobody",
+        "CQ_FAIR_WEIGHTS is 'math.nobody', which cannot be imported: Module \"math\" "
+        'does not define a "nobody" attribute/class.',
+    ),
+    ("FAIR_WEIGHTS", {7: 1}, "CQ_FAIR_WEIGHTS has 7, but must have keys, as text."),
+    *(
+        (
+            "FAIR_WEIGHTS",
+            {"acme": weight},
+            f"CQ_FAIR_WEIGHTS has {weight!r} for 'acme', but must have numbers, 0.01 to "
+            "100.",
+        )
+        for weight in (0, -1, 0.001, 100.5, True, "3", None, float("nan"))
+    ),
+    (
+        "FAIR_WEIGHTS",
+        3,
+        "CQ_FAIR_WEIGHTS is 3, but must be dict or str or Callable or None.",
+    ),
     # It is a secret, whatever is wrong with it.
     (
         "METRICS_TOKEN",

@@ -849,6 +849,8 @@ def test_settings_say_what_is_in_effect_and_where_it_comes_from(settings: Any) -
     settings.CQ_LEASE = 20
     settings.CQ_POLL = "soon"
     settings.CQ_QUEUES = {"b", "a"}
+    settings.CQ_LIMITS = {"mail": {"rate": "5/m", "key": str}}
+    settings.CQ_FAIR_WEIGHTS = len
 
     rows = {row["name"]: row for row in cq_json("settings")}
 
@@ -856,6 +858,9 @@ def test_settings_say_what_is_in_effect_and_where_it_comes_from(settings: Any) -
     assert (rows["CQ_LEASE"]["value"], rows["CQ_LEASE"]["from"]) == (20, "settings")
     assert rows["CQ_LEASE"]["default"] == 15.0
     assert rows["CQ_QUEUES"]["value"] == ["a", "b"]
+    # No JSON has functions.
+    assert rows["CQ_LIMITS"]["value"] == {"mail": {"rate": "5/m", "key": "builtins:str"}}
+    assert rows["CQ_FAIR_WEIGHTS"]["value"] == "builtins:len"
     assert rows["CQ_DRAIN"]["from"] == "default"
     assert rows["CQ_LEASE"]["problem"] is None
     assert "CQ_POLL is 'soon'" in rows["CQ_POLL"]["problem"]

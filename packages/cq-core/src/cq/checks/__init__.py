@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import hooks, settings, vendors  # noqa: F401
+from . import hooks, limits, settings, vendors  # noqa: F401
 from .databases import connection_to_ask
 
 __all__ = ["connection_to_ask"]

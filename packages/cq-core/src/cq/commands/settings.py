@@ -8,6 +8,7 @@ from django.conf import settings as django_settings
 
 from cq.cli.verb import Verb, add_format
 from cq.conf import SETTINGS, conf, problem
+from cq.definitions.keys import named
 
 if TYPE_CHECKING:
     from cq.cli.output import Output
@@ -27,7 +28,7 @@ def settings(output: Output, options: dict[str, Any]) -> None:
         rows.append(
             {
                 "name": f"CQ_{name}",
-                "value": sorted(value) if isinstance(value, set) else value,
+                "value": _shown(value),
                 "default": setting.default,
                 "from": "settings" if given else "default",
                 "problem": wrong,
@@ -45,6 +46,15 @@ def settings(output: Output, options: dict[str, Any]) -> None:
             for r in rows
         ],
     )
+
+
+def _shown(value: Any) -> Any:
+    """Return the value of a setting as JSON has it: functions are shown by their names."""
+    if isinstance(value, set):
+        return sorted(value)
+    if isinstance(value, dict):
+        return {name: _shown(of_it) for name, of_it in value.items()}
+    return named(value) if callable(value) else value
 
 
 VERBS = (Verb("settings", "the settings in effect", add_format, settings),)

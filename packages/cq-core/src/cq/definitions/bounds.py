@@ -39,6 +39,27 @@ class Bound(NamedTuple):
     interval: float | None
     burst: int | None
 
+    @classmethod
+    def of(cls, key: str, name: str | None, limit: Limit) -> Bound:
+        return cls(key, name, limit.concurrency, limit.interval, limit.bucket)
+
+    def with_other(self, other: Bound) -> Bound:
+        """Return what this and another one of the same key allow together."""
+        places = [b.concurrency for b in (self, other) if b.concurrency is not None]
+        rates = [
+            (bound.interval, -bound.burst)
+            for bound in (self, other)
+            if bound.interval is not None and bound.burst is not None
+        ]
+        interval, burst = max(rates, default=(None, None))
+        return Bound(
+            self.key,
+            self.name if self.name is not None else other.name,
+            min(places, default=None),
+            interval,
+            None if burst is None else -burst,
+        )
+
 
 def bounds_of(
     name: str, options: dict[str, Any] | None, overrides: Mapping[str, Override]
@@ -57,7 +78,7 @@ def bounds_of(
     for key, source in limits_of(options):
         for bound in _bounds(name, key, source, overrides):
             known = found.get(key)
-            found[key] = bound if known is None else _both(known, bound)
+            found[key] = bound if known is None else known.with_other(bound)
     return [found[key] for key in sorted(found)]
 
 
@@ -66,36 +87,17 @@ def _bounds(
 ) -> Iterator[Bound]:
     if isinstance(source, str):
         for limit in _own(name, source):
-            yield _bound(key, None, limit)
+            yield Bound.of(key, None, limit)
         return
     limit_name = source.get("name")
     if isinstance(limit_name, str):
         named = _named(limit_name, overrides.get(limit_name))
         if named is not None:
-            yield _bound(key, limit_name, named)
+            yield Bound.of(key, limit_name, named)
     elif limit_name is None:
         literal = _limit(*map(source.get, ("concurrency", "rate", "burst")))
         if literal is not None:
-            yield _bound(key, None, literal)
-
-
-def _bound(key: str, name: str | None, limit: Limit) -> Bound:
-    return Bound(key, name, limit.concurrency, limit.interval, limit.bucket)
-
-
-def _both(one: Bound, other: Bound) -> Bound:
-    numbers = {one.concurrency, other.concurrency} - {None}
-    concurrency = min((n for n in numbers if n is not None), default=None)
-    rates = [
-        (bound.interval, -bound.burst)
-        for bound in (one, other)
-        if bound.interval is not None and bound.burst is not None
-    ]
-    interval, burst = max(rates, default=(None, None))
-    name = one.name if one.name is not None else other.name
-    return Bound(
-        one.key, name, concurrency, interval, None if burst is None else -burst
-    )
+            yield Bound.of(key, None, literal)
 
 
 def _own(name: str, source: str) -> list[Limit]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .limit import MOST_CONCURRENCY, Limit
-from .named import named_limits
+from .named import named_limits, setting_problems
 from .of_task import LimitEntry, as_given_to_task, by_source, entries
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "by_source",
     "entries",
     "named_limits",
+    "setting_problems",
 ]

@@ -56,7 +56,7 @@ def named_limit(name: str) -> Limit:
     )
 
 
-def problems(setting: dict[Any, Any]) -> list[str]:
+def setting_problems(setting: dict[Any, Any]) -> list[str]:
     """Return what is wrong with the limits of a setting."""
     found = []
     for name, given in setting.items():
