@@ -859,7 +859,9 @@ def test_settings_say_what_is_in_effect_and_where_it_comes_from(settings: Any) -
     assert rows["CQ_LEASE"]["default"] == 15.0
     assert rows["CQ_QUEUES"]["value"] == ["a", "b"]
     # No JSON has functions.
-    assert rows["CQ_LIMITS"]["value"] == {"mail": {"rate": "5/m", "key": "builtins:str"}}
+    assert rows["CQ_LIMITS"]["value"] == {
+        "mail": {"rate": "5/m", "key": "builtins:str"}
+    }
     assert rows["CQ_FAIR_WEIGHTS"]["value"] == "builtins:len"
     assert rows["CQ_DRAIN"]["from"] == "default"
     assert rows["CQ_LEASE"]["problem"] is None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from contextvars import copy_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from .run_observer import RunObserver
 
 
+#: A mark among the tasks that wait: the first of those that go before all others.
+_FIRST: Any = object()
+
+
 class ThreadSlots:
     """The slots for sync tasks: `count` threads, and the claimed tasks that wait."""
 
@@ -31,6 +36,8 @@ class ThreadSlots:
         self.completer = completer
         self.observer = observer
         self._tasks: queue.SimpleQueue[TaskRow | None] = queue.SimpleQueue()
+        #: What starts before all others that wait; for each there is a `_FIRST` in `_tasks`.
+        self._first: deque[TaskRow] = deque()
         #: By thread: when it started what it runs.
         self._started: dict[int, float] = {}
         #: Seconds that a run takes, smoothed; decides how far to claim ahead.
@@ -60,8 +67,18 @@ class ThreadSlots:
         started = list(self._started.values())
         return time.monotonic() - min(started) if started else 0.0
 
+    @property
+    def waiting_first(self) -> int:
+        """How many of them start before all others."""
+        return len(self._first)
+
     def put(self, task: TaskRow) -> None:
         self._tasks.put(task)
+
+    def put_first(self, task: TaskRow) -> None:
+        """As `put`, before all others that wait."""
+        self._first.append(task)
+        self._tasks.put(_FIRST)
 
     @property
     def alive(self) -> bool:
@@ -76,6 +93,8 @@ class ThreadSlots:
                 task = self._tasks.get_nowait()
             except queue.Empty:
                 return found
+            if task is _FIRST:
+                task = self._first.popleft()
             if task is not None:
                 found.append(task)
 
@@ -96,6 +115,11 @@ class ThreadSlots:
         session_cleanup = SessionCleanup()
         try:
             while (task := self._tasks.get()) is not None:
+                if self._first:
+                    if task is not _FIRST:
+                        # It is the next behind them, by one of their marks.
+                        self._first.append(task)
+                    task = self._first.popleft()
                 started = time.monotonic()
                 self._started[me] = started
                 handed_over = False

@@ -73,5 +73,10 @@ class Admission:
             self._set_aside()
 
     def _start(self, task: TaskRow) -> None:
-        slots = self.loop if async_runner.runs_on_the_loop(task) else self.threads
-        slots.put(task)
+        if async_runner.runs_on_the_loop(task):
+            self.loop.put(task)
+        elif task.lane is not None:
+            # It was claimed for a slot that is free, or is within one short run.
+            self.threads.put_first(task)
+        else:
+            self.threads.put(task)

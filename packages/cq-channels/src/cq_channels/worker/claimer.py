@@ -13,15 +13,19 @@ from django.db import connections
 from cq import lifecycle
 from cq.db import outage
 from cq.definitions.registry import coroutine_names
+from cq.limits.holding import Served
 from cq.workers import doorbell
 from cq.workers.claim_order import claim_ids, claim_next
 from cq.workers.cursors import Looks
 from cq.workers.pauses import CHANGED, KnownPauses
 from cq_channels.own_threads import CriticalThread, limit_lock_waits, seconds_to_retry
+from cq_channels.slots.claim_ahead import ClaimAhead
 
 from .admission import Admission
 from .hints import Hints
 from .in_flight import InFlight, claim_of
+from .lanes.from_lanes import FromLanes
+from .lanes.lane_work import LaneWork
 from .left_alone import LeftAlone
 from .pair_scan import PairScan
 
@@ -29,18 +33,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from cq.maintenance.probe import Urgent
     from cq.tables.rows import TaskRow
     from cq.workers.lease import Lease
     from cq_channels.slots.event_loop import LoopSlots
     from cq_channels.slots.threads import ThreadSlots
 
+    from .lanes.held_places import HeldPlaces
+
 logger = logging.getLogger("cq.worker")
 
-#: Tasks claimed ahead of the slots, while runs are short.
-MAX_CLAIMED_AHEAD = 200
-#: Seconds. While runs take longer, tasks are claimed for free slots only: another worker
-#: may be idle meanwhile.
-SHORT_RUN_SECONDS = 0.01
 #: Seconds beyond ``CQ_POLL`` until it looks by itself where its last look found nothing.
 #: Until then maintenance looks for it, with one statement that looks for much else too.
 LEFT_TO_MAINTENANCE_SECONDS = 5.0
@@ -60,6 +62,7 @@ class Claimer:
         threads: ThreadSlots,
         loop: LoopSlots,
         in_flight: InFlight,
+        held: HeldPlaces,
         queues: list[str] | None,
         exclude: list[str] | None,
         tasks_left: int | None,
@@ -78,11 +81,14 @@ class Claimer:
         #: How many more tasks may be claimed.
         self.tasks_left = tasks_left
         self.hints = Hints()
+        self.ahead = ClaimAhead(threads)
         self._stopping = threading.Event()
         self._looks = Looks()
         self.pauses = KnownPauses(self.using)
         self._pair_scan = PairScan(self.using)
         self.left_alone = LeftAlone(self.using, lease.worker)
+        self.lanes = LaneWork(self.using, lease.worker, held, self._served)
+        self.from_lanes = FromLanes(self.lanes, self.ahead, loop, self._take)
         self._thread = CriticalThread(self._work, "cq-claimer", died)
 
     def start(self) -> None:
@@ -102,19 +108,21 @@ class Claimer:
         """Look at these tasks, or with None at the table, once a slot is free."""
         if ready is None:
             self.pauses.rung_for_anything()
+            self.lanes.rung()
         # Those of a paused queue would stand before others that may start.
         self.hints.add(ready, self.pauses.now.queues)
         self._wake.set()
 
-    def looked(self, found_pauses: bool, began: float) -> None:
-        """Hear of a look, that began then, and found whether anything is paused."""
-        if self.pauses.looked(found_pauses, began):
+    def looked(self, work: Urgent, began: float) -> None:
+        """Hear what a look has found, that began then."""
+        paused = self.pauses.looked(work.paused, began)
+        if self.lanes.found(work.newcomers, work.lanes) or paused:
             self._wake.set()
 
     @property
     def idle(self) -> bool:
         """Whether there was nothing to claim, and it has not been woken since."""
-        return self.hints.exhausted
+        return self.hints.exhausted and not self.lanes.pending
 
     def slot_came_free(self) -> None:
         self._wake.set()
@@ -122,7 +130,7 @@ class Claimer:
     def thread_came_free(self) -> None:
         # Not woken for each of many tasks that are claimed ahead: that would be a switch
         # between threads for every task, to find that there is nothing to do.
-        if self.threads.waiting <= MAX_CLAIMED_AHEAD // 2 or self.run_alone.busy:
+        if self.ahead.low or self.run_alone.busy:
             self.slot_came_free()
 
     @limit_lock_waits()
@@ -154,7 +162,8 @@ class Claimer:
         seconds = self._looks.next - time.monotonic()
         if self.hints.found_nothing:
             seconds += LEFT_TO_MAINTENANCE_SECONDS
-        self._wake.wait(max(0.0, min(seconds, self.admission.hold_back.wait())))
+        seconds = min(seconds, self.admission.hold_back.wait(), self.lanes.opens_in)
+        self._wake.wait(max(0.0, seconds))
 
     def _claim(self) -> bool:
         """Claim for the slots that are free; return whether there may be more at once."""
@@ -164,16 +173,23 @@ class Claimer:
             if not self._looks.begin():
                 self._pair_scan.learn(self._looks.sets, **self._which)
             self.hints.table = True
+        if self.hints.drop(doorbell.LANES) or (self.hints.table and self.lanes.exist):
+            self.lanes.rung()
+        if self.lanes.pending:
+            self.lanes.prepare()
         if self.admission.go_on():
             return False
         if not self.lease.healthy or self.tasks_left == 0:
             return False
         # Read once: for threads that come free from here on nothing was claimed.
-        free, ahead = self.threads.free, self._ahead()
+        free, ahead = self.threads.free, self.ahead.wanted()
         room = free > 0 or ahead > 0
         coroutines = coroutine_names()
         if not room and not (coroutines and self.loop.free > 0):
+            self.lanes.tell_others()
             return False
+        self.from_lanes.urgent(coroutines, self._highest())
+        free = self.threads.free
         nothing = self.hints.found_nothing
         ids, look = self.hints.take()
         if len(ids) > free:
@@ -187,13 +203,19 @@ class Claimer:
         found = self._claim_next(free, ahead, coroutines) if look else 0
         more = found > 0 or self._looks.passing.more
         claimed = self._claim_hinted(ids) if ids else 0
-        room = room and (self.threads.free > 0 or self._ahead() > 0)
+        if self.lanes.exist:
+            if claimed < len(ids):
+                self.lanes.rung()
+            self.from_lanes.rest(coroutines)
+            more = more or self.lanes.pending
+        room = room and (self.threads.free > 0 or self.ahead.wanted() > 0)
         # Where something was found there may be more behind the cursors; and what came, or
         # may not be claimed ahead, while no thread was free is looked for when one is.
         if more or not room or free <= 0:
             self.hints.table = True
         if look or self.hints.table:
             nothing = not self.hints.table and not claimed
+            nothing = nothing and not self.lanes.left()
         self.hints.found_nothing = nothing
         return more
 
@@ -216,9 +238,26 @@ class Claimer:
             rerun_only=True,
             cursors=self._looks.ahead,
         )
+        self.ahead.claimed(others=found)
         if coroutines:
             found += self._claim_some(self.loop.free, only=coroutines)
         return found
+
+    def _highest(self) -> int | None:
+        """Return the highest priority of others that wait, as far as is known."""
+        return max((priority for _, priority, _ in self._looks.cursors), default=None)
+
+    def _served(self) -> Served:
+        without = {*self.left_alone.names(), *self.pauses.now.tasks}
+        return Served(self._which["queues"], self._which["exclude"] or (), without)
+
+    def _take(
+        self, limit: int, claim: Callable[[int, Sequence[str]], list[TaskRow]]
+    ) -> int:
+        limit = self._allowed(limit)
+        found = claim(limit, self.left_alone.releases()) if limit > 0 else []
+        self._put(found)
+        return len(found)
 
     def _claim_some(self, limit: int, **which: Any) -> int:
         limit = self._allowed(limit)
@@ -235,15 +274,6 @@ class Claimer:
         if self._stopping.is_set() or self.run_alone.excludes:
             return 0
         return limit if self.tasks_left is None else min(limit, self.tasks_left)
-
-    def _ahead(self) -> int:
-        """Return how many to claim ahead: a batch once half of the last one is gone."""
-        if (
-            self.threads.duration >= SHORT_RUN_SECONDS
-            or self.threads.waiting > MAX_CLAIMED_AHEAD // 2
-        ):
-            return 0
-        return MAX_CLAIMED_AHEAD - self.threads.waiting
 
     def _put(self, found: list[TaskRow]) -> None:
         if self.tasks_left is not None:
@@ -268,6 +298,7 @@ class Claimer:
         paused_or_not_served = {*(self._exclude or ()), *self.pauses.now.queues}
         self._which["exclude"] = sorted(paused_or_not_served) or None
         self._looks.restart(self.pauses.now.tasks)
+        self.lanes.rung()
         self.hints.table = True
         if self.pauses.now.any:
             waiting = self.take_back()
@@ -278,7 +309,7 @@ class Claimer:
 
     def _give_back_what_waits(self) -> None:
         """Give back tasks that were claimed ahead once long runs have come in between."""
-        if self.threads.waiting > 0 and self.threads.longest() > SHORT_RUN_SECONDS * 10:
+        if self.ahead.long_runs_in_between:
             # Before they are ours no more, or a burst could end in between.
             self.hints.table = True
             self.give_back(self.threads.take_back())

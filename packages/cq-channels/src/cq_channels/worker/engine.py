@@ -37,6 +37,7 @@ from cq_channels.slots.threads import ThreadSlots
 from .claimer import Claimer
 from .completer import BatchCompleter
 from .in_flight import InFlight
+from .lanes.held_places import HeldPlaces
 from .maintenance import Maintenance
 from .slot_observer import SlotObserver
 from .task_lines import TaskLines
@@ -92,7 +93,9 @@ class Engine:
         self.lease = lease or answering_lease(
             using, "worker", queues=queues, slots=threads, locks=True
         )
-        self.in_flight = InFlight(shared_page)
+        # Not the claimer's methods themselves, here and below: it is made last.
+        self.held = HeldPlaces(lambda: self.claimer.slot_came_free())
+        self.in_flight = InFlight(shared_page, self.held.end)
         self._lines = TaskLines(failures=tells_failures)
         self.completer = BatchCompleter(
             using,
@@ -102,7 +105,6 @@ class Engine:
             # A lock file says nothing of whether the database can be written.
             lambda: connections[using].vendor != "sqlite" and self.lease.healthy,
         )
-        # Not the claimer's methods themselves: it is made after the slots, for them.
         self.threads = ThreadSlots(
             threads,
             self.completer,
@@ -119,6 +121,7 @@ class Engine:
             self.threads,
             self.loop,
             self.in_flight,
+            self.held,
             queues,
             exclude,
             max_tasks,

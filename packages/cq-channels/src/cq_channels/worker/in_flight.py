@@ -13,7 +13,7 @@ from cq.db import error_codes, outage
 from cq.lifecycle import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from uuid import UUID
 
     from cq.tables.rows import TaskRow
@@ -53,7 +53,13 @@ class Supervision(Protocol):
 class InFlight:
     """The claims of this process, from when they are made to when the outcome is written."""
 
-    def __init__(self, shared_page: Supervision | None = None) -> None:
+    def __init__(
+        self,
+        shared_page: Supervision | None = None,
+        dropped: Callable[[Claim], None] = lambda claim: None,
+    ) -> None:
+        #: Told of each claim that is in flight no more.
+        self._dropped = dropped
         self._claims: dict[UUID, Claim] = {}
         self._lock = threading.Lock()
         self._suspects: set[UUID] = set()
@@ -124,6 +130,7 @@ class InFlight:
                 self._blameless.add(task.pk)
 
     def drop(self, claim: Claim) -> None:
+        self._dropped(claim)
         with self._lock:
             # The task may have been claimed here again already, under a later fence.
             if self._claims.get(claim.id) != claim:

@@ -62,7 +62,7 @@ class Maintenance:
 
     scheduler: whether to make tasks by the schedules, too.
     found_work: called when there are tasks QUEUED, whether or not anybody rang for them.
-    looked: called with whether anything is paused, and when the look for it began.
+    looked: called with what each look found, and when it began.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Maintenance:
         scheduler: bool,
         found_work: Callable[[], None],
         died: Callable[[str], None],
-        looked: Callable[[bool, float], None] = lambda paused, began: None,
+        looked: Callable[[probe.Urgent, float], None] = lambda work, began: None,
     ) -> None:
         self.using = using
         self._found_work, self._looked = found_work, looked
@@ -161,7 +161,7 @@ class Maintenance:
         # First: of a moment that comes during the look, there is another.
         known, began = self._next_moment(), time.monotonic()
         work = probe.urgent(self.using)
-        self._looked(work.paused, began)
+        self._looked(work, began)
         self._some_paused = work.paused
         outage.ended(logger)
         if work.due:

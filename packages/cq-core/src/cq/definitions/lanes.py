@@ -26,7 +26,8 @@ def lane_of(name: str, options: dict[str, Any] | None) -> UUID | None:
         return None
     kept = [name, limits or [], fair]
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
-    return UUID(bytes=blake2b(text.encode(), digest_size=16).digest())
+    # Of a version that there is, for MariaDB takes no others.
+    return UUID(bytes=blake2b(text.encode(), digest_size=16).digest(), version=5)
 
 
 def stored(limits: list[LimitEntry], fair: str | None) -> dict[str, Any]:

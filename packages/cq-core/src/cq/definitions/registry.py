@@ -112,6 +112,7 @@ def define(name: str, function: Callable[..., Any], options: Options) -> Definit
     _definitions[name] = definition
     coroutine_names.cache_clear()
     names_not_atomic.cache_clear()
+    has_lanes.cache_clear()
     return definition
 
 
@@ -150,6 +151,13 @@ def coroutine_names() -> list[str]:
 def names_not_atomic() -> list[str]:
     """Return the names of the tasks whose effects are not undone with their run."""
     return sorted(n for n, d in list(_definitions.items()) if not d.options.atomic)
+
+
+@cache
+def has_lanes() -> bool:
+    """Tell whether a task of this code has limits, or takes turns."""
+    options = [definition.options for definition in list(_definitions.values())]
+    return any(of.limits or of.fair is not None for of in options)
 
 
 def _may_replace(known: Definition, function: Callable[..., Any]) -> bool:

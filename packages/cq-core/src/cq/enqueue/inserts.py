@@ -48,6 +48,7 @@ _TYPES = {
     "unique_for": "double precision",
     "result_ttl": "double precision",
     "options": "jsonb",
+    "lane": "uuid",
 }
 _COLUMNS = f"{', '.join(_TYPES)}, submitted, run_after, expires"
 _MARKS = ", ".join(["%s"] * len(_TYPES))
@@ -185,6 +186,7 @@ _STORED: dict[str, Callable[[Any, Any], Any]] = {
     "result": _as_text,
     "result_from": uuid_param,
     "options": lambda _, options: json.dumps(options),
+    "lane": uuid_param,
 }
 _decided = attrgetter(*_TYPES)
 _conversions = [

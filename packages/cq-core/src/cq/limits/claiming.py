@@ -8,7 +8,6 @@ waits while it holds what others wait for, but in the order of the keys.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
 
 from django.db import connections, transaction
 
@@ -145,11 +144,11 @@ class _Claim:
 
     def _heads(self, lanes: Sequence[Lane], keys: Keys) -> dict[int, list[Head]]:
         """Return the first tasks of each lane: as many as may start, and one more."""
-        wanted = {}
+        wanted: list[tuple[Lane, int]] = []
         for lane in lanes:
             room = keys.room(self._bounds[lane.pk]).starts
             if starts := min(room, lane.turn):
-                wanted[lane] = starts + 1
+                wanted.append((lane, starts + 1))
         return read_heads(self.using, wanted, self._which.not_of, self._now)
 
     def _begin(
@@ -232,7 +231,7 @@ class _Claim:
             nexts.append(Next(lane.pk, rest[0].id if rest else None, held_by, gone))
             self.gone += gone
             if held_by is not None:
-                self._note_full(bounds, held_by)
+                self._note_full(bounds, held_by, keys)
         leave(self.using, nexts)
         self.opens_in = keys.opens_in(touched.values())
         keys.write(self.opens_in)
@@ -240,9 +239,10 @@ class _Claim:
             if key not in self.full and (left := keys.room([bound]).starts):
                 self.left_over[key] = min(left, MOST_STARTS)
 
-    def _note_full(self, bounds: Sequence[Bound], key: str) -> None:
+    def _note_full(self, bounds: Sequence[Bound], key: str, keys: Keys) -> None:
+        """Note that a key has no place free. What is shut until a moment opens then."""
         for bound in bounds:
-            if bound.key == key and bound.concurrency is not None:
+            if bound.key == key and bound.concurrency and not keys.opens_in([bound]):
                 self.full[key] = bound.concurrency
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
 
 from django.db import connections
 
@@ -12,8 +11,9 @@ from cq.db.statements import uuid_of, uuid_param
 from cq.workers.releases import of_none
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from .turns import Lane
 
@@ -33,7 +33,7 @@ _OF_LANE = (
 
 def read_heads(
     using: str,
-    wanted: Mapping[Lane, int],
+    wanted: Sequence[tuple[Lane, int]],
     not_of: Sequence[str],
     now: datetime | None = None,
 ) -> dict[int, list[Head]]:
@@ -41,7 +41,7 @@ def read_heads(
 
     Not those that have expired, or are of one of the releases `not_of`.
     """
-    found: dict[int, list[Head]] = {lane.pk: [] for lane in wanted}
+    found: dict[int, list[Head]] = {lane.pk: [] for lane, _ in wanted}
     if not wanted:
         return found
     connection = connections[using]
@@ -61,12 +61,14 @@ def read_heads(
         f"ORDER BY {order} LIMIT "
     )
     with connection.cursor() as cursor:
-        for lane, most in wanted.items():
+        for lane, most in wanted:
             value = uuid_param(connection, lane.lane)
             cursor.execute(
                 f"{step}{int(most)}", [lane.queue, lane.priority, value, value, *params]
             )
-            found[lane.pk] = [Head(uuid_of(pk), fence) for pk, fence in cursor.fetchall()]
+            found[lane.pk] = [
+                Head(uuid_of(pk), fence) for pk, fence in cursor.fetchall()
+            ]
     return found
 
 

@@ -15,7 +15,7 @@ from django.db.models import Count
 
 from cq.db.clock import Moment
 from cq.db.statements import any_of, none_of
-from cq.tables.limits.queries import lanes, limit_keys, places
+from cq.tables.limits.queries import limit_keys, places
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -105,7 +105,11 @@ def due(using: str, now: datetime | None = None) -> list[str]:
     return [key for key in keys if late.filter(key=key).update(opens=None)]
 
 
-def open_due(using: str, served: Served, now: datetime | None = None) -> int:
+def open_due(
+    using: str,
+    now: datetime | None = None,
+    served: Served = Served(),  # noqa: B008
+) -> int:
     """Open a lane of each key whose moment has come; how many.
 
     One alone: whoever claims from it opens more where the key lets more start.
@@ -113,6 +117,9 @@ def open_due(using: str, served: Served, now: datetime | None = None) -> int:
     return open_lanes(using, dict.fromkeys(due(using, now), 1), served)
 
 
-def held_by(using: str, key: str) -> int:
-    """Return how many lanes a key holds."""
-    return lanes(using).filter(held_by=key).count()
+def any_left(using: str, served: Served) -> bool:
+    """Tell whether there is a lane, open or held, that somebody can claim from."""
+    sql, params = _of_served(using, served)
+    with connections[using].cursor() as cursor:
+        cursor.execute(f"SELECT 1 FROM cq_lanes l WHERE 1 = 1{sql} LIMIT 1", params)
+        return cursor.fetchone() is not None

@@ -36,13 +36,17 @@ class Keys:
     transaction ends; places are taken by a constraint, and need no lock.
     """
 
-    def __init__(self, using: str, bounds: Iterable[Bound], now: datetime | None) -> None:
+    def __init__(
+        self, using: str, bounds: Iterable[Bound], now: datetime | None
+    ) -> None:
         self.using = using
         by_key: dict[str, list[Bound]] = defaultdict(list)
         for bound in bounds:
             by_key[bound.key].append(bound)
         self._names = {key: of[0].name or "" for key, of in by_key.items()}
-        metered = sorted(key for key, of in by_key.items() if any(b.interval for b in of))
+        metered = sorted(
+            key for key, of in by_key.items() if any(b.interval for b in of)
+        )
         placed = [key for key, of in by_key.items() if any(b.concurrency for b in of)]
         #: The moments of the keys that have a row.
         self._arrivals: dict[str, datetime | None] = {}

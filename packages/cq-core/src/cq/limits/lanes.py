@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
-from uuid import UUID
 
 from django.db import connections
 
@@ -14,6 +13,7 @@ from cq.tables.limits.queries import lanes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
 
 class Next(NamedTuple):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
 
 from django.db import connections, transaction
 
@@ -21,8 +20,8 @@ from cq.tables.queries import tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from uuid import UUID
 
-    from cq.tables.rows import TaskRow
 
 #: Lanes that one pass admits, and tasks that it lists, at most.
 MOST_LANES, MOST_TASKS = 500, 2_000
@@ -134,7 +133,9 @@ def _insert(connection: Any, firsts: dict[tuple[str, int, UUID], UUID]) -> None:
     about to delete its row.
     """
     rows = tasks(connection.alias).filter(pk__in=list(firsts.values()))
-    options = {pk: (name, kept) for pk, name, kept in rows.values_list("pk", "name", "options")}
+    options = {
+        pk: (name, kept) for pk, name, kept in rows.values_list("pk", "name", "options")
+    }
     lanes = [
         (queue, priority, lane, head)
         for (queue, priority, lane), head in sorted(firsts.items())

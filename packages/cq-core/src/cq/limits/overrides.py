@@ -19,9 +19,7 @@ GOOD_FOR_SECONDS = 0.5
 class Overrides:
     """What is set of named limits, read again when it is too old. For one thread."""
 
-    def __init__(
-        self, using: str, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, using: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.using = using
         self._clock = clock
         self._until = -1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
 
 from django.db import connections
 
@@ -14,6 +13,7 @@ from cq.tables.limits.queries import places
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
+    from uuid import UUID
 
 
 class Place(NamedTuple):
@@ -113,4 +113,6 @@ def of_runs(using: str, worker: int, runs: Collection[tuple[UUID, int]]) -> list
 
 
 def _placed(rows: Iterable[tuple[Any, ...]]) -> list[Place]:
-    return [Place(key, number, uuid_of(task), fence) for key, number, task, fence in rows]
+    return [
+        Place(key, number, uuid_of(task), fence) for key, number, task, fence in rows
+    ]

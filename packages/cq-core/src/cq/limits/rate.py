@@ -31,7 +31,9 @@ class Meter:
         self._interval = timedelta(microseconds=math.ceil(interval * 1_000_000))
         self._furthest = now + self._interval * burst
         # Where the rate was slower before, its arrival may be further than this one allows.
-        self.arrival = now if arrival is None else min(max(arrival, now), self._furthest)
+        self.arrival = (
+            now if arrival is None else min(max(arrival, now), self._furthest)
+        )
 
     @property
     def left(self) -> int:

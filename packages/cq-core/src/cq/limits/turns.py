@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
 
 from django.db import connections
 
@@ -19,6 +18,7 @@ from cq.definitions.fairness import weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from uuid import UUID
 
     from cq.db.statements import Condition
 
@@ -111,7 +111,7 @@ def _pairs(connection: Any, cursor: Any) -> Iterator[Pair]:
     where, params = "TRUE", []
     while True:
         cursor.execute(
-            "SELECT l.queue, l.priority FROM cq_lanes l FORCE INDEX (cq_lane_open) "
+            "SELECT l.queue, l.priority FROM cq_lanes l FORCE INDEX (cq_lane_turns) "
             f"WHERE {_OPEN} AND {where} ORDER BY l.queue, l.priority LIMIT 1",
             params,
         )
@@ -159,7 +159,7 @@ class Turns:
         sql, params = names.condition(connection)
         hint, order = "", "l.queue, l.priority DESC, l.fair, l.head"
         if connection.vendor == "mysql":
-            hint = " FORCE INDEX (cq_lane_open)"
+            hint = " FORCE INDEX (cq_lane_turns)"
             order = "l.head"
         with connection.cursor() as cursor:
             cursor.execute(
@@ -191,13 +191,19 @@ class Turns:
         return self._left.get((pair, key), 0.0) >= 1.0
 
     def _keys(
-        self, connection: Any, pair: Pair, behind: str, key: str, most: int, names: Names
+        self,
+        connection: Any,
+        pair: Pair,
+        behind: str,
+        key: str,
+        most: int,
+        names: Names,
     ) -> dict[str, int]:
         """Return keys from there on, in their order."""
         sql, params = names.condition(connection)
         hint, order = "", "l.queue, l.priority DESC, l.fair, l.head"
         if connection.vendor == "mysql":
-            hint = " FORCE INDEX (cq_lane_open)"
+            hint = " FORCE INDEX (cq_lane_turns)"
             order = "l.fair, l.head"
         step = (
             f"SELECT l.fair, l.id FROM cq_lanes l{hint} WHERE {_OF_PAIR} AND {behind}{sql} "

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _TIMED = TRANSITIONS["queue"].sources | TRANSITIONS["requeue"].sources
 _EXPIRING = TRANSITIONS["expire"].sources
 _IS_QUEUED = f"status = '{Status.QUEUED}'"
+_IS_NEWCOMER = f"status = '{Status.QUEUED}' AND lane IS NOT NULL AND listed IS NULL"
 _IS_WAITING = f"status = '{Status.WAITING}'"
 _IS_PENDING = f"status = '{Status.PENDING}'"
 
@@ -34,6 +35,8 @@ class Urgent(NamedTuple):
     unlocked: bool  # workers that may be dead
     watched: bool = False  # trees that somebody looks at, who is to be told of changes
     paused: bool = False  # queues or tasks of which nothing is to be started
+    newcomers: bool = False  # tasks whose lane may have no row yet
+    lanes: bool = False  # lanes, open or held
 
 
 class Sweepable(NamedTuple):
@@ -60,7 +63,9 @@ def urgent(using: str, now: datetime | None = None) -> Urgent:
         f" {_exists(connection, 'queue', _IS_QUEUED)},"
         f" {unlocked},"
         f" (SELECT MAX(until) FROM cq_watchers) > {now_sql},"
-        " (SELECT MAX(kind) FROM cq_pauses) IS NOT NULL"
+        " (SELECT MAX(kind) FROM cq_pauses) IS NOT NULL,"
+        f" {_exists(connection, 'lane', _IS_NEWCOMER)},"
+        " (SELECT MAX(id) FROM cq_lanes) IS NOT NULL"
     )
     return Urgent(*_ask(connection, sql, [*params, *params, *params]))
 

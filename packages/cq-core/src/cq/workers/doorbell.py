@@ -13,6 +13,8 @@ from uuid import UUID
 
 #: Ids with the queue of each.
 Ready = Sequence[tuple[UUID, str]]
+#: In the place of a task's id: there are lanes open, see :mod:`cq.limits`. No task has it.
+LANES = UUID(int=1)
 
 
 class Doorbell(Protocol):

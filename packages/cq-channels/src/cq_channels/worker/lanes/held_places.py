@@ -1,0 +1,76 @@
+"""The places that the claims of one process hold, until their runs have ended."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from cq.lifecycle import Claim
+    from cq.limits.places import Place
+
+
+class HeldPlaces:
+    """The claims from lanes of one process, each with its places; any thread may end one.
+
+    wake: called when one has ended, on the thread that ends it.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._held: dict[Claim, Sequence[Place]] = {}
+        self._freed: list[Place] = []
+        self._lock = threading.Lock()
+        self._suspects: set[Place] = set()
+        #: Claims from lanes that have ended.
+        self.ended_claims = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, claims: Mapping[Claim, Sequence[Place]]) -> None:
+        """Note what was claimed, before anything of it can end."""
+        with self._lock:
+            self._held.update(claims)
+
+    def end(self, claim: Claim) -> None:
+        """Note that a claim is over, if it was one from a lane."""
+        if not self._held:
+            return
+        with self._lock:
+            found = self._held.pop(claim, None)
+            if found is None:
+                return
+            self.ended_claims += 1
+            self._freed += found
+        self._wake()
+
+    @property
+    def some_freed(self) -> bool:
+        """Whether there are places to be given back."""
+        return bool(self._freed)
+
+    def take_freed(self) -> list[Place]:
+        """Return the places of what has ended, for the caller to give back."""
+        with self._lock:
+            freed, self._freed = self._freed, []
+        return freed
+
+    def put_back(self, freed: Iterable[Place]) -> None:
+        """Keep places that could not be given back for the next time."""
+        with self._lock:
+            self._freed += freed
+
+    def orphans(self, mine: Iterable[Place]) -> list[Place]:
+        """Return those of our places in the database that nobody here holds, twice in a row.
+
+        The first time it may be a claim whose answer has not arrived yet.
+        """
+        with self._lock:
+            held = {place for places in self._held.values() for place in places}
+            unknown = set(mine) - held - set(self._freed)
+            orphans = sorted(unknown & self._suspects)
+            self._suspects = unknown
+        return orphans

@@ -1,0 +1,169 @@
+"""The work of a claimer with lanes: tasks that limits hold back, or that take turns."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from typing import TYPE_CHECKING
+
+from cq.definitions.registry import has_lanes
+from cq.limits import places
+from cq.limits.claiming import LaneClaims, Which
+from cq.limits.holding import Served, any_left, open_due, open_lanes
+from cq.limits.newcomers import admit
+from cq.limits.turns import Names, Pair, open_pairs
+from cq.workers import doorbell
+from cq_channels.worker.in_flight import claim_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cq.tables.rows import TaskRow
+
+    from .held_places import HeldPlaces
+
+#: Moments at which keys open that are kept; others are found by the look of each second.
+MOST_MOMENTS = 1_000
+
+
+class LaneWork:
+    """What one claimer knows of lanes, and does for them. For the thread that claims.
+
+    On a site without limits and fair keys it asks the database nothing.
+    """
+
+    def __init__(
+        self,
+        using: str,
+        worker: int,
+        held: HeldPlaces,
+        served: Callable[[], Served],
+    ) -> None:
+        self.using = using
+        self.held = held
+        #: Returns what this worker can claim from at the moment.
+        self.served = served
+        self._claims = LaneClaims(using, worker)
+        #: Whether some task has lanes: by the code, or because a look has found one.
+        self.exist = has_lanes()
+        #: Whether to look for newcomers, and for lanes that are open.
+        self._newcomers = self._opened = True
+        #: Whether lanes were opened since others were told of that.
+        self._fresh = False
+        self._pairs: list[Pair] = []
+        #: When keys open by themselves, by the monotonic clock.
+        self._moments: list[float] = []
+
+    # --- what it hears of -------------------------------------------------------------
+
+    def rung(self) -> None:
+        """Hear that there may be newcomers, or open lanes."""
+        self._newcomers = self._opened = True
+
+    def found(self, newcomers: bool, lanes: bool) -> bool:
+        """Hear what a look has found; whether there is something to do. Of any thread."""
+        if newcomers or lanes:
+            self.exist = self._newcomers = self._opened = True
+        return newcomers or lanes
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to do."""
+        return self.exist and (
+            self._opened
+            or self._newcomers
+            or self.held.some_freed
+            or self.opens_in <= 0
+        )
+
+    @property
+    def opens_in(self) -> float:
+        """Seconds until the next key opens by itself, as far as is known; or infinity."""
+        return self._moments[0] - time.monotonic() if self._moments else float("inf")
+
+    # --- what it does -----------------------------------------------------------------
+
+    @property
+    def open(self) -> list[int]:
+        """The priorities that have an open lane, the highest first."""
+        return [priority for _, priority in self._pairs]
+
+    def prepare(self) -> None:
+        """Give back places, open what is to be opened, and learn which lanes are open."""
+        served = self.served()
+        if freed := self.held.take_freed():
+            self._give_back(freed, served)
+        if self.opens_in <= 0:
+            self._forget_moments()
+            open_due(self.using, served=served)
+            self._opened = True
+        if self._newcomers:
+            # Before the look: who comes during it is looked for again.
+            self._newcomers = False
+            self._newcomers = admit(self.using)
+            self._opened = self._fresh = True
+        if self._opened:
+            self._opened = False
+            self._pairs = open_pairs(self.using, served.queues, served.exclude)
+
+    def _give_back(self, freed: list[places.Place], served: Served) -> None:
+        try:
+            rooms = places.free(self.using, freed)
+        except BaseException:
+            self.held.put_back(freed)
+            raise
+        if open_lanes(self.using, rooms, served):
+            self._opened = self._fresh = True
+
+    def _forget_moments(self) -> None:
+        now = time.monotonic()
+        while self._moments and self._moments[0] <= now:
+            heapq.heappop(self._moments)
+
+    def claim(
+        self,
+        starts: int,
+        names: Names,
+        not_of: Sequence[str],
+        priorities: Callable[[int], bool],
+    ) -> list[TaskRow]:
+        """Claim from the open lanes of these priorities, the highest first."""
+        found: list[TaskRow] = []
+        which, served = Which(names, not_of), self.served()
+        for pair in self._pairs:
+            if len(found) >= starts:
+                break
+            if not priorities(pair[1]):
+                continue
+            claimed = self._claims.claim(pair, starts - len(found), which, served)
+            self._opened |= claimed.more
+            if claimed.opens_in is not None and len(self._moments) < MOST_MOMENTS:
+                heapq.heappush(self._moments, time.monotonic() + claimed.opens_in)
+            by_task = {task.pk: claim_of(task) for task in claimed.tasks}
+            of_claims: dict[object, list[places.Place]] = {
+                claim: [] for claim in by_task.values()
+            }
+            for place in claimed.places:
+                of_claims[by_task[place.task]].append(place)
+            self.held.add(of_claims)  # type: ignore[arg-type]
+            found += claimed.tasks
+        return found
+
+    def left(self) -> bool:
+        """Whether there are lanes that this worker serves, open or held."""
+        return self.exist and any_left(self.using, self.served())
+
+    def tell_others(self) -> None:
+        """Ring for lanes that are open, and that nobody here is free for."""
+        if self._fresh and self._pairs:
+            self._fresh = False
+            queue, _ = self._pairs[0]
+            doorbell.ring(self.using, [(doorbell.LANES, queue)])
+
+    def mend(self) -> None:
+        """Give back places of ours that no claim here holds."""
+        if not self.exist:
+            return
+        mine = places.of_worker(self.using, self._claims.worker)
+        if orphans := self.held.orphans(mine):
+            self.held.put_back(orphans)
