@@ -199,6 +199,12 @@ NO_VALUE_OF = {
     "CQ_RESULT_TTL": ["a while", -1, {"DONE": 1}],
     "CQ_RELEASE": ["", 7],
     "CQ_METRICS_TOKEN": ["short", True],
+    "CQ_LIMITS": [
+        ["stripe"],
+        {"stripe": {"rate": "fast"}},
+        {"stripe": {"rate": "0/s"}},
+    ],
+    "CQ_FAIR_WEIGHTS": ["no function", {"acme": 0}],
     "CQ_EMBEDDED": ["always"],
     **dict.fromkeys(
         [

@@ -30,7 +30,7 @@ SOURCE = [path.read_text() for path in ROOT.glob("packages/*/src/**/*.py")]
 
 PUBLIC = {
     "cq": """
-        AlreadySettled CQError CodecError CycleError DepthError LeaseLost NotFinished
+        AlreadySettled CQError CodecError CycleError DepthError LeaseLost Limit NotFinished
         NotRetryable OutOfTime Revoked RowGone Status TaskFailed TaskFunction TaskTimeout
         UniqueBusy UniqueTaken UnknownTask WaitError WaitTimeout __version__ chain group
         mark task

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import Permission, User  # noqa: TC002
 
-from cq import task
+from cq import Limit, task
 
 if TYPE_CHECKING:
     # Found by its name all the same.
@@ -127,6 +127,26 @@ def remembered(cqt: Any, order: int) -> None: ...
 
 @task("kitchen.debounced", unique="later:{order}", debounce=90)
 def debounced(cqt: Any, order: int, note: str = "") -> None: ...
+
+
+def _by_order(order: int) -> str:
+    return f"order {order}"
+
+
+@task(
+    "kitchen.limited",
+    limits=[
+        Limit(concurrency=2, rate="5/m", key="order:{order}"),
+        Limit(rate="9/s", burst=3, key=_by_order),
+        Limit(concurrency=4),
+    ],
+    fair="{order}",
+)
+def limited(cqt: Any, order: int) -> None: ...
+
+
+@task("kitchen.turns", fair=_by_order)
+def turns(cqt: Any, order: int) -> None: ...
 
 
 @task("kitchen.any_order")

@@ -17,7 +17,8 @@ from django.utils import timezone
 from hostile_texts import PAYLOADS, inline_code, tags
 from plans import analyze, plan
 
-from cq import mark, task
+from cq import Limit, mark, task
+from cq.definitions import registry
 from cq.figures.steps import minute_of
 from cq.ids import uuid7
 from cq.models import Figure, Task
@@ -186,6 +187,38 @@ def test_it_says_what_becomes_of_calls_with_one_key(staff: Client) -> None:
         page = staff.get(URL, {"name": function.name})
         found = {fact.label: str(fact.value) for fact in page.context["cq_facts"]}
         assert wanted.items() <= found.items()
+
+
+def test_it_says_what_its_calls_are_limited_by(staff: Client) -> None:
+    for function, wanted in (
+        (
+            kitchen.limited,
+            {
+                "Limits": "concurrency 2, rate 5/m, key order:{order}; rate 9/s, burst 3, "
+                "key kitchen:_by_order; concurrency 4",
+                "Takes turns by": "{order}",
+            },
+        ),
+        (kitchen.turns, {"Takes turns by": "a key of its arguments"}),
+    ):
+        page = staff.get(URL, {"name": function.name})
+        found = {fact.label: str(fact.value) for fact in page.context["cq_facts"]}
+        assert wanted.items() <= found.items()
+        assert ("Limits" in found) is ("Limits" in wanted)
+
+
+def test_a_limit_that_has_a_name_is_told_by_it(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No other test has the settings that it names.
+    monkeypatch.setattr(registry, "_definitions", {})
+
+    @task("names.limited", limits=["stripe", Limit(concurrency=1)])
+    def limited(cqt: Any) -> None: ...
+
+    page = staff.get(URL, {"name": limited.name})
+    found = {fact.label: str(fact.value) for fact in page.context["cq_facts"]}
+    assert found["Limits"] == "stripe; concurrency 1"
 
 
 def test_it_asks_for_a_name(staff: Client) -> None:

@@ -333,6 +333,41 @@ def test_options_of_the_call_are_kept(staff: Client, row: Callable[..., Task]) -
         assert answer.status_code in (200, 302), forged
 
 
+def test_limits_of_the_call_are_kept(
+    staff: Client, row: Callable[..., Task], settings: Any
+) -> None:
+    settings.CQ_LIMITS = {"stripe": {"concurrency": 3}}
+    given = [
+        ["k", {"rate": "5/m", "burst": 2}],
+        ["stripe", {"name": "stripe"}],
+    ]
+    forged = [["gone", "{gone}"], ["k", {"concurrency": 0}], ["k", {"rate": []}], 7]
+    kept = {"limits": [*given, *forged], "fair": "acme"}
+    task = row(name="kitchen.plain", args="[1]", options=kept)
+    again = made(staff.post(url(task), sent(staff.get(url(task)))))
+    assert again.options == {**again.options, "limits": given, "fair": "acme"}
+
+    # What its function says is made of its arguments.
+    kept = {"limits": [["order:1", "order:{order}"]]}
+    task = row(name="kitchen.limited", args="[7]", options=kept)
+    again = made(staff.post(url(task), sent(staff.get(url(task)))))
+    assert [key for key, _source in again.options["limits"]] == [
+        "order:7",
+        "order 7",
+        "kitchen.limited",
+    ]
+    assert again.options["fair"] == "7"
+
+
+def test_what_no_key_can_be_made_of_is_said_by_the_name_of_the_option(
+    staff: Client, row: Callable[..., Task]
+) -> None:
+    task = row(name="kitchen.limited", args='["%s"]' % ("x" * 300))
+    page = staff.post(url(task), sent(staff.get(url(task))))
+    assert "limits: ValueError" in str(errors(page))
+    assert "xxx" not in str(errors(page))
+
+
 def test_it_runs_for_who_asks_in_the_context_of_the_old_one(
     staff: Client, row: Callable[..., Task], settings: Any
 ) -> None:

@@ -139,6 +139,11 @@ def test_a_result_and_the_rest_show_where_they_are(
     assert facts(staff, remembered)["Unique key"] == "once"
     assert facts(staff, remembered)["Key remembered"] == "90 s"
     assert "Unique key" not in facts(staff, row(kept_key="gone"))
+    limits = [["<b>1", "{a}"], ["stripe", {"name": "stripe"}], ["stripe", ""], "x"]
+    limited = facts(staff, row(options={"limits": limits, "fair": "<i>"}))
+    assert limited["Limits"] == "&lt;b&gt;1; stripe"
+    assert limited["Takes turns by"] == "&lt;i&gt;"
+    assert "Limits" not in facts(staff, row(options={"limits": 7, "fair": [7]}))
     now = timezone.now()
     waiting = row(Status.PENDING, unique_key="one", run_after=now, expires=now)
     found = facts(staff, waiting)

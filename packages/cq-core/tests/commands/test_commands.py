@@ -26,7 +26,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from driving import fresh, run
 
-from cq import RetryLater, group, task
+from cq import Limit, RetryLater, group, task
 from cq.cli.asker import asked_by, login
 from cq.cli.output import Output
 from cq.commands import logs as logs_module
@@ -372,9 +372,25 @@ def test_show_tells_everything_about_a_task() -> None:
     assert found["subtasks"] == {"COMPLETE": 3}
     assert found["attempts"] == 1
     assert found["error"] is None
+    assert (found["limits"], found["fair"]) == ([], None)
     text = cq("show", str(shown.pk))
     assert "\nresult     [0, 1]\n" in text
     assert "traceback" not in text
+
+
+def test_show_tells_by_which_keys_a_task_is_limited() -> None:
+    limits = [
+        Limit(concurrency=2, key="a"),
+        Limit(rate="1/s", key="a"),
+        Limit(rate="5/m"),
+    ]
+    made = sample_tasks.square.using(limits=limits, fair="acme").delay(2)
+
+    found = cq_json("show", str(made.pk))
+    assert found["limits"] == ["a", sample_tasks.square.name]
+    assert found["fair"] == "acme"
+    text = cq("show", str(made.pk))
+    assert f'["a", "{sample_tasks.square.name}"]' in text
 
 
 def test_show_says_when_a_task_is_tried_again() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from cq import Limit, task
+from cq.definitions import registry
 from cq.definitions.bounds import Bound, bounds_of
 from cq.definitions.lanes import stored
 
@@ -36,17 +37,24 @@ def _of_a(a: Any) -> str:
     return f"function {a}"
 
 
-@task(
-    "bounds.work",
-    limits=[
-        Limit(concurrency=2, key="customer:{a}"),
-        Limit(rate="4/s", burst=8, key=_of_a),
-        Limit(concurrency=5),
-        "stripe",
-        "mail",
-    ],
-)
-def work(cqt: Any, a: Any) -> None: ...
+@pytest.fixture(autouse=True)
+def work(monkeypatch: pytest.MonkeyPatch) -> Any:
+    # No other test has the settings that it names.
+    monkeypatch.setattr(registry, "_definitions", {**registry._definitions})
+
+    @task(
+        "bounds.work",
+        limits=[
+            Limit(concurrency=2, key="customer:{a}"),
+            Limit(rate="4/s", burst=8, key=_of_a),
+            Limit(concurrency=5),
+            "stripe",
+            "mail",
+        ],
+    )
+    def work(cqt: Any, a: Any) -> None: ...
+
+    return work
 
 
 @task("bounds.plain")
@@ -67,9 +75,7 @@ def of(*limits: Any, **overrides: Any) -> list[Bound]:
     return bounds(kept(plain.s().using(limits=limits)), "bounds.plain", **overrides)
 
 
-def test_the_numbers_are_those_of_the_code_and_of_the_settings_in_order_of_keys() -> (
-    None
-):
+def test_the_numbers_are_those_of_code_and_settings_by_their_keys(work: Any) -> None:
     assert bounds(kept(work.s(7))) == [
         Bound("bounds.work", None, 5, None, None),
         Bound("customer:7", None, 2, None, None),
@@ -134,7 +140,7 @@ def test_a_limit_that_the_code_has_changed_is_as_it_is_now() -> None:
     assert bounds(options) == [Bound("customer:7", None, 2, None, None)]
 
 
-def test_a_task_that_nobody_knows_has_only_what_stands_elsewhere() -> None:
+def test_a_task_that_nobody_knows_has_only_what_stands_elsewhere(work: Any) -> None:
     options = kept(work.s(7))
     options["limits"].append(["own", {"concurrency": 1}])
 

@@ -9,6 +9,7 @@ import pytest
 
 import cq
 from cq import Limit, chain, task
+from cq.definitions import registry
 from cq.definitions.limits import named_limits
 from cq.definitions.signatures import Call
 from cq.models import Task
@@ -35,18 +36,28 @@ class ByCall:
         return f"called {customer}"
 
 
-@task(
-    "limits.charge",
-    limits=[
-        Limit(concurrency=2, key="customer:{customer}"),
-        Limit(rate="90/s", key=by_amount),
-        "stripe",
-        Limit(concurrency=5),
-        "mail",
-    ],
-    fair="{{{customer}}}",
-)
-def charge(cqt: Any, customer: Any, amount: int = 0) -> None: ...
+@pytest.fixture(autouse=True)
+def _nobody_knows_them_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No other test has the settings that these tasks name.
+    monkeypatch.setattr(registry, "_definitions", {**registry._definitions})
+
+
+@pytest.fixture
+def charge(_nobody_knows_them_later: None) -> Any:
+    @task(
+        "limits.charge",
+        limits=[
+            Limit(concurrency=2, key="customer:{customer}"),
+            Limit(rate="90/s", key=by_amount),
+            "stripe",
+            Limit(concurrency=5),
+            "mail",
+        ],
+        fair="{{{customer}}}",
+    )
+    def charge(cqt: Any, customer: Any, amount: int = 0) -> None: ...
+
+    return charge
 
 
 @task("limits.plain")
@@ -147,7 +158,7 @@ def test_it_says_nothing_by_position() -> None:
 # --- what a row keeps -----------------------------------------------------------------
 
 
-def test_a_row_keeps_keys_and_where_their_numbers_are() -> None:
+def test_a_row_keeps_keys_and_where_their_numbers_are(charge: Any) -> None:
     made = charge.delay(4, amount=9)
 
     row = Task.objects.get(pk=made.pk)
@@ -163,7 +174,7 @@ def test_a_row_keeps_keys_and_where_their_numbers_are() -> None:
     }
 
 
-def test_a_function_without_a_key_for_a_call_does_not_limit_it() -> None:
+def test_a_function_without_a_key_for_a_call_does_not_limit_it(charge: Any) -> None:
     keys = [key for key, _ in kept(charge.delay(4))]
 
     assert keys == ["customer:4", "stripe", "limits.charge", "mail:4"]
@@ -201,7 +212,7 @@ def test_functions_of_one_name_are_told_apart() -> None:
     assert of_object == f"{__name__}:ByCall"
 
 
-def test_what_a_call_is_given_replaces_all_and_says_all() -> None:
+def test_what_a_call_is_given_replaces_all_and_says_all(charge: Any) -> None:
     given = [Limit(concurrency=3, key="{"), Limit(rate="5/m", burst=2), "stripe"]
     made = charge.using(limits=given, fair="acme}").delay(4)
 
@@ -217,7 +228,7 @@ def test_what_a_call_is_given_replaces_all_and_says_all() -> None:
     assert Task.objects.get(pk=none.pk).options is None
 
 
-def test_a_function_may_make_the_key_of_a_call_too() -> None:
+def test_a_function_may_make_the_key_of_a_call_too(charge: Any) -> None:
     limit = Limit(concurrency=1, key=partial(by_amount, amount=3))
 
     with_both = charge.s(4).using(limits=[limit], fair=lambda customer: f"c{customer}")
@@ -236,7 +247,7 @@ def test_a_list_that_is_changed_later_changes_no_task() -> None:
     assert kept(changed.delay()) == [["stripe", {"name": "stripe"}]]
 
 
-def test_many_at_once_have_a_key_each() -> None:
+def test_many_at_once_have_a_key_each(charge: Any) -> None:
     made = charge.delay_many([(1,), (2,), (3, 4)])
 
     assert [(kept(t)[0][0], t.options["fair"]) for t in made] == [
@@ -298,7 +309,7 @@ def test_a_missing_argument_of_a_named_limit_is_refused_at_the_call() -> None:
 @pytest.mark.parametrize("value", ["x" * 300, "nul \x00", "\ud800"])
 @pytest.mark.parametrize("fair", [True, False])
 def test_a_key_that_no_row_can_have_is_refused_at_the_call(
-    value: str, fair: bool
+    value: str, fair: bool, charge: Any
 ) -> None:
     made = plain.using(fair=lambda *_: value) if fair else charge
     what = "the fair key" if fair else "the key of limits"
@@ -346,7 +357,7 @@ def test_a_function_that_does_not_take_the_arguments_is_a_type_error() -> None:
 
 
 @pytest.mark.parametrize("in_what", [lambda t: t, lambda t: [{"x": (t,)}]])
-def test_the_result_of_another_task_makes_no_key(in_what: Any) -> None:
+def test_the_result_of_another_task_makes_no_key(in_what: Any, charge: Any) -> None:
     before = plain.delay()
 
     with pytest.raises(TypeError, match="argument 'customer' is the result of another"):
@@ -358,7 +369,7 @@ def test_the_result_of_another_task_makes_no_key(in_what: Any) -> None:
     assert charge.using(limits=[], fair="one").delay(in_what(before)).created
 
 
-def test_what_comes_from_a_chain_makes_no_key() -> None:
+def test_what_comes_from_a_chain_makes_no_key(charge: Any) -> None:
     with pytest.raises(TypeError, match="argument 'customer' is the result of another"):
         chain(plain.s(), charge.s()).delay()
 
@@ -414,7 +425,7 @@ def test_what_is_wrong_there_is_left_out_of_the_named(settings: Any) -> None:
 # --- serial runs ----------------------------------------------------------------------
 
 
-def test_a_serial_run_keeps_nothing(settings: Any) -> None:
+def test_a_serial_run_keeps_nothing(settings: Any, charge: Any) -> None:
     settings.CQ_SERIAL = True
     made = charge.delay(4)
 
@@ -444,7 +455,7 @@ def test_a_call_of_the_function_asks_for_its_keys() -> None:
         of_nobody()
 
 
-def test_a_call_says_what_it_is_limited_by() -> None:
+def test_a_call_says_what_it_is_limited_by(charge: Any) -> None:
     call = Call(charge.definition, (4,))
 
     assert call.limits()[0] == ("customer:4", "customer:{customer}")

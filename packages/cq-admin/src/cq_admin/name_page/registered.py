@@ -14,6 +14,7 @@ from cq_admin.display.html import named, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cq.definitions.limits import Limit
     from cq.definitions.registry import Definition
 
 LONGEST = 200
@@ -62,6 +63,15 @@ def _facts(definition: Definition) -> Iterator[tuple[str, Any]]:
         yield _("Key remembered"), _seconds(options.unique_for)
     if options.debounce is not None:
         yield _("Debounced"), _seconds(options.debounce)
+    if options.limits:
+        yield _("Limits"), visible("; ".join(map(_limit, options.limits)))
+    if options.fair is not None:
+        yield (
+            _("Takes turns by"),
+            _("a key of its arguments")
+            if callable(options.fair)
+            else visible(options.fair),
+        )
     if options.expires is not None:
         yield _("Expires"), _short(options.expires)
     if options.delay is not None:
@@ -80,6 +90,16 @@ def _facts(definition: Definition) -> Iterator[tuple[str, Any]]:
         )
     if options.redact:
         yield _("Hidden"), visible(", ".join(options.redact))
+
+
+def _limit(limit: Limit | str) -> str:
+    """Return a limit as it is written, or its name."""
+    if isinstance(limit, str):
+        return limit
+    said = limit.numbers()
+    if limit.key is not None:
+        said["key"] = limit.source if callable(limit.key) else str(limit.key)
+    return ", ".join(f"{name} {value}" for name, value in said.items())
 
 
 def _seconds(seconds: float) -> str:

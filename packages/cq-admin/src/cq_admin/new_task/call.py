@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from cq import codec
 from cq.conf import conf
 from cq.definitions.fitting import BY_POSITION
+from cq.definitions.lanes import fair_of, limits_of
+from cq.definitions.limits import given_to_call
 from cq.definitions.retention import stored_ttl
 from cq.definitions.signatures import Call, changes_of, encoded
 from cq.definitions.tags import checked, tags_from_parent
@@ -109,6 +111,11 @@ def stored_options(definition: Definition, task: Task, changed: bool) -> dict[st
         changes["result_ttl"] = _ttl(task.result_ttl)
     if own.unique is None and (key := unique_key_of(kept)):
         changes["unique"] = key
+    limits = given_to_call(own.limits, limits_of(kept))
+    if limits is not None:
+        changes["limits"] = limits
+    if own.fair is None and (fair := fair_of(kept)):
+        changes["fair"] = fair
     if changed and _made_its_tags(definition, task):
         changes["tags"] = partial(_tags_anew, definition, tags_from_parent(kept))
     elif task.tags:
@@ -159,7 +166,13 @@ def refusal(call: Call[Any]) -> str | None:
     except (TypeError, ValueError, CQError) as error:
         return str(error)
     tags = partial(call.tags, handles)
-    for option, make in (("unique", call.unique_key), ("tags", tags)):
+    made: tuple[tuple[str, Callable[[], Any]], ...] = (
+        ("unique", call.unique_key),
+        ("limits", call.limits),
+        ("fair", call.fair_key),
+        ("tags", tags),
+    )
+    for option, make in made:
         try:
             make()
         except Exception as error:

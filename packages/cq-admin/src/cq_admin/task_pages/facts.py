@@ -10,6 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
 from cq.codec import group_of
+from cq.definitions.lanes import fair_of, limits_of
 from cq.display.values import readable
 from cq.status import Status
 from cq.tables.values import again_of
@@ -110,6 +111,10 @@ def runs(detail: Detail) -> list[Fact]:
         # A negative one is remembered whatever the outcome.
         seconds = f"{abs(task.unique_for):g}"
         facts.append(Fact(_("Key remembered"), _("%(n)s s") % {"n": seconds}))
+    if keys := dict.fromkeys(key for key, _source in limits_of(task.options)):
+        facts.append(Fact(_("Limits"), visible("; ".join(keys))))
+    if (fair := fair_of(task.options)) is not None:
+        facts.append(Fact(_("Takes turns by"), visible(fair)))
     return facts
 
 

@@ -12,6 +12,7 @@ from cq.cli.lookup import find
 from cq.cli.verb import Verb, add_format
 from cq.conf import conf
 from cq.db.clock import database_now
+from cq.definitions.lanes import fair_of, limits_of
 from cq.display.redaction import Redaction, Revealed
 from cq.durations import in_words
 from cq.errors import CodecError
@@ -65,6 +66,8 @@ def show(output: Output, options: dict[str, Any]) -> None:
             .order_by("pk")
             .values_list("depends_on_id", flat=True)
         ],
+        "limits": [*dict.fromkeys(key for key, _ in limits_of(task.options))],
+        "fair": fair_of(task.options),
         "release": task.release,
         "worker": task.worker_id and str(task.worker_id),
         "fence": task.fence,
@@ -80,7 +83,15 @@ def show(output: Output, options: dict[str, Any]) -> None:
     trace, history = details.pop("traceback"), details.pop("history")
     if details["result"] is not None:
         details["result"] = json.dumps(details["result"])
-    for name in ("args", "kwargs", "context", "subtasks", "depends_on", "tags"):
+    for name in (
+        "args",
+        "kwargs",
+        "context",
+        "subtasks",
+        "depends_on",
+        "limits",
+        "tags",
+    ):
         details[name] = json.dumps(details[name]) if details[name] else None
     details["progress"] = _bar(progress)
     seconds = details.pop("waited_seconds")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .limit import MOST_CONCURRENCY, Limit
 from .named import named_limits, setting_problems
-from .of_task import LimitEntry, as_given_to_task, by_source, entries
+from .of_task import LimitEntry, as_given_to_task, by_source, entries, given_to_call
 
 __all__ = [
     "MOST_CONCURRENCY",
@@ -13,6 +13,7 @@ __all__ = [
     "as_given_to_task",
     "by_source",
     "entries",
+    "given_to_call",
     "named_limits",
     "setting_problems",
 ]

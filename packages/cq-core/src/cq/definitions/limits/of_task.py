@@ -6,19 +6,19 @@ they are those of the code, or the settings, at the time of the claim.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from cq.definitions.keys import made, named
 from cq.definitions.templates import Template
 
+from .limit import Limit
 from .named import named_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from cq.definitions.templates import Signed
-
-    from .limit import Limit
 
 #: A key, and its source: how it is written at ``@task`` (text, "" for the task's own,
 #: "module:name" of a function), ``{"name": ...}`` of one of ``CQ_LIMITS``, or what a limit
@@ -66,6 +66,32 @@ def by_source(limits: Sequence[Limit | str], source: str) -> list[Limit]:
         for limit in limits
         if not isinstance(limit, str) and limit.source == source
     ]
+
+
+def given_to_call(
+    limits: Sequence[Limit | str], kept: Iterable[LimitEntry]
+) -> list[Limit | str] | None:
+    """Return what ``.using()`` has given a call, by what its row keeps; None: nothing.
+
+    limits: those of its task, which a call has that was given none. What cannot be read is
+    left out. One that was given some of the names of its task, and nothing else, is not
+    told from one that was given nothing.
+    """
+    found: list[Limit | str] = []
+    is_given = False
+    for key, source in kept:
+        if isinstance(source, str):
+            continue
+        name = source.get("name")
+        if isinstance(name, str):
+            is_given = is_given or name not in limits
+            found.append(name)
+            continue
+        is_given = True
+        numbers = {n: source.get(n) for n in ("concurrency", "rate", "burst")}
+        with contextlib.suppress(ValueError):
+            found.append(Limit(key=key, **numbers))
+    return found if is_given else None
 
 
 def entries(
