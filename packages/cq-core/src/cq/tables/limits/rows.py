@@ -58,6 +58,8 @@ class LaneRow(models.Model):
                 name="cq_lane_held",
                 condition=Q(held_by__isnull=False),
             ),
+            # For those who look at what waits: the lanes that have waited longest.
+            models.Index(fields=["queue", "head"], name="cq_lane_oldest"),
         )
 
     def __str__(self) -> str:
