@@ -13,10 +13,10 @@ WINDOW = 300.0
 #: Tasks of a status that are counted at most; of QUEUED ones these are shared out.
 MOST_QUEUED = 100_000
 MOST_OPEN = 10_000
-#: Of those that are queued, how many are asked since when they are ready: of each queue an
-#: equal share of them, those that are claimed first, and of each of its priorities the
-#: first hundred. Within one these stand in the order of their ids, and what came to its
-#: time, or was retried, became ready later than others behind it.
+#: Of those that are queued, how many are asked since when they are ready: of each queue and
+#: priority an equal share of them, those that are claimed first, but at least a hundred.
+#: They stand in the order of their ids, and what came to its time, or was retried, became
+#: ready later than others behind it.
 MOST_ASKED, FRONT = 10_000, 100
 #: Finished tasks that are looked at, and as many of the newest for subtasks among them.
 MOST_FINISHED = 5_000

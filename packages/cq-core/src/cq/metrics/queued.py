@@ -8,9 +8,11 @@ from django.db import connections
 
 from cq.db.statements import none_of
 from cq.tables.readiness import READY_SQL
-from cq.workers.ready_pairs import ALL_QUEUES, PAIRS, THERE, first_of_each
+from cq.workers.ready_pairs import ALL_QUEUES, PAIRS, THERE
+from cq.workers.waiting.pairs import FIRST_LANE, waiting_pairs
 
 from .families import FRONT, MOST_ASKED, MOST_QUEUED
+from .lanes import Asked, oldest_of_lanes
 from .moments import aware
 
 if TYPE_CHECKING:
@@ -37,52 +39,51 @@ class Queued(NamedTuple):
 
 
 # An order that no other index gives, as in `cq.workers.ready_pairs`: were the priority
-# equal to one, PostgreSQL might read all tasks by their ids. That tasks of a lower one are
-# among the first hundred then does no harm, for they are of the same queue.
-_ORDER = "t.priority DESC, t.id"
+# equal to one, PostgreSQL might read all tasks by their ids.
 _COUNT = (
     "(SELECT COUNT(*) FROM (SELECT 1 FROM cq_tasks t{hint} "
     "WHERE t.status = 'QUEUED' AND t.queue = {queue} "
-    "ORDER BY {order} LIMIT {share}) c)"
+    "ORDER BY {order}, t.lane, t.id LIMIT {share}) c)"
 )
+# Those without a lane, which stand together however many others there are.
 _OLDEST = (
-    "(SELECT MIN({oldest}) FROM (SELECT {ready} AS ready{name} FROM cq_tasks t "
-    "WHERE t.status = 'QUEUED' AND t.queue = s.queue AND {of} "
-    "ORDER BY {order} LIMIT {limit}) h)"
+    "SELECT MIN({oldest}) FROM (SELECT {ready} AS ready{name} FROM cq_tasks t{hint} "
+    "WHERE t.status = 'QUEUED' AND t.queue = {queue} AND t.priority = {priority} "
+    "AND t.lane IS NULL ORDER BY t.lane, t.id LIMIT {limit}) h"
 )
 _QUEUES = "(SELECT DISTINCT queue FROM chosen)"
 _SHARE = (
     "(SELECT CASE WHEN COUNT(*) * {each} <= {all} THEN {each} ELSE {all} / COUNT(*) END "
     f"FROM {_QUEUES} d)"
 )
-#: Put in by each call.
-_KEPT = {"oldest": "{oldest}", "name": "{name}"}
+_FRONT = (
+    f"(SELECT CASE WHEN COUNT(*) * {FRONT} > {MOST_ASKED} THEN {FRONT} "
+    f"ELSE {MOST_ASKED} / COUNT(*) END FROM chosen d)"
+)
 _STATEMENT = (
     PAIRS
     # PostgreSQL looks for no more pairs than it is asked for.
     + ", chosen AS (SELECT p.queue, p.priority FROM pairs p "
     f"WHERE {THERE} LIMIT {MOST_PAIRS}) "
-    "SELECT s.queue, {share}, 0, {oldest_of_pair} FROM chosen s "
-    "UNION ALL SELECT s.queue, {share}, {count}, {oldest_of_queue} "
+    "SELECT p.queue, {share}, 0, ({oldest_of_pair}), ({lane}) FROM chosen p "
+    "UNION ALL SELECT s.queue, {share}, {count}, NULL, NULL "
     f"FROM {_QUEUES} s"
 ).format(
     queues=ALL_QUEUES,
-    share="{share}",  # put in by each call
+    lane=FIRST_LANE,
+    share="{share}",  # this and `asked` are put in by each call
     oldest_of_pair=_OLDEST.format(
+        oldest="{oldest}",
+        name="{name}",
         ready=READY_SQL,
-        of="t.priority <= s.priority",
-        order=_ORDER,
-        limit=FRONT,
-        **_KEPT,
+        hint="",
+        queue="p.queue",
+        priority="p.priority",
+        limit=_FRONT,
     ),
-    oldest_of_queue=_OLDEST.format(
-        ready=READY_SQL,
-        of="TRUE",
-        order=_ORDER,
-        limit=f"(SELECT {MOST_ASKED} / COUNT(*) FROM {_QUEUES} d)",
-        **_KEPT,
+    count=_COUNT.format(
+        hint="", queue="s.queue", order="t.priority DESC", share="{share}"
     ),
-    count=_COUNT.format(hint="", queue="s.queue", order=_ORDER, share="{share}"),
 )
 
 
@@ -105,63 +106,78 @@ def queued(
 ) -> dict[str, Queued]:
     """Return what is queued, by queue: one statement, but for MariaDB.
 
-    without: names of tasks that are not asked since when they are ready.
+    Two more where there are tasks with lanes. without: names of tasks that are not asked
+    since when they are ready.
     """
     connection = connections[using]
     each, together = most
-    asked = {"oldest": "h.ready", "name": ""}
-    params: list[Any] = []
+    asked = Asked()
     if without:
         others, params = none_of("h.name", connection, without)
         oldest = f"CASE WHEN {others} THEN h.ready END"
-        asked = {"oldest": oldest, "name": ", t.name AS name"}
+        asked = Asked(oldest, ", t.name AS name", tuple(params))
     if connection.vendor == "mysql":
-        rows, pairs = _stepwise(using, most, asked, params)
+        rows, pairs = _stepwise(using, most, asked)
     else:
-        sql = _STATEMENT.format(share=_SHARE.format(each=each, all=together), **asked)
+        share = _SHARE.format(each=each, all=together)
+        sql = _STATEMENT.format(share=share, oldest=asked.oldest, name=asked.name)
         with connection.cursor() as cursor:
-            cursor.execute(sql, [*params, *params] or None)
+            cursor.execute(sql, asked.params or None)
             rows = cursor.fetchall()
-        pairs = sum(not count for _, _, count, _ in rows)
+        pairs = sum(not count for _, _, count, _, _ in rows)
     found: dict[str, Queued] = {}
-    for queue, share, count, text in rows:
+    have_lanes: set[str] = set()
+    for queue, share, count, text, lane in rows:
         before = found.get(queue, Queued(0, None, capped=False))
-        ready = min(filter(None, (before.ready, aware(text))), default=None)
         # Where no more pairs were looked for, there may be some.
         capped = before.capped or count >= share or pairs >= MOST_PAIRS
+        ready = _earlier(before.ready, aware(text))
         found[queue] = Queued(before.tasks + count, ready, capped)
+        if lane is not None:
+            have_lanes.add(queue)
+    for queue, ready in oldest_of_lanes(using, sorted(have_lanes), asked).items():
+        of = found[queue]
+        found[queue] = of._replace(ready=_earlier(of.ready, ready))
     return found
 
 
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min(filter(None, (one, other)), default=None)
+
+
 def _stepwise(
-    using: str, most: Most, asked: dict[str, str], params: list[Any]
-) -> tuple[list[tuple[str, int, int, Any]], int]:
+    using: str, most: Most, asked: Asked
+) -> tuple[list[tuple[str, int, int, Any, Any]], int]:
     """As `_STATEMENT`, by a statement for each pair and queue; and how many pairs.
 
     See `cq.workers.ready_pairs`. There the index has all in ascending order, and is what
     a query is told to take.
     """
-    pairs = [pair for pair, _ in first_of_each(using, None, None)][:MOST_PAIRS]
-    queues = sorted({queue for queue, _ in pairs})
-    number = max(1, len(queues))
+    pairs = waiting_pairs(using)[:MOST_PAIRS]
+    queues = sorted({pair.queue for pair in pairs})
     each, together = most
-    share, rows = min(each, together // number), []
-    # The pairs of a queue come in the order in which they are claimed.
-    left = dict.fromkeys(queues, MOST_ASKED // number)
-    hint, order = " FORCE INDEX (cq_ready)", "t.priority, t.id"
-    count = _COUNT.format(hint=hint, queue="%s", order=order, share=share)
+    share = min(each, together // max(1, len(queues)))
+    front = max(FRONT, MOST_ASKED // max(1, len(pairs)))
+    rows: list[tuple[str, int, int, Any, Any]] = []
+    hint = " FORCE INDEX (cq_ready)"
+    oldest = _OLDEST.format(
+        oldest=asked.oldest,
+        name=asked.name,
+        ready=READY_SQL,
+        hint=hint,
+        queue="%s",
+        priority="%s",
+        limit=front,
+    )
+    count = _COUNT.format(hint=hint, queue="%s", order="t.priority", share=share)
     with connections[using].cursor() as cursor:
-        for queue, priority in pairs:
-            cursor.execute(
-                f"SELECT MIN({asked['oldest']}), COUNT(*) FROM "
-                f"(SELECT {READY_SQL} AS ready{asked['name']} FROM cq_tasks t{hint} WHERE t.status = 'QUEUED' AND t.queue = %s "
-                f"AND t.priority = %s ORDER BY {order} LIMIT %s) h",
-                [*params, queue, priority, max(FRONT, left[queue])],
-            )
-            ready, count_asked = cursor.fetchone()
-            left[queue] -= count_asked
-            rows.append((queue, share, 0, ready))
+        for pair in pairs:
+            ready = None
+            if pair.first is not None:
+                cursor.execute(oldest, [*asked.params, pair.queue, pair.priority])
+                [ready] = cursor.fetchone()
+            rows.append((pair.queue, share, 0, ready, pair.has_lanes or None))
         for queue in queues:
             cursor.execute(f"SELECT {count}", [queue])
-            rows.append((queue, share, *cursor.fetchone(), None))
+            rows.append((queue, share, *cursor.fetchone(), None, None))
     return rows, len(pairs)
