@@ -11,3 +11,14 @@ class Effect(models.Model):
 
     def __str__(self) -> str:
         return str(self.key)
+
+
+class Stay(models.Model):
+    """One run under a key: when it came and went, by the database's clock."""
+
+    key = models.CharField(max_length=50)
+    came = models.DateTimeField()
+    went = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.key

@@ -13,4 +13,13 @@ class Migration(migrations.Migration):
                 ("made", models.DateTimeField(auto_now_add=True)),
             ],
         ),
+        migrations.CreateModel(
+            name="Stay",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("key", models.CharField(max_length=50)),
+                ("came", models.DateTimeField()),
+                ("went", models.DateTimeField(null=True)),
+            ],
+        ),
     ]

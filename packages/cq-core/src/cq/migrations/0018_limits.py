@@ -87,6 +87,7 @@ class Migration(migrations.Migration):
                         name="cq_lane_held",
                         condition=Q(held_by__isnull=False),
                     ),
+                    models.Index(fields=["queue", "head"], name="cq_lane_oldest"),
                 ],
                 "constraints": [
                     models.UniqueConstraint(
