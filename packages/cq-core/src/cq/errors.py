@@ -118,7 +118,7 @@ class RetryLater(CQError):
     def __init__(self, seconds: float | timedelta) -> None:
         # As it was given: a copy is made of the arguments.
         super().__init__(seconds)
-        self.seconds = _wait(seconds)
+        self.seconds = seconds_from("RetryLater", seconds)
 
     def __str__(self) -> str:
         return f"to be tried again in {self.seconds:g} s"
@@ -128,16 +128,17 @@ class GiveUp(CQError):
     """A task raises it, with the reason, to fail at once, whatever `retries` says."""
 
 
-def _wait(given: object) -> float:
+def seconds_from(what: str, given: object) -> float:
+    """Return a wait in seconds, as `what` was given it; raises TypeError and ValueError."""
     seconds = given.total_seconds() if isinstance(given, timedelta) else given
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(
-            f"RetryLater was given {given!r}; give a number of seconds, or a timedelta"
+            f"{what} was given {given!r}; give a number of seconds, or a timedelta"
         )
     # No comparison is true of what is not a number.
     if not 0 <= seconds <= LONGEST_WAIT.total_seconds():
         raise ValueError(
-            f"RetryLater was given {given!r}; give a number of seconds, or a timedelta, "
+            f"{what} was given {given!r}; give a number of seconds, or a timedelta, "
             f"from 0 to {LONGEST_WAIT.days} days"
         )
     return float(seconds)

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from cq import lifecycle
 from cq.db import outage
 from cq.definitions.registry import coroutine_names
 from cq.limits.holding import Served
 from cq.workers import doorbell
-from cq.workers.claim_order import claim_ids, claim_next
 from cq.workers.cursors import Looks
 from cq.workers.pauses import CHANGED, KnownPauses
 from cq_channels.own_threads import CriticalThread, limit_lock_waits, seconds_to_retry
 from cq_channels.slots.claim_ahead import ClaimAhead
 
 from .admission import Admission
-from .hints import Hints
+from .claims.giving_back import give_back
+from .claims.hints import Hints
+from .claims.others import OtherClaims
+from .claims.pair_scan import PairScan
 from .in_flight import InFlight, claim_of
 from .lanes.from_lanes import FromLanes
 from .lanes.lane_work import LaneWork
 from .left_alone import LeftAlone
-from .pair_scan import PairScan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,6 +89,9 @@ class Claimer:
         self.left_alone = LeftAlone(self.using, lease.worker)
         self.lanes = LaneWork(self.using, lease.worker, held, self._served)
         self.from_lanes = FromLanes(self.lanes, self.ahead, loop, self._take)
+        self.others = OtherClaims(
+            lease, self._which, self._looks, loop, self._served, self._take
+        )
         self._thread = CriticalThread(self._work, "cq-claimer", died)
 
     def start(self) -> None:
@@ -123,6 +126,13 @@ class Claimer:
     def idle(self) -> bool:
         """Whether there was nothing to claim, and it has not been woken since."""
         return self.hints.exhausted and not self.lanes.pending
+
+    def lane_ended(self) -> None:
+        """Hear that a run from a lane has ended: its places are to be given back."""
+        if self._thread.is_alive():
+            self._wake.set()
+        else:
+            self.lanes.flush()
 
     def slot_came_free(self) -> None:
         self._wake.set()
@@ -185,11 +195,13 @@ class Claimer:
         free, ahead = self.threads.free, self.ahead.wanted()
         room = free > 0 or ahead > 0
         coroutines = coroutine_names()
-        if not room and not (coroutines and self.loop.free > 0):
+        if not (room or (coroutines and self.loop.free > 0) or self.from_lanes.room):
             self.lanes.tell_others()
             return False
-        self.from_lanes.urgent(coroutines, self._highest())
-        free = self.threads.free
+        if self.lanes.open:
+            highest = self.others.highest(self._pair_scan)
+            self.from_lanes.urgent(coroutines, highest)
+            free = self.threads.free
         nothing = self.hints.found_nothing
         ids, look = self.hints.take()
         if len(ids) > free:
@@ -200,9 +212,13 @@ class Claimer:
             self._pair_scan.learn(self._looks.sets, **self._which)
         # First the table: its tasks may have waited longer than those just rung for.
         self._looks.passing.more = False
-        found = self._claim_next(free, ahead, coroutines) if look else 0
-        more = found > 0 or self._looks.passing.more
-        claimed = self._claim_hinted(ids) if ids else 0
+        found = on_loop = claimed = 0
+        if look:
+            found, on_loop = self.others.next(free, ahead, coroutines)
+        more = found + on_loop > 0 or self._looks.passing.more
+        if ids:
+            claimed = self.others.hinted(ids, self.threads.free)
+        self.ahead.claimed(others=found + claimed)
         if self.lanes.exist:
             if claimed < len(ids):
                 self.lanes.rung()
@@ -219,34 +235,6 @@ class Claimer:
         self.hints.found_nothing = nothing
         return more
 
-    def _claim_hinted(self, ids: set[UUID]) -> int:
-        some = sorted(ids)[: self._allowed(max(self.threads.free, 0))]
-        without = [*self.left_alone.names(), *self.pauses.now.tasks]
-        not_of = self.left_alone.releases()
-        which = {**self._which, "without": without, "not_of": not_of}
-        found = claim_ids(self.using, self.lease.worker, some, **which)
-        self._put(found)
-        return len(found)
-
-    def _claim_next(self, free: int, ahead: int, coroutines: list[str]) -> int:
-        without = [*coroutines, *self.left_alone.names()]
-        found = self._claim_some(free, without=without)
-        # Ahead of the slots only tasks that may run again if this process dies.
-        found += self._claim_some(
-            ahead,
-            without=without,
-            rerun_only=True,
-            cursors=self._looks.ahead,
-        )
-        self.ahead.claimed(others=found)
-        if coroutines:
-            found += self._claim_some(self.loop.free, only=coroutines)
-        return found
-
-    def _highest(self) -> int | None:
-        """Return the highest priority of others that wait, as far as is known."""
-        return max((priority for _, priority, _ in self._looks.cursors), default=None)
-
     def _served(self) -> Served:
         without = {*self.left_alone.names(), *self.pauses.now.tasks}
         return Served(self._which["queues"], self._which["exclude"] or (), without)
@@ -256,17 +244,6 @@ class Claimer:
     ) -> int:
         limit = self._allowed(limit)
         found = claim(limit, self.left_alone.releases()) if limit > 0 else []
-        self._put(found)
-        return len(found)
-
-    def _claim_some(self, limit: int, **which: Any) -> int:
-        limit = self._allowed(limit)
-        if limit <= 0:
-            return 0
-        which = {"cursors": self._looks.cursors, **self._which, **which}
-        which["not_of"] = self.left_alone.releases()
-        which["passing"] = self._looks.passing
-        found = claim_next(self.using, self.lease.worker, limit, **which)
         self._put(found)
         return len(found)
 
@@ -316,15 +293,6 @@ class Claimer:
 
     def give_back(self, found: list[TaskRow], *, rings: bool = True) -> None:
         """Hand tasks that were not started back to the queue, for whoever is free."""
-        claims = [claim_of(task) for task in found]
-        try:
-            back = lifecycle.hand_back(self.using, claims)
-        finally:
-            # Also where it is not known whether they are back: nobody here runs them any
-            # more, and maintenance rescues those that are still ours.
-            for claim in claims:
-                self.in_flight.drop(claim)
+        back = give_back(self.using, self.in_flight, found, rings=rings)
         if self.tasks_left:
-            self.tasks_left += len(back)
-        if rings:
-            doorbell.ring(self.using, back)
+            self.tasks_left += back

@@ -24,10 +24,8 @@ from cq.hooks import announce
 from cq.hooks.around import check_settings
 from cq.live.answering import answering_lease
 from cq.logs import writer
-from cq.maintenance import rescue
 from cq.runs import stopping
 from cq.runs.watcher import watcher
-from cq.tables.queries import tasks
 from cq.workers import doorbell
 from cq_channels.doorbells.listener import DoorbellListener
 from cq_channels.own_threads import limit_lock_waits
@@ -35,6 +33,7 @@ from cq_channels.slots.event_loop import LoopSlots
 from cq_channels.slots.threads import ThreadSlots
 
 from .claimer import Claimer
+from .claims.giving_back import give_up
 from .completer import BatchCompleter
 from .in_flight import InFlight
 from .lanes.held_places import HeldPlaces
@@ -94,7 +93,7 @@ class Engine:
             using, "worker", queues=queues, slots=threads, locks=True
         )
         # Not the claimer's methods themselves, here and below: it is made last.
-        self.held = HeldPlaces(lambda: self.claimer.slot_came_free())
+        self.held = HeldPlaces(lambda: self.claimer.lane_ended())
         self.in_flight = InFlight(shared_page, self.held.end)
         self._lines = TaskLines(failures=tells_failures)
         self.completer = BatchCompleter(
@@ -136,6 +135,7 @@ class Engine:
             partial(self.claimer.wake, None),
             self._thread_died,
             self.claimer.looked,
+            self.claimer.lanes.mend,
         )
         #: Whether a thread has died without which it is no worker any more.
         self.broken = False
@@ -276,8 +276,9 @@ class Engine:
                 with connection.cursor() as cursor:
                     cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
             self.claimer.give_back(waiting)
+            self.claimer.lanes.flush()
             if not ended:
-                self._release_claims()
+                give_up(self.using, self.in_flight)
             self.maintenance.write_figures()
             self.lease.close()
         except DatabaseError as error:
@@ -288,16 +289,3 @@ class Engine:
             connection.close()
         ran = self.in_flight.ended
         logger.info("worker %d ran %d task%s", self.lease.worker, ran, "s"[ran == 1 :])
-
-    def _release_claims(self) -> None:
-        for claim in self.in_flight.all():
-            again = tasks(self.using).filter(pk=claim.id, rerun_lost=True).exists()
-            if again:
-                doorbell.ring(self.using, rescue.hand_back(self.using, claim))
-            else:
-                rescue.rescue(self.using, claim.worker, "drained", only=[claim.id])
-            logger.warning(
-                "task %s was still running after the drain: %s",
-                claim.id,
-                "handed back" if again else "LOST",
-            )

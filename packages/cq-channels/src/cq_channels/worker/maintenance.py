@@ -62,7 +62,8 @@ class Maintenance:
 
     scheduler: whether to make tasks by the schedules, too.
     found_work: called when there are tasks QUEUED, whether or not anybody rang for them.
-    looked: called with what each look found, and when it began.
+    looked: called with what each look found, and when it began. mend: called by each
+    sweep where there are limits.
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class Maintenance:
         found_work: Callable[[], None],
         died: Callable[[str], None],
         looked: Callable[[probe.Urgent, float], None] = lambda work, began: None,
+        mend: Callable[[], None] = lambda: None,
     ) -> None:
+        self._mend = mend
         self.using = using
         self._found_work, self._looked = found_work, looked
         self._some_paused = False
@@ -184,6 +187,8 @@ class Maintenance:
         mine = tasks(self.using).filter(worker=self.worker)
         running = list(mine.values_list("pk", flat=True)) if left.claimed else []
         self._rescue_orphans(running)
+        if left.limits:
+            self._mend()
         if self._some_paused:
             pauses.delete_ended(self.using)
         if random.random() < sweep.THOROUGH_SHARE:

@@ -92,6 +92,8 @@ class AsyncRunner:
                 raise
         finally:
             self.attempt.task.bind(None)
+            if self.attempt.backs_off:
+                await in_thread(self.attempt.back_off)
         if handed_over:
             count_run(self.attempt.task, self.attempt.run.began, Status.COMPLETE)
             return True

@@ -17,6 +17,7 @@ from cq.definitions.options import Options
 from cq.definitions.signatures import changes_of
 from cq.errors import CodecError, RetryLater
 from cq.lifecycle import Claim, rules
+from cq.limits.closing import close
 from cq.logs.buffer import LogBuffer
 from cq.runs.run import Run
 from cq.tables.values import upstream_results
@@ -86,6 +87,18 @@ class Attempt:
             self.run.deadline = self.run.began + options.timeout
         self.task.bind(self.run)
         return self.run
+
+    @property
+    def backs_off(self) -> bool:
+        """Whether its run has left keys to be closed when it has ended."""
+        run: Run | None = vars(self).get("run")
+        return run is not None and bool(run.back_offs)
+
+    def back_off(self) -> None:
+        """Close them: what came before may be undone, and this is not."""
+        for keys, seconds in self.run.back_offs or ():
+            close(self.using, keys, seconds)
+        self.run.back_offs = None
 
     @property
     def atomic(self) -> bool:

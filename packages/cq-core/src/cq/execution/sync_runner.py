@@ -123,6 +123,8 @@ class SyncRunner:
             self.outcome.failed(as_timeout(self.attempt, error))
         finally:
             self.attempt.task.bind(None)
+            if self.attempt.backs_off:
+                self.attempt.back_off()
         if handed_over:
             count_run(self.attempt.task, run.began, Status.COMPLETE)
             return True

@@ -85,7 +85,8 @@ def _lanes(connection: Any, cursor: Any) -> list[UUID]:
         cursor.execute(_LANES.format(most=MOST_LANES))
         return [uuid_of(row[0]) for row in cursor.fetchall()]
     found: list[UUID] = []
-    behind, params = "", []
+    behind = ""
+    params: list[Any] = []
     while len(found) < MOST_LANES_STEPWISE:
         cursor.execute(
             f"SELECT t.lane FROM cq_tasks t FORCE INDEX (cq_newcomers) WHERE {_NEW}"

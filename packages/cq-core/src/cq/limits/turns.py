@@ -58,7 +58,7 @@ class Names(NamedTuple):
 
 
 def open_pairs(
-    using: str, queues: Sequence[str] | None, exclude: Collection[str] | None
+    using: str, queues: Collection[str] | None, exclude: Collection[str] | None
 ) -> list[Pair]:
     """Return the pairs of queue and priority with an open lane, the highest first.
 
@@ -108,7 +108,8 @@ def _pairs(connection: Any, cursor: Any) -> Iterator[Pair]:
         cursor.execute(_PAIRS)
         yield from cursor.fetchall()
         return
-    where, params = "TRUE", []
+    where = "TRUE"
+    params: list[Any] = []
     while True:
         cursor.execute(
             "SELECT l.queue, l.priority FROM cq_lanes l FORCE INDEX (cq_lane_turns) "

@@ -46,6 +46,7 @@ class Sweepable(NamedTuple):
     waiting: bool
     pending: bool
     edges: bool
+    limits: bool
 
 
 def urgent(using: str, now: datetime | None = None) -> Urgent:
@@ -77,7 +78,10 @@ def sweepable(using: str) -> Sweepable:
         f"{_exists(connection, 'worker_id', 'worker_id IS NOT NULL')},"
         f" {_exists(connection, 'id', _IS_WAITING)},"
         f" {_exists(connection, 'id', _IS_PENDING)},"
-        f" {_exists(connection, 'task_id', 'met IS NULL', 'cq_edges')}"
+        f" {_exists(connection, 'task_id', 'met IS NULL', 'cq_edges')},"
+        " (SELECT MAX(id) FROM cq_lanes) IS NOT NULL"
+        " OR (SELECT MAX(limit_key) FROM cq_places) IS NOT NULL"
+        " OR (SELECT MAX(limit_key) FROM cq_limit_keys) IS NOT NULL"
     )
     return Sweepable(*_ask(connection, sql, []))
 

@@ -13,6 +13,7 @@ from cq.conf import conf
 from cq.figures.ends import count_lost
 from cq.hooks import announce, cut_off
 from cq.lifecycle import Claim
+from cq.limits.release import release_runs, release_worker
 from cq.status import Status
 from cq.tables.queries import tasks, workers
 from cq.workers import doorbell, liveness
@@ -59,6 +60,7 @@ def _rescue_all(using: str, dead: list[WorkerRow], now: datetime | None) -> int:
         # Its row goes last: were we to die here, the next rescuer finds it again.
         if tasks(using).filter(worker=worker.pk).exists():
             continue
+        release_worker(using, worker.pk)
         # One whose row is protected is found dead by each sweep, and is no news then.
         if liveness.forget(using, worker.pk) or rescued:
             # A site that ran tasks in line ends without leaving: nothing was lost.
@@ -90,6 +92,8 @@ def rescue(
     now: datetime | None = None,
     only: Iterable[UUID] | None = None,
     begun: Collection[UUID] | None = None,
+    *,
+    ended: bool = True,
 ) -> int:
     """Rescue the tasks of one worker (or `only` some of them); how many.
 
@@ -99,6 +103,8 @@ def rescue(
     begun: the ids of them, where that is known. None: all of `only`; else as many as
     the worker has slots, the oldest claims, and all that may not run again: such a task
     is only claimed for a free slot, and older claims may be done, but not written yet.
+
+    ended: whether their functions run no more, so that others may have their places.
     """
     held = tasks(using).filter(worker=worker)
     if only is not None:
@@ -113,6 +119,7 @@ def rescue(
         begun = {claim[0] for claim in claims[:most]}
         begun |= {claim[0] for claim in claims if not claim[4]}
     count = 0
+    runs = {(claim[0], claim[1]) for claim in claims}
     for task_id, fence, name, queue, _ in claims:
         claim = Claim(task_id, fence, worker)
         if task_id not in begun:
@@ -122,7 +129,7 @@ def rescue(
                 doorbell.ring(using, back)
                 announce.rescued(using, task_id)
             continue
-        status, ended = _rescue_one(using, claim, reason, now)
+        status, settled = _rescue_one(using, claim, reason, now)
         if status is None:
             continue
         count += 1
@@ -142,9 +149,11 @@ def rescue(
             doorbell.ring(using, [(task_id, queue)])
             announce.rescued(using, task_id)
         else:
-            ended.append(task_id)
+            settled.append(task_id)
             cut_off.tell(using, [task_id])
-        advance.after_settled(using, ended, now)
+        advance.after_settled(using, settled, now)
+    if ended:
+        release_runs(using, worker, runs)
     return count
 
 
@@ -155,25 +164,28 @@ def _slots(using: str, worker: int) -> int | None:
 
 
 def hand_back(
-    using: str, claim: Claim, *, begun: bool = True
+    using: str, claim: Claim, *, begun: bool = True, ended: bool = True
 ) -> list[tuple[UUID, str]]:
     """Give a run back to the queue, for a worker that stops.
 
     The subtasks that it started beside itself are revoked. Returns (id, queue), for the
     doorbell; nothing when the claim was given away.
 
-    begun: whether its function may have, and the history is to tell.
+    begun: whether its function may have, and the history is to tell. ended: whether it
+    runs no more, so that others may have its places.
     """
     with transaction.atomic(using=using):
         if begun:
             back = lifecycle.drain(using, claim)
         else:
             back = lifecycle.hand_back(using, [claim])
-        ended = []
+        settled = []
         if back:
             reason = "The attempt that made it was handed back."
-            ended = revocation.abandon_children(using, claim.id, reason)
-    advance.after_settled(using, ended)
+            settled = revocation.abandon_children(using, claim.id, reason)
+    advance.after_settled(using, settled)
+    if back and ended:
+        release_runs(using, claim.worker, {(claim.id, claim.fence)})
     return back
 
 

@@ -11,6 +11,7 @@ from cq import lifecycle
 from cq.db.clock import Moment
 from cq.db.statements import BATCH
 from cq.hooks import cut_off
+from cq.limits import repair
 from cq.status import FINAL, OPEN, Status
 from cq.tables.queries import edges, stacks, tasks
 from cq.workers import doorbell, pauses
@@ -81,6 +82,8 @@ def sweep_up(
         count += resolve_forgotten(using, now, limit)
     if left.pending:
         count += queue_forgotten(using, now, limit)
+    if left.limits:
+        repair.repair(using, now)
     return count
 
 

@@ -25,6 +25,7 @@ from cq.tables.rows import EdgeRow
 from cq.workflow import manual_retry, revocation, why
 
 from . import waiting
+from .backing_off import BacksOff
 from .columns import TypedRow
 from .starting import starts, starts_async
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class TaskVerbs(RunFacts, Handle[R_co], TypedRow):
+class TaskVerbs(RunFacts, BacksOff, Handle[R_co], TypedRow):
     """The verbs of :class:`cq.models.Task`.
 
     Each that touches the database has an async twin with the prefix ``a``.

@@ -45,6 +45,8 @@ class Run:
     #: Revocations by an atomic run that reached itself: of which task, and why. They are
     #: undone with the rest, and done once more.
     revocations: list[tuple[UUID, str]] | None = None
+    #: Keys to be closed once it has ended, and for how many seconds: see `back_off`.
+    back_offs: list[tuple[dict[str, str], float]] | None = None
     #: Of an atomic run on SQLite, while its function runs.
     write_lock: WriteLock | None = None
     #: Whether it is a coroutine on a loop with others, which share a thread for the ORM.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from asgiref.sync import sync_to_async
 
@@ -13,11 +13,15 @@ from cq.errors import (
     Revoked,
     TaskFailed,
     WaitError,
+    seconds_from,
 )
 from cq.status import FINAL, RETRYABLE, SUCCEEDED, Status
 from cq.workflow.revocation import REVOKED
 
 from .handle import SerialHandle
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 
 class SerialControl(SerialHandle):
@@ -50,6 +54,15 @@ class SerialControl(SerialHandle):
     @property
     def done(self) -> bool:
         return self.status in FINAL
+
+    def back_off(self, seconds: float | timedelta, limit: str | None = None) -> None:
+        """Check what was given, and no more: serial runs keep no limits."""
+        seconds_from("back_off", seconds)
+
+    async def aback_off(
+        self, seconds: float | timedelta, limit: str | None = None
+    ) -> None:
+        self.back_off(seconds, limit)
 
     @property
     def stopping(self) -> bool:

@@ -35,13 +35,16 @@ class FromLanes:
         self.lanes, self.ahead, self.loop = lanes, ahead, loop
         self._take = take
 
+    @property
+    def room(self) -> bool:
+        """Whether some could start, for a slot that is free, or is in a moment."""
+        return bool(self.lanes.open) and self.ahead.for_lanes(alone=True) > 0
+
     def urgent(self, coroutines: Sequence[str], highest: int | None) -> None:
         """Start what is not less urgent than the others that wait.
 
-        highest: the priority of these; None: none are known.
+        highest: the priority of these; None: there are none.
         """
-        if not self.lanes.open:
-            return
         if highest is None:
             self._threads(coroutines, lambda priority: True, alone=True)
         else:

@@ -11,6 +11,7 @@ from cq.limits import places
 from cq.limits.claiming import LaneClaims, Which
 from cq.limits.holding import Served, any_left, open_due, open_lanes
 from cq.limits.newcomers import admit
+from cq.limits.release import release
 from cq.limits.turns import Names, Pair, open_pairs
 from cq.workers import doorbell
 from cq_channels.worker.in_flight import claim_of
@@ -48,6 +49,8 @@ class LaneWork:
         self.exist = has_lanes()
         #: Whether to look for newcomers, and for lanes that are open.
         self._newcomers = self._opened = True
+        #: Whether keys may have opened whose moments another worker knows.
+        self._due = True
         #: Whether lanes were opened since others were told of that.
         self._fresh = False
         self._pairs: list[Pair] = []
@@ -63,7 +66,7 @@ class LaneWork:
     def found(self, newcomers: bool, lanes: bool) -> bool:
         """Hear what a look has found; whether there is something to do. Of any thread."""
         if newcomers or lanes:
-            self.exist = self._newcomers = self._opened = True
+            self.exist = self._newcomers = self._opened = self._due = True
         return newcomers or lanes
 
     @property
@@ -93,10 +96,11 @@ class LaneWork:
         served = self.served()
         if freed := self.held.take_freed():
             self._give_back(freed, served)
-        if self.opens_in <= 0:
+        if self._due or self.opens_in <= 0:
+            self._due = False
             self._forget_moments()
-            open_due(self.using, served=served)
-            self._opened = True
+            if open_due(self.using, served=served):
+                self._opened = self._fresh = True
         if self._newcomers:
             # Before the look: who comes during it is looked for again.
             self._newcomers = False
@@ -159,6 +163,11 @@ class LaneWork:
             self._fresh = False
             queue, _ = self._pairs[0]
             doorbell.ring(self.using, [(doorbell.LANES, queue)])
+
+    def flush(self) -> None:
+        """Give back the places of what has ended: for who claims no more."""
+        if self.held.some_freed:
+            release(self.using, self.held.take_freed())
 
     def mend(self) -> None:
         """Give back places of ours that no claim here holds."""

@@ -6,13 +6,14 @@ rung for may be more urgent, and so a ring has it look at once, but not at each 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
 from cq.workers.claim_order import learn_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from cq.workers.cursors import Cursors
 
@@ -35,9 +36,13 @@ class PairScan:
     def learn(self, sets: Sequence[Cursors], **which: Any) -> None:
         """Add new pairs to those sets of cursors that know some already."""
         if known := [cursors for cursors in sets if cursors]:
-            began = time.monotonic()
-            learn_pairs(self.using, known, **which)
-            now = time.monotonic()
-            self._next = now + max(
-                MIN_SECONDS_BETWEEN_SCANS, (now - began) * SCAN_SPACING
-            )
+            with self.timed():
+                learn_pairs(self.using, known, **which)
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        """Let the next scan be due so much later, the longer this one takes."""
+        began = time.monotonic()
+        yield
+        now = time.monotonic()
+        self._next = now + max(MIN_SECONDS_BETWEEN_SCANS, (now - began) * SCAN_SPACING)

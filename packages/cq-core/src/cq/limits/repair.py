@@ -1,0 +1,112 @@
+"""What a sweep mends of limits: what nobody came to, because a process died or the code changed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db import connections, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from cq.db.clock import Moment
+from cq.db.internals import delete_rows
+from cq.db.statements import BATCH
+from cq.db.transactions import immediate
+from cq.definitions.bounds import Bound, bounds_of
+from cq.tables.limits.queries import lanes, limit_keys, limits_set, places
+from cq.tables.queries import workers
+from cq.workers import doorbell
+
+from .holding import open_lanes
+from .keys import Keys
+from .release import release_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+#: Keys that a pass looks at, and lanes that it opens where a limit is none any more.
+MOST_KEYS, MOST_LANES = 200, 500
+#: Of a key that nobody has asked for, and that holds nothing.
+FORGOTTEN_AFTER = timedelta(hours=1)
+
+#: By database: the key at which the last pass ended.
+_come_to: dict[str, str] = {}
+
+
+def repair(using: str, now: datetime | None = None) -> int:
+    """Free what dead workers left, and open what is held for nothing; how many lanes."""
+    for worker in _gone(using):
+        release_worker(using, worker)
+    opened = sum(_open_if_free(using, key, now) for key in _held_keys(using))
+    if opened:
+        doorbell.ring(using, [(doorbell.LANES, "")])
+    _forget_keys(using, now)
+    return opened
+
+
+def _gone(using: str) -> list[int]:
+    """Return the workers that have places, and no row."""
+    known = Exists(workers(using).filter(pk=OuterRef("worker")))
+    rows = places(using).filter(~known).values_list("worker", flat=True)
+    return list(rows.distinct()[:MOST_KEYS])
+
+
+def _held_keys(using: str) -> Iterator[str]:
+    """Yield the keys that hold lanes, some at a time: one step of the index for each."""
+    key = _come_to.pop(using, "")
+    held = lanes(using).filter(held_by__isnull=False).order_by("held_by")
+    for _ in range(MOST_KEYS):
+        found = held.filter(held_by__gt=key).values_list("held_by", flat=True).first()
+        if found is None:
+            return
+        yield found
+        key = found
+    _come_to[using] = key
+
+
+def _open_if_free(using: str, key: str, now: datetime | None) -> int:
+    """Open the lanes that a key holds, as far as it lets something start."""
+    first = lanes(using).filter(held_by=key).order_by("-priority", "head").first()
+    if first is None:
+        return 0
+    overrides = {row.name: row for row in limits_set(using)}
+    bounds = [
+        b for b in bounds_of(first.name, first.options, overrides) if b.key == key
+    ]
+    if not bounds:
+        # The code, or the settings, have this limit no more.
+        return open_lanes(using, {key: MOST_LANES})
+    return open_lanes(using, {key: _room(using, bounds, now)})
+
+
+def _room(using: str, bounds: list[Bound], now: datetime | None) -> int:
+    """Return how many a key lets start; where it is shut, write when it opens."""
+    whole = transaction.atomic(using=using, savepoint=False)
+    with immediate(connections[using], True), whole:
+        keys = Keys(using, bounds, now)
+        room = min(keys.room(bounds).starts, MOST_LANES)
+        if not room:
+            keys.write(keys.opens_in(bounds))
+    return room
+
+
+def _forget_keys(using: str, now: datetime | None) -> None:
+    """Delete the rows of keys that say nothing any more."""
+    past = Moment(now, -FORGOTTEN_AFTER)
+    old = limit_keys(using).filter(
+        Q(arrival__isnull=True) | Q(arrival__lt=past),
+        Q(closed_until__isnull=True) | Q(closed_until__lt=past),
+        opens__isnull=True,
+    )
+    keys = list(old.values_list("key", flat=True)[:BATCH])
+    if not keys:
+        return
+    with transaction.atomic(using=using):
+        skip = connections[using].features.has_select_for_update_skip_locked
+        free = (
+            old.filter(key__in=keys).order_by("key").select_for_update(skip_locked=skip)
+        )
+        delete_rows(
+            limit_keys(using).filter(key__in=list(free.values_list("key", flat=True)))
+        )
