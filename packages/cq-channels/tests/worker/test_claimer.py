@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from cq import task
 from cq.models import Task
 from cq.workers.pauses import KnownPauses, Paused
+from cq_channels.slots.claim_ahead import SHORT_RUN_SECONDS
 from cq_channels.worker import claimer as claimers
-from cq_channels.worker import pair_scan
-from cq_channels.worker.claimer import SHORT_RUN_SECONDS, Claimer
+from cq_channels.worker.claimer import Claimer
+from cq_channels.worker.claims import others, pair_scan
 from cq_channels.worker.in_flight import InFlight
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ class Table:
         loop: Any = SimpleNamespace(free=0)
         slots: Any = self
         self.claimer = Claimer(lease, slots, loop, InFlight(), None, None, None, print)
-        monkeypatch.setattr(claimers, "claim_ids", self._claim_ids)
-        monkeypatch.setattr(claimers, "claim_next", self._claim_next)
+        self.claimer.lanes.exist = False
+        monkeypatch.setattr(others, "claim_ids", self._claim_ids)
+        monkeypatch.setattr(others, "claim_next", self._claim_next)
         monkeypatch.setattr(KnownPauses, "refresh", lambda pauses: False)
         self.claim()  # the first look, at an empty table
 
@@ -119,10 +121,10 @@ def test_a_thread_that_comes_free_during_a_look_that_was_not_for_it_has_its_own(
             return []
         return table._claim_next(*args, **which)
 
-    monkeypatch.setattr(claimers, "claim_next", for_coroutines)
+    monkeypatch.setattr(others, "claim_next", for_coroutines)
     table.claim()
     assert not table.claimer.idle
-    monkeypatch.setattr(claimers, "claim_next", table._claim_next)
+    monkeypatch.setattr(others, "claim_next", table._claim_next)
     table.claim()
     assert table.running == [waits]
 
@@ -139,7 +141,7 @@ def test_a_coroutine_that_is_rung_for_needs_no_free_thread(
         looked.append(only)
         return []
 
-    monkeypatch.setattr(claimers, "claim_next", claim_next)
+    monkeypatch.setattr(others, "claim_next", claim_next)
     monkeypatch.setattr(claimers, "coroutine_names", lambda: ["coroutine"])
     table.claimer.loop.free = 1
     table.add(rung=True)
@@ -163,7 +165,7 @@ def test_what_is_rung_for_while_a_thread_is_free_costs_no_look(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     table = Table(monkeypatch, threads=2)
-    monkeypatch.setattr(claimers, "claim_next", None)
+    monkeypatch.setattr(others, "claim_next", None)
     task = table.add(rung=True)
     table.claim()
     assert table.running == [task]
@@ -218,7 +220,7 @@ def test_a_look_that_stops_among_what_is_paused_goes_on_at_once(
         which["passing"].more = len(looks) < 3
         return table._claim_next(using, worker, limit) if len(looks) == 3 else []
 
-    monkeypatch.setattr(claimers, "claim_next", passes_over)
+    monkeypatch.setattr(others, "claim_next", passes_over)
     table.claimer.hints.table = True
     table.claim()
 

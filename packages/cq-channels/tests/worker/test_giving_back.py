@@ -13,7 +13,8 @@ from cq import lifecycle, task
 from cq.db.statements import uuid_param
 from cq.models import Task
 from cq.tables.queries import tasks
-from cq_channels.worker.claimer import MAX_CLAIMED_AHEAD, Claimer
+from cq_channels.slots.claim_ahead import MAX_CLAIMED_AHEAD
+from cq_channels.worker.claimer import Claimer
 from cq_channels.worker.in_flight import InFlight, claim_of
 from cq_channels.worker.maintenance import Maintenance
 
@@ -97,6 +98,7 @@ def test_a_burst_does_not_end_while_something_is_given_back(
     claimer = Claimer(
         lease, threads, SimpleNamespace(), in_flight, None, None, None, print
     )  # type: ignore[arg-type]
+    claimer.lanes.exist = False
     claimer.hints.take()
     claimer.hints.found_nothing = True
     assert claimer.idle

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from cq import lifecycle, queues, task
+from cq.maintenance.probe import Urgent
 from cq.models import Task
 from cq.workers import doorbell
 from cq.workers.pauses import CHANGED
-from cq_channels.worker import claimer as claimers
 from cq_channels.worker.claimer import Claimer
+from cq_channels.worker.claims import others
 from cq_channels.worker.in_flight import InFlight, claim_of
 
 pytestmark = pytest.mark.django_db
@@ -63,8 +64,8 @@ class Bench:
             lease, slots, loop, in_flight, None, ["shunned"], None, print
         )
         self.in_flight = in_flight
-        monkeypatch.setattr(claimers, "claim_next", self._claim_next)
-        monkeypatch.setattr(claimers, "claim_ids", self._claim_ids)
+        monkeypatch.setattr(others, "claim_next", self._claim_next)
+        monkeypatch.setattr(others, "claim_ids", self._claim_ids)
         monkeypatch.setattr(lifecycle, "hand_back", self._hand_back)
         monkeypatch.setattr(
             doorbell, "ring", lambda using, back: self.rung.append(back)
@@ -83,6 +84,10 @@ class Bench:
     def _hand_back(self, using: str, claims: Any) -> list[Any]:
         self.handed_back += [claim.id for claim in claims]
         return [(claim.id, "mail") for claim in claims]
+
+
+def look(*, paused: bool) -> Urgent:
+    return Urgent(due=False, queued=False, unlocked=False, paused=paused)
 
 
 def made(queue: str = "default", name: str = "other", losses: int = 0) -> Any:
@@ -168,7 +173,7 @@ def test_a_look_that_finds_a_pause_wakes_the_claimer(
     bench.claimer._claim()
     bench.claimer._wake.clear()
 
-    bench.claimer.looked(False, 0.0)
+    bench.claimer.looked(look(paused=False), 0.0)
     assert not bench.claimer._wake.is_set()
-    bench.claimer.looked(True, 0.0)
+    bench.claimer.looked(look(paused=True), 0.0)
     assert bench.claimer._wake.is_set()

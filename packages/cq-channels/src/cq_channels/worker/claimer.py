@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from cq_channels.slots.event_loop import LoopSlots
     from cq_channels.slots.threads import ThreadSlots
 
-    from .lanes.held_places import HeldPlaces
-
 logger = logging.getLogger("cq.worker")
 
 #: Seconds beyond ``CQ_POLL`` until it looks by itself where its last look found nothing.
@@ -62,7 +60,6 @@ class Claimer:
         threads: ThreadSlots,
         loop: LoopSlots,
         in_flight: InFlight,
-        held: HeldPlaces,
         queues: list[str] | None,
         exclude: list[str] | None,
         tasks_left: int | None,
@@ -87,7 +84,7 @@ class Claimer:
         self.pauses = KnownPauses(self.using)
         self._pair_scan = PairScan(self.using)
         self.left_alone = LeftAlone(self.using, lease.worker)
-        self.lanes = LaneWork(self.using, lease.worker, held, self._served)
+        self.lanes = LaneWork(self.using, lease.worker, in_flight.places, self._served)
         self.from_lanes = FromLanes(self.lanes, self.ahead, loop, self._take)
         self.others = OtherClaims(
             lease, self._which, self._looks, loop, self._served, self._take

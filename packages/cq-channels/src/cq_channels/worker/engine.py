@@ -36,7 +36,6 @@ from .claimer import Claimer
 from .claims.giving_back import give_up
 from .completer import BatchCompleter
 from .in_flight import InFlight
-from .lanes.held_places import HeldPlaces
 from .maintenance import Maintenance
 from .slot_observer import SlotObserver
 from .task_lines import TaskLines
@@ -93,8 +92,7 @@ class Engine:
             using, "worker", queues=queues, slots=threads, locks=True
         )
         # Not the claimer's methods themselves, here and below: it is made last.
-        self.held = HeldPlaces(lambda: self.claimer.lane_ended())
-        self.in_flight = InFlight(shared_page, self.held.end)
+        self.in_flight = InFlight(shared_page, lambda: self.claimer.lane_ended())
         self._lines = TaskLines(failures=tells_failures)
         self.completer = BatchCompleter(
             using,
@@ -120,7 +118,6 @@ class Engine:
             self.threads,
             self.loop,
             self.in_flight,
-            self.held,
             queues,
             exclude,
             max_tasks,

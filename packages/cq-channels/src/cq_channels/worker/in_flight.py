@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from cq.db import error_codes, outage
 from cq.lifecycle import Claim
 
+from .lanes.held_places import HeldPlaces
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from uuid import UUID
@@ -51,15 +53,18 @@ class Supervision(Protocol):
 
 
 class InFlight:
-    """The claims of this process, from when they are made to when the outcome is written."""
+    """The claims of this process, from when they are made to when the outcome is written.
+
+    lane_ended: called when one is over that was claimed from a lane.
+    """
 
     def __init__(
         self,
         shared_page: Supervision | None = None,
-        dropped: Callable[[Claim], None] = lambda claim: None,
+        lane_ended: Callable[[], None] = lambda: None,
     ) -> None:
-        #: Told of each claim that is in flight no more.
-        self._dropped = dropped
+        #: The places of those that were claimed from lanes.
+        self.places = HeldPlaces(lane_ended)
         self._claims: dict[UUID, Claim] = {}
         self._lock = threading.Lock()
         self._suspects: set[UUID] = set()
@@ -130,7 +135,7 @@ class InFlight:
                 self._blameless.add(task.pk)
 
     def drop(self, claim: Claim) -> None:
-        self._dropped(claim)
+        self.places.end(claim)
         with self._lock:
             # The task may have been claimed here again already, under a later fence.
             if self._claims.get(claim.id) != claim:
