@@ -200,6 +200,7 @@ def test_an_override_of_what_is_not_in_the_settings_is_no_limit() -> None:
     [
         {"name": 7},
         {"name": []},
+        {"name": 7, "concurrency": 1},
         {"name": "gone"},
         {},
         {"concurrency": 0},

@@ -60,6 +60,20 @@ def test_calls_that_are_alike_have_one_lane() -> None:
     )
 
 
+def test_a_row_that_is_read_is_in_the_lane_that_it_was_written_in() -> None:
+    # PostgreSQL keeps the names of a dict in an order of its own.
+    one = {
+        "limits": [["k", {"concurrency": 3, "rate": "5/m", "burst": 2}]],
+        "fair": "a",
+    }
+    other = {
+        "fair": "a",
+        "limits": [["k", {"rate": "5/m", "burst": 2, "concurrency": 3}]],
+    }
+
+    assert lane_of("lanes.plain", one) == lane_of("lanes.plain", other) is not None
+
+
 def test_what_differs_to_who_claims_makes_another_lane() -> None:
     limits = [
         [Limit(concurrency=1, key="k")],

@@ -10,7 +10,7 @@ import pytest
 import cq
 from cq import Limit, chain, task
 from cq.definitions import registry
-from cq.definitions.limits import named_limits
+from cq.definitions.limits import given_to_call, named_limits
 from cq.definitions.signatures import Call
 from cq.models import Task
 from cq.testing import serial
@@ -422,6 +422,24 @@ def test_what_is_wrong_there_is_left_out_of_the_named(settings: Any) -> None:
     assert not named_limits()
 
 
+def test_what_a_call_was_given_is_told_from_what_its_task_has(charge: Any) -> None:
+    own = charge.definition.options.limits
+    few, mail = Limit(concurrency=1, key="k"), Limit(rate="1/m", burst=3, key="{")
+
+    def given(*limits: Any) -> Any:
+        call = Call(charge.definition, (4,), {}, {"limits": limits} if limits else {})
+        return given_to_call(own, call.limits())
+
+    assert given() is None
+    assert given(few, "stripe", mail) == [few, "stripe", mail]
+    assert given_to_call((), [("stripe", {"name": "stripe"})]) == ["stripe"]
+    # As its task has it, too.
+    assert given("stripe") is None
+    # What nobody can have given.
+    assert given_to_call(own, [("k", {"concurrency": 0})]) == []
+    assert given_to_call(own, [("k", {"name": 7})]) == []
+
+
 # --- serial runs ----------------------------------------------------------------------
 
 
@@ -435,13 +453,14 @@ def test_a_serial_run_keeps_nothing(settings: Any, charge: Any) -> None:
 
 def test_a_serial_run_refuses_alike(settings: Any) -> None:
     @task("limits.serial")
-    def caller(cqt: Any) -> Any:
-        return of_nobody.delay()
+    def caller(cqt: Any, at: int) -> Any:
+        return (of_nobody, turns_of_nobody)[at].delay()
 
-    with serial(), pytest.raises(TypeError, match="has no argument 'nobody'"):
-        turns_of_nobody.delay()
-    with pytest.raises(TypeError, match="has no argument 'nobody'"):
-        caller()
+    for at, wrong in enumerate((of_nobody, turns_of_nobody)):
+        with serial(), pytest.raises(TypeError, match="has no argument 'nobody'"):
+            wrong.delay()
+        with pytest.raises(TypeError, match="has no argument 'nobody'"):
+            caller(at)
     with pytest.raises(ValueError, match="there is no limit 'strip'"), serial():
         plain.using(limits=["strip"]).delay()
     settings.CQ_SERIAL = True
