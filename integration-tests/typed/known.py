@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, assert_type
 from uuid import UUID
 
-from cq import chain, group, task
+from cq import Limit, chain, group, task
 from cq.calling.canvas import Signature
 from cq.models import Task
 from cq.models.handles import Handles
@@ -28,6 +28,22 @@ async def fetch(cqt: Task, url: str) -> bytes:
 @task("typed.count", queue="mail", backoff=[1, timedelta(minutes=5)], on_lost="fail")
 def count(cqt: Task) -> int:
     return 1
+
+
+def _by_number(number: int) -> str:
+    return f"number {number}"
+
+
+@task(
+    limits=[
+        Limit(concurrency=2, key="{number}"),
+        Limit(rate="90/s", burst=2),
+        "stripe",
+    ],
+    fair=_by_number,
+)
+def limited(cqt: Task, number: int) -> int:
+    return number
 
 
 @task
@@ -86,6 +102,9 @@ def of_options() -> None:
     assert_type(urgent.delay("a").get(), str)
     assert_type(urgent.using(result_ttl="7d", timeout=timedelta(1)).s(), Signature[str])
     assert_type(send.s("a").using(unique="a").delay(), Task[str])
+    rate = Limit(rate="1/m", key=_by_number)
+    assert_type(send.using(limits=[rate, "stripe"], fair="a").delay("a"), Task[str])
+    assert_type(limited.using(limits=[], fair=None).s(1).delay(), Task[int])
 
 
 def of_calls_not_made_yet() -> None:

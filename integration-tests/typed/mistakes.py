@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from cq import chain, group, task
+from cq import Limit, chain, group, task
 
 from .known import count, fetch, send, total
 
@@ -81,6 +81,12 @@ def options() -> None:
     send.using(retry_on=(OSError,))
     # E: arg-type | reportArgumentType
     send.using(backoff=lambda attempt: 2.0 * attempt)
+    # E: arg-type | reportArgumentType
+    send.using(limits=[Limit(concurrency="2")])
+    # E: call-arg | reportCallIssue
+    send.using(limits=[Limit(rates="1/s")])
+    # E: list-item | reportArgumentType
+    send.using(limits=[2])
     # E: arg-type | reportArgumentType
     send.using(queue="mail").delay(1)
     # E: operator | reportCallIssue
