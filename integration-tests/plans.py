@@ -42,3 +42,19 @@ def reads_all(plan: str) -> bool:
         # What is derived within the statement has no key either.
         return bool(re.search(r"^(?!<)\w+: (ALL|index),", plan, re.MULTILINE))
     return bool(re.search(r"SCAN (t|cq_(?!pauses\b)\w+)\b(?!.* USING )", plan))
+
+
+def rows_read(*tables: str) -> int:
+    """Return how many rows, and entries of indexes, this transaction has read so far.
+
+    PostgreSQL counts them. tables: of cq; without any that of the tasks.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sum(pg_stat_get_xact_tuples_returned(c.oid)) FROM pg_class c"
+            " LEFT JOIN pg_index i ON i.indexrelid = c.oid"
+            " JOIN pg_class t ON t.oid = COALESCE(i.indrelid, c.oid)"
+            " WHERE t.relname = ANY(%s)",
+            [list(tables or ("cq_tasks",))],
+        )
+        return int(cursor.fetchone()[0])

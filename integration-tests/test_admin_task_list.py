@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
-from plans import analyze, plan, reads_all
+from plans import analyze, plan, reads_all, rows_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,18 +81,6 @@ def noted(statements: list[tuple[str, Any]]) -> Iterator[None]:
 
     with connection.execute_wrapper(note):
         yield
-
-
-def rows_read() -> int:
-    """Return how many rows and entries of indexes this transaction has read of tasks."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT sum(pg_stat_get_xact_tuples_returned(c.oid)) FROM pg_class c"
-            " LEFT JOIN pg_index i ON i.indexrelid = c.oid"
-            " JOIN pg_class t ON t.oid = COALESCE(i.indrelid, c.oid)"
-            " WHERE t.relname = 'cq_tasks'"
-        )
-        return int(cursor.fetchone()[0])
 
 
 def fill(status: str, many: int, first: str, parent: str | None = None) -> None:

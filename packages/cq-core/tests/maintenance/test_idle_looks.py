@@ -128,7 +128,7 @@ def rows_read() -> int:
             " LEFT JOIN pg_index i ON i.indexrelid = c.oid"
             " JOIN pg_class t ON t.oid = COALESCE(i.indrelid, c.oid)"
             " WHERE t.relname IN ('cq_tasks', 'cq_edges', 'cq_workers', 'cq_tags',"
-            " 'cq_stacks', 'cq_pauses')"
+            " 'cq_stacks', 'cq_pauses', 'cq_lanes')"
         )
         return int(cursor.fetchone()[0])
 
@@ -138,7 +138,7 @@ def reads_all_tasks(found: str) -> bool:
 
     Of those with few rows the first is found by any way: `rows_read` counts them.
     """
-    few = r"Seq Scan on cq_(workers|tags|stacks|pauses|debounces|watchers)\b"
+    few = r"Seq Scan on cq_(workers|tags|stacks|pauses|debounces|watchers|lanes)\b"
     return reads_all(re.sub(few, "", found))
 
 

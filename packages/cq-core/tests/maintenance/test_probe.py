@@ -8,10 +8,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from forced import AFTER, BEFORE, NOW, forced, forced_many
+from laned import in_lane, lane_id
+from plans import analyze, rows_read
 
 from cq.maintenance import probe
 from cq.maintenance.probe import Sweepable, Urgent
-from cq.models import Edge, Worker
+from cq.models import Edge, Lane, Worker
 from cq.status import FINAL, OPEN, Status
 from cq.workers.session_locks import can_lock
 
@@ -93,3 +95,58 @@ def test_row_43_it_reads_no_row_of_what_has_finished() -> None:
             cursor.execute(f"EXPLAIN {captured[0]['sql']}")
             plan = "\n".join(line for (line,) in cursor.fetchall())
         assert "Seq Scan on cq_tasks" not in plan, plan
+
+
+# --- tasks with lanes -----------------------------------------------------------------
+
+
+def test_newcomers_are_seen() -> None:
+    in_lane(2, 1, listed=False)
+    assert probe.urgent(DB, NOW) == seen(queued=True, newcomers=True)
+
+
+def test_what_limits_hold_back_is_no_work() -> None:
+    in_lane(2, 1)
+    assert probe.urgent(DB, NOW) == seen(queued=True, lanes=True)
+    Lane.objects.update(held_by="stripe")
+    assert probe.urgent(DB, NOW) == seen(lanes=True)
+    in_lane(1, 1, queue="other", listed=False)
+    assert probe.urgent(DB, NOW) == seen(queued=True, lanes=True, newcomers=True)
+
+
+def test_behind_what_is_held_back_other_work_is_seen() -> None:
+    in_lane(2, 1, priority=7)
+    in_lane(2, 2)
+    Lane.objects.update(held_by="stripe")
+    assert not probe.urgent(DB, NOW).queued
+    forced(Status.QUEUED)
+    assert probe.urgent(DB, NOW) == seen(queued=True, lanes=True)
+
+
+@pytest.mark.backend("postgres")
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_of_thousands_that_are_held_back_a_few_rows_are_read(*, known: bool) -> None:
+    with connection.cursor() as cursor:
+        # What other tests took back is in the indexes still.
+        cursor.execute("TRUNCATE cq_tasks, cq_lanes CASCADE")
+    forced_many(20, Status.COMPLETE)
+    analyze("cq_tasks", "cq_lanes")
+    tasks = in_lane(3_000, 1)
+    Lane.objects.bulk_create(
+        Lane(
+            queue="default",
+            priority=0,
+            lane=lane_id(n),
+            name="held",
+            options={},
+            head=task.pk,
+            held_by="stripe",
+        )
+        for n, task in enumerate(tasks, 2)
+    )
+    Lane.objects.filter(lane=lane_id(1)).update(held_by="stripe")
+    if known:
+        analyze("cq_tasks", "cq_lanes")
+    before = rows_read("cq_tasks", "cq_lanes")
+    assert probe.urgent(DB) == seen(lanes=True)
+    assert rows_read("cq_tasks", "cq_lanes") - before <= 50

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection
 from forced import AFTER, NOW, draft, forced, forced_many, saved
-from plans import analyze, plan, reads_all
+from plans import analyze, plan, reads_all, rows_read
 
 from cq.metrics import finished, queued, read, still_open
 from cq.metrics.families import (
@@ -73,18 +73,6 @@ def noted(statements: list[tuple[str, Any]]) -> Iterator[None]:
 
     with connection.execute_wrapper(note):
         yield
-
-
-def rows_read() -> int:
-    """Return how many rows and entries of indexes this transaction has read of tasks."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT sum(pg_stat_get_xact_tuples_returned(c.oid)) FROM pg_class c"
-            " LEFT JOIN pg_index i ON i.indexrelid = c.oid"
-            " JOIN pg_class t ON t.oid = COALESCE(i.indrelid, c.oid)"
-            " WHERE t.relname = 'cq_tasks'"
-        )
-        return int(cursor.fetchone()[0])
 
 
 @pytest.mark.backend("postgres")

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import sample_tasks  # noqa: F401  # has the task of forced rows
 from asgiref.sync import async_to_sync
-from django.db import connections
+from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from forced import AFTER, BEFORE, after, forced, forced_many, register
+from laned import in_lane, into_lane
+from plans import analyze, rows_read
 
 from cq import task
-from cq.models import Task
+from cq.models import Lane, Task
 from cq.status import FINAL, Status
 from cq.workers import liveness
 
@@ -221,3 +223,42 @@ def test_a_serial_run_answers_too(settings: Any) -> None:
     asks()
 
     assert "is RUNNING, and goes on in this very thread" in asked[0]
+
+
+# --- tasks with lanes -----------------------------------------------------------------
+
+
+def test_before_one_with_a_lane_are_those_of_its_lane(alive: None) -> None:
+    first, second = forced_many(2, Status.QUEUED)
+    forced_many(4, Status.QUEUED)
+    into_lane(forced_many(3, Status.QUEUED), 2)
+    lane = into_lane([first, second])
+
+    one = "with 1 tasks before it that have its limits and fair key in queue 'default'"
+    assert one in second.why()
+    next_one = "and the next that has its limits and fair key in queue 'default'"
+    assert next_one in first.why()
+    Lane.objects.filter(lane=lane).update(held_by="stripe")
+    assert f", held back by the limit 'stripe', {next_one}" in first.why()
+
+
+def test_before_one_without_a_lane_are_not_those_that_take_turns_with_it(
+    alive: None,
+) -> None:
+    into_lane(forced_many(5, Status.QUEUED, priority=7))
+    into_lane(forced_many(5, Status.QUEUED))
+    forced(Status.QUEUED, priority=7)
+    forced(Status.QUEUED)
+    assert "with 2 tasks before it in queue 'default'" in forced(Status.QUEUED).why()
+
+
+@pytest.mark.backend("postgres")
+def test_thousands_with_a_lane_are_not_read_to_say_why(alive: None) -> None:
+    in_lane(3_000)
+    in_lane(3_000, priority=7)
+    made = forced(Status.QUEUED)
+    analyze("cq_tasks")
+    with transaction.atomic():
+        before = rows_read()
+        assert "and the next of queue 'default'" in made.why()
+        assert rows_read() - before < 300

@@ -1,7 +1,8 @@
 """The probe of the table: one statement that tells whether there is anything to do at all.
 
 An idle worker asks every second, and nearly always the answer is no; each part of it
-costs the look into an index that is empty then.
+costs the look into an index that is empty then. Where limits hold tasks back there is more
+to ask.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from django.db import connections
 
 from cq.db.clock import later, moment
 from cq.status import TRANSITIONS, Status, sql_list
+from cq.workers.ready_pairs import first_of_each
 from cq.workers.session_locks import UNLOCKED, can_lock
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Urgent(NamedTuple):
     """Work that should not wait for the next sweep."""
 
     due: bool  # tasks whose time has come, or is over
-    queued: bool
+    queued: bool  # tasks that a worker may start
     unlocked: bool  # workers that may be dead
     watched: bool = False  # trees that somebody looks at, who is to be told of changes
     paused: bool = False  # queues or tasks of which nothing is to be started
@@ -68,7 +70,18 @@ def urgent(using: str, now: datetime | None = None) -> Urgent:
         f" {_exists(connection, 'lane', _IS_NEWCOMER)},"
         " (SELECT MAX(id) FROM cq_lanes) IS NOT NULL"
     )
-    return Urgent(*_ask(connection, sql, [*params, *params, *params]))
+    found = Urgent(*_ask(connection, sql, [*params, *params, *params]))
+    if found.queued and found.lanes and not found.newcomers:
+        # What limits hold back is no work, however much of it there is.
+        return found._replace(queued=_may_start(using))
+    return found
+
+
+def _may_start(using: str) -> bool:
+    """Tell whether there is a lane that is open, or a task without one."""
+    connection = connections[using]
+    is_open = _exists(connection, "queue", "held_by IS NULL", "cq_lanes")
+    return _ask(connection, is_open, [])[0] or bool(first_of_each(using, None, None))
 
 
 def sweepable(using: str) -> Sweepable:

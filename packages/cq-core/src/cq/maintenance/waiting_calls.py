@@ -8,8 +8,9 @@ from django.db.models import Q
 
 from cq.db.statements import by_index
 from cq.status import Status
+from cq.tables import slices
 from cq.tables.queries import has_status, tasks
-from cq.workers.ready_pairs import first_of_each
+from cq.workers.waiting.pairs import waiting_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,20 +57,50 @@ def pages(using: str) -> Iterator[list[WaitingCall]]:
 
 
 def _queued(using: str) -> Iterator[list[WaitingCall]]:
-    for (queue, priority), first in first_of_each(using, None, None):
-        of_pair = tasks(using).filter(queue=queue, priority=priority)
-        # Never without a bound for the id, as in a claim.
-        rows = of_pair.filter(
-            has_status(Status.QUEUED), status=Status.QUEUED, pk__gte=first
+    for pair in waiting_pairs(using):
+        of_pair = tasks(using).filter(
+            has_status(Status.QUEUED),
+            status=Status.QUEUED,
+            queue=pair.queue,
+            priority=pair.priority,
         )
-        yield from _paged(rows, "cq_ready", ("pk",), _behind)
+        # In the order of the index, which the primary key does not give.
+        of_pair = of_pair.order_by("lane", "pk").only(*_COLUMNS, "lane")
+        if pair.first is not None:
+            # Never without a bound for the id, as in a claim.
+            plain = of_pair.filter(lane__isnull=True, pk__gte=pair.first)
+            yield from _paged(plain, "cq_ready", _behind)
+        if pair.has_lanes:
+            yield from _with_lanes(of_pair)
+
+
+def _with_lanes(of_pair: QuerySet[TaskRow]) -> Iterator[list[WaitingCall]]:
+    """Yield those that have a lane, several small lanes as one page."""
+    rows = of_pair.filter(lane__isnull=False)
+    while page := _page(rows, "cq_ready"):
+        yield [_call_of(task) for task in page]
+        # The last one may go on for millions, and behind it are others.
+        lane = page[-1].lane
+        while len(page) == CALLS_PER_PAGE:
+            page = _page(_rest_of_lane(of_pair, page[-1]), "cq_ready")
+            yield [_call_of(task) for task in page]
+        rows = of_pair.filter(lane__gt=lane)
+
+
+def _rest_of_lane(of_pair: QuerySet[TaskRow], last: TaskRow) -> QuerySet[TaskRow]:
+    # The place in the index, for by the id alone all that lies before would be read again:
+    # as others than MySQL find it, and as MySQL does.
+    in_lane = of_pair.filter(lane__gte=last.lane, lane__lte=last.lane)
+    return slices.Slice(in_lane.filter(_behind(last)), "lane", last.lane).within(
+        (">", last.pk)
+    )
 
 
 def _undated(using: str) -> Iterator[list[WaitingCall]]:
     rows = tasks(using).filter(
         has_status(Status.PENDING), status=Status.PENDING, run_after__isnull=True
     )
-    yield from _paged(rows, "cq_due", ("pk",), _behind)
+    yield from _paged(_in_order(rows, "pk"), "cq_due", _behind)
 
 
 def _dated(using: str) -> Iterator[list[WaitingCall]]:
@@ -79,7 +110,7 @@ def _dated(using: str) -> Iterator[list[WaitingCall]]:
             status=status,
             run_after__isnull=False,
         )
-        yield from _paged(rows, "cq_due", ("run_after", "pk"), _later)
+        yield from _paged(_in_order(rows, "run_after", "pk"), "cq_due", _later)
 
 
 def _behind(last: TaskRow) -> Q:
@@ -92,22 +123,30 @@ def _later(last: TaskRow) -> Q:
     return Q(run_after__gte=last.run_after) & later
 
 
+def _in_order(rows: QuerySet[TaskRow], *order: str) -> QuerySet[TaskRow]:
+    return rows.order_by(*order).only(*_COLUMNS)
+
+
 def _paged(
     rows: QuerySet[TaskRow],
     index: str,
-    order: tuple[str, ...],
     after: Callable[[TaskRow], Q],
 ) -> Iterator[list[WaitingCall]]:
-    """Yield rows in an order; index: what MySQL is to find them by."""
-    rows = left = rows.order_by(*order).only(*_COLUMNS)
+    """Yield rows in their order, page by page; index: see `_page`."""
+    left = rows
     while True:
-        with by_index(rows.db, index):
-            page = list(left[:CALLS_PER_PAGE])
+        page = _page(left, index)
         if page:
             yield [_call_of(task) for task in page]
         if len(page) < CALLS_PER_PAGE:
             return
         left = rows.filter(after(page[-1]))
+
+
+def _page(rows: QuerySet[TaskRow], index: str) -> list[TaskRow]:
+    """Return the first rows; index: what MySQL is to find them by."""
+    with by_index(rows.db, index):
+        return list(rows[:CALLS_PER_PAGE])
 
 
 def _call_of(task: TaskRow) -> WaitingCall:

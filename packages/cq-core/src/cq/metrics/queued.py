@@ -119,8 +119,11 @@ def queued(
     if connection.vendor == "mysql":
         rows, pairs = _stepwise(using, most, asked)
     else:
-        share = _SHARE.format(each=each, all=together)
-        sql = _STATEMENT.format(share=share, oldest=asked.oldest, name=asked.name)
+        sql = _STATEMENT.format(
+            share=_SHARE.format(each=each, all=together),
+            oldest=asked.oldest,
+            name=asked.name,
+        )
         with connection.cursor() as cursor:
             cursor.execute(sql, asked.params or None)
             rows = cursor.fetchall()

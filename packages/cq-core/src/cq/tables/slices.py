@@ -121,22 +121,43 @@ def _condition(sql: str, params: list[Any]) -> RawSQL:
 def queued_of(
     found: QuerySet[Any, Any], queue: str, priority: int
 ) -> QuerySet[Any, Any]:
-    """Return what is QUEUED under a queue and a priority, in the order of its claims."""
+    """Return what is QUEUED under a queue and a priority, in the order of its claims.
+
+    Of the tasks without a lane.
+    """
+    # Behind what is equal to one value the index has the lanes, and no other has.
+    return _pair(found, queue, priority).filter(lane__isnull=True)
+
+
+def with_lanes_of(
+    found: QuerySet[Any, Any], queue: str, priority: int
+) -> QuerySet[Any, Any]:
+    """Return what is QUEUED there and has a lane, one lane after the other."""
+    return _pair(found, queue, priority).filter(lane__isnull=False)
+
+
+def lane_of(
+    found: QuerySet[Any, Any], queue: str, priority: int, lane: UUID
+) -> QuerySet[Any, Any]:
+    """Return what is QUEUED in one lane, in the order of its claims."""
+    # As a range, too.
+    return _pair(found, queue, priority).filter(lane__gte=lane, lane__lte=lane)
+
+
+def _pair(found: QuerySet[Any, Any], queue: str, priority: int) -> QuerySet[Any, Any]:
     pair = found.filter(
         has_status(Status.QUEUED),
         status=Status.QUEUED,
         queue=queue,
-        # As a range, too.
-        priority__gte=priority,
-        priority__lte=priority,
+        priority=priority,
     )
-    return pair.order_by("-priority", "pk")
+    return pair.order_by("lane", "pk")
 
 
 def queued(found: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
     """Return what is QUEUED, one queue after the other."""
     waiting = found.filter(has_status(Status.QUEUED), status=Status.QUEUED)
-    return waiting.order_by("queue", "-priority", "pk")
+    return waiting.order_by("queue", "-priority", "lane", "pk")
 
 
 def running(found: QuerySet[Any, Any]) -> QuerySet[Any, Any]:

@@ -16,11 +16,15 @@ from cq.db.clock import database_now
 from cq.definitions import registry
 from cq.errors import UnknownTask
 from cq.status import FINAL, OPEN, Status
+from cq.tables import slices
+from cq.tables.limits.queries import lanes
 from cq.tables.queries import edges, tasks, workers
 from cq.tables.readiness import ready_at
+from cq.tables.together import counts
 from cq.tables.values import release_of
 from cq.workers.liveness import dead_workers, live_workers, serves, why_nobody_runs
 from cq.workers.pauses import why_paused
+from cq.workers.waiting.pairs import waiting_pairs
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -142,19 +146,42 @@ def _of_queued(using: str, task: TaskRow) -> str:
             f"({conf.UNKNOWN_GRACE:g} s)"
         )
     slots = sum(worker.slots for worker in serving)
-    before = tasks(using).filter(status=Status.QUEUED, queue=task.queue)
-    # Priority first, then age, as claims go.
-    ahead = before.filter(priority__gt=task.priority)[:MOST_COUNTED].count()
-    older = before.filter(priority=task.priority, pk__lt=task.pk)
-    ahead += older[:MOST_COUNTED].count()
-    since = f"is QUEUED since {_shown(ready_at(task) or task.submitted)}"
-    if not ahead:
-        return f"{since} and the next of queue {task.queue!r}; {slots:,} slots serve"
+    ahead = _ahead(using, task)
     number = f"{min(ahead, MOST_COUNTED):,}" + "+" * (ahead >= MOST_COUNTED)
-    return (
-        f"{since} with {number} tasks before it in queue {task.queue!r}; "
-        f"{slots:,} slots serve"
-    )
+    first, before = "and the next of", f"with {number} tasks before it in"
+    since = f"is QUEUED since {_shown(ready_at(task) or task.submitted)}"
+    if task.lane is not None:
+        first = "and the next that has its limits and fair key in"
+        before = f"with {number} tasks before it that have its limits and fair key in"
+        key = _held_by(using, task)
+        since += "" if key is None else f", held back by the limit {key!r},"
+    where = before if ahead else first
+    return f"{since} {where} queue {task.queue!r}; {slots:,} slots serve"
+
+
+def _ahead(using: str, task: TaskRow) -> int:
+    """Count the tasks that are claimed before one, but for what takes turns with it.
+
+    Priority first, then age, as claims go; of tasks with a lane within that alone.
+    """
+    found, queue, priority = tasks(using), task.queue, task.priority
+    if task.lane is not None:
+        own, higher = slices.lane_of(found, queue, priority, task.lane), []
+    else:
+        own = slices.queued_of(found, queue, priority)
+        higher = [
+            slices.queued_of(found, queue, pair.priority)
+            for pair in waiting_pairs(using, [queue])
+            if pair.priority > priority
+        ]
+    return sum(counts(using, [own.filter(pk__lt=task.pk), *higher], MOST_COUNTED))
+
+
+def _held_by(using: str, task: TaskRow) -> str | None:
+    """Return the key of the limit that has nothing of this task's lane start now."""
+    of_task = {"queue": task.queue, "priority": task.priority, "lane": task.lane}
+    held = lanes(using).filter(held_by__isnull=False, **of_task)
+    return held.values_list("held_by", flat=True).first()
 
 
 def _is_locked(using: str, task: TaskRow) -> bool:

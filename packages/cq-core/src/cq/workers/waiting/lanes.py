@@ -7,7 +7,7 @@ worker has come to yet is found among the tasks, by the index of such newcomers.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import connections
@@ -43,16 +43,22 @@ def oldest_lanes(using: str, queues: Sequence[str], most: int) -> list[Lane]:
 
     And as many of those that newcomers are in, in no order.
     """
-    # SQLite takes no parentheses around a part that has a limit.
+    # As a range, for what has one value is not put in order by it: few may be thought to
+    # have it, and then all of them are read and put in order. SQLite takes no parentheses
+    # around a part that has a limit.
     arm = (
         "SELECT * FROM (SELECT l.queue, l.priority, l.lane FROM cq_lanes l "
-        f"WHERE l.queue = %s ORDER BY l.head LIMIT {int(most)}) o"
+        "WHERE l.queue >= %s AND l.queue <= %s "
+        f"ORDER BY l.queue, l.head LIMIT {int(most)}) o"
     )
     found: dict[Lane, None] = {}
     for start in range(0, len(queues), QUEUES_AT_ONCE):
         some = queues[start : start + QUEUES_AT_ONCE]
         with connections[using].cursor() as cursor:
-            cursor.execute(" UNION ALL ".join([arm] * len(some)), some)
+            cursor.execute(
+                " UNION ALL ".join([arm] * len(some)),
+                [bound for queue in some for bound in (queue, queue)],
+            )
             for queue, priority, lane in cursor.fetchall():
                 found[queue, priority, uuid_of(lane)] = None
     new = Counter[str]()
@@ -75,4 +81,5 @@ def _newcomers(using: str) -> list[Lane]:
     # Their index alone has this order.
     rows = rows.order_by("lane", "pk")
     with by_index(using, "cq_newcomers"):
-        return list(rows.values_list("queue", "priority", "lane")[:MOST_NEWCOMERS])
+        found: Any = rows.values_list("queue", "priority", "lane")
+        return list(found[:MOST_NEWCOMERS])
