@@ -23,7 +23,7 @@ from cq.metrics.queued import queued
 from cq.tables.figure_columns import OTHERS
 from cq.tables.queries import pauses
 from cq.tables.worker_rows import LONGEST_BY, LONGEST_REASON, PauseRow
-from cq.text import brief, cut_off, storable, unstorable
+from cq.text import brief, named_by, remark
 from cq.workers.liveness import live_workers
 from cq.workers.pauses import in_force, ring
 
@@ -78,8 +78,8 @@ def pause(
     row = pauses(using).model(
         kind=kind,
         name=name,
-        reason=_text("reason", reason, LONGEST_REASON),
-        by=_by(by),
+        reason=remark("reason", reason, LONGEST_REASON),
+        by=named_by(by, LONGEST_BY),
         since=now,
         until=until,
     )
@@ -191,21 +191,3 @@ def _in_tables(using: str, now: datetime) -> set[str]:
 def _without_minus(names: Iterable[str]) -> Iterable[str]:
     # With it, a worker says that it leaves a queue alone.
     return (name for name in names if not name.startswith("-"))
-
-
-def _by(by: object) -> str:
-    text = "" if by is None else str(by).strip()
-    # Cut rather than refused: who pauses it may be unable to change what they are called.
-    return cut_off(storable(text, 10 * LONGEST_BY), LONGEST_BY)
-
-
-def _text(what: str, value: str, longest: int) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{what} is a text, not {brief(value)}")
-    text = value.strip()
-    if len(text) > longest or unstorable(text):
-        raise ValueError(
-            f"{what} is {brief(value)}, but must be a text of at most {longest:,} "
-            "characters that every database stores"
-        )
-    return text

@@ -77,6 +77,32 @@ def unstorable(text: str) -> str | None:
     return None
 
 
+def remark(what: str, value: object, longest: int) -> str:
+    """Return what somebody remarks on what they do, without space around it.
+
+    Raises TypeError for what is no text, ValueError where it is longer than `longest`, or
+    some database refuses it. what: its name, for the message.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a text, not {brief(value)}")
+    text = value.strip()
+    if len(text) > longest or unstorable(text):
+        raise ValueError(
+            f"{what} is {brief(value)}, but must be a text of at most {longest:,} "
+            "characters that every database stores"
+        )
+    return text
+
+
+def named_by(who: object, longest: int) -> str:
+    """Return the name of who does something, such as ``request.user``; None: no name.
+
+    Cut rather than refused: who does it may be unable to change what they are called.
+    """
+    text = "" if who is None else str(who).strip()
+    return cut_off(storable(text, 10 * longest), longest)
+
+
 def brief(value: object) -> str:
     """Return the repr of a value that is refused, without its middle if it is long."""
     return _brief.repr(value)

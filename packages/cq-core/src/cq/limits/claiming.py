@@ -91,7 +91,11 @@ class LaneClaims:
             claim = _Claim(self, pair, starts, which, now)
             claim.run()
         # After the commit, see `cq.limits.holding`.
-        rooms = {**claim.left_over, **free_again(self.using, claim.full)}
+        rooms = {
+            **claim.left_over,
+            **free_again(self.using, claim.full),
+            **self._set_anew(claim.named),
+        }
         opened = open_lanes(self.using, rooms, served)
         seconds = [wait.total_seconds() for wait in claim.opens_in.values()]
         return Claimed(
@@ -100,6 +104,11 @@ class LaneClaims:
             min(seconds, default=None),
             bool(claim.claimed) or claim.gone > 0 or opened > 0,
         )
+
+    def _set_anew(self, named: dict[str, str]) -> dict[str, int]:
+        """Return the keys that were found shut by what was set of their limits before."""
+        changed = self._overrides.changed() if named else ()
+        return {key: 1 for key, name in named.items() if name in changed}
 
 
 class _Claim:
@@ -121,6 +130,8 @@ class _Claim:
         self.gone = 0
         #: The keys that lanes were held by, with their concurrency, where they have one.
         self.full: dict[str, int] = {}
+        #: Those of them that are of named limits, with the names.
+        self.named: dict[str, str] = {}
         #: How many more may start under keys that had to do with it, but did not.
         self.left_over: dict[str, int] = {}
         self.opens_in: dict[str, Any] = {}
@@ -242,7 +253,11 @@ class _Claim:
     def _note_full(self, bounds: Sequence[Bound], key: str, keys: Keys) -> None:
         """Note that a key has no place free. What is shut until a moment opens then."""
         for bound in bounds:
-            if bound.key == key and bound.concurrency and not keys.opens_in([bound]):
+            if bound.key != key:
+                continue
+            if bound.name is not None:
+                self.named[key] = bound.name
+            if bound.concurrency and not keys.opens_in([bound]):
                 self.full[key] = bound.concurrency
 
 
