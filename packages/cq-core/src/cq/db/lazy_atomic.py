@@ -40,13 +40,78 @@ def in_transaction(connection: Any) -> bool | None:
     return bool(status & 1)
 
 
+_set = object.__setattr__
+
+
+class BeginsOnUse:
+    """What Django has for its connection until somebody uses it: then the driver's own.
+
+    Each BEGIN and COMMIT of SQLite lets go of Python's lock. With several threads that
+    costs more than all else about a task that asks the database nothing, and a deferred
+    transaction is none before its first statement anyway. So whoever wants anything of
+    this, Django or the task itself, has the transaction begin and gets it of the driver,
+    whose connection stands in this one's place from then on.
+
+    connection: Django's, which belongs to this thread.
+    """
+
+    __slots__ = ("_connection", "_mode", "_raw")
+
+    _connection: Any
+    _mode: str | None
+    _raw: Any
+
+    #: As far as anybody can tell.
+    in_transaction = True
+
+    def __init__(self, connection: Any) -> None:
+        _set(self, "_connection", connection)
+        _set(self, "_mode", connection.transaction_mode)
+        _set(self, "_raw", connection.connection)
+
+    def end(self) -> None:
+        """Put the driver's connection back, on which nothing has begun."""
+        self._connection.connection = self._raw
+
+    # Asked by other threads, on which nothing may begin.
+
+    @property
+    def total_changes(self) -> int:
+        changes: int = self._raw.total_changes
+        return changes
+
+    def interrupt(self) -> None:
+        self._raw.interrupt()
+
+    # All else. What follows `with` and `=` Python does not look up by `__getattr__`.
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._begun(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._begun(), name, value)
+
+    def __enter__(self) -> Any:
+        return self._begun().__enter__()
+
+    def __exit__(self, *error: Any) -> Any:
+        return self._begun().__exit__(*error)
+
+    def _begun(self) -> Any:
+        # Once: who has got hold of this may come again.
+        if self._connection.connection is self:
+            self._raw.execute(f"BEGIN {self._mode or 'DEFERRED'}")
+            self._connection.connection = self._raw
+        return self._raw
+
+
 class LazyAtomic(Atomic):
     """``transaction.atomic()`` on this connection, which belongs to this thread.
 
-    On PostgreSQL a transaction begins with its first statement. Where the task makes
-    none, what Django does to begin and commit costs a fourth of it, for nothing; this
-    takes a short way then, which leaves the connection as Django would. Wherever there
-    is more to it, it is Django's block.
+    On PostgreSQL a transaction begins with its first statement, and so it does here on
+    SQLite. Where the task makes none, what Django does to begin and commit costs a fourth
+    of it or more, for nothing; this takes a short way then, which leaves the connection as
+    Django would. Wherever there is more to it, it is Django's block.
 
     It looks before each statement whether the transaction is still open: psycopg begins
     another one after a COMMIT or ROLLBACK that the task has sent, and nobody would know.
@@ -55,7 +120,8 @@ class LazyAtomic(Atomic):
     def __init__(self, connection: Any) -> None:
         super().__init__(connection.alias, savepoint=True, durable=False)
         self._connection = connection
-        #: The driver's connection, where this has begun the short way.
+        #: The driver's connection, or what stands in for SQLite's, where this has begun
+        #: the short way.
         self._raw: Any = None
         self._statements = 0
         #: SQLite's count of changed rows, which also knows what goes past Django.
@@ -114,7 +180,6 @@ class LazyAtomic(Atomic):
         raw = connection.connection
         if (
             raw is None
-            or connection.vendor != "postgresql"
             or connection.in_atomic_block
             or not connection.autocommit
             # Django is to log it; or to look first whether the session is alive.
@@ -122,10 +187,15 @@ class LazyAtomic(Atomic):
             or (connection.health_check_enabled and not connection.health_check_done)
         ):
             return False
-        try:
-            raw.autocommit = False
-        except Exception:
-            # It fails for Django, too, who says so in its own words.
+        if connection.vendor == "postgresql":
+            try:
+                raw.autocommit = False
+            except Exception:
+                # It fails for Django, too, who says so in its own words.
+                return False
+        elif _begins_deferred(connection):
+            raw = connection.connection = BeginsOnUse(connection)
+        else:
             return False
         connection.autocommit = False
         connection.commit_on_exit = True
@@ -145,14 +215,28 @@ class LazyAtomic(Atomic):
             or connection.closed_in_transaction
             or connection.run_on_commit
             or connection.savepoint_ids
-            or transaction_status(raw) != NONE
         ):
             return False
-        try:
-            raw.autocommit = True
-        except Exception:
+        if connection.vendor == "sqlite":
+            raw.end()
+        elif transaction_status(raw) != NONE:
             return False
+        else:
+            try:
+                raw.autocommit = True
+            except Exception:
+                return False
         connection.atomic_blocks.pop()
         connection.in_atomic_block = False
         connection.autocommit = True
         return True
+
+
+def _begins_deferred(connection: Any) -> bool:
+    """Tell whether SQLite is to take no lock yet, and takes a BEGIN at all."""
+    return (
+        connection.vendor == "sqlite"
+        and connection.transaction_mode in (None, "DEFERRED")
+        # Of raw SQL that was left open; Django says what is wrong.
+        and not connection.connection.in_transaction
+    )
