@@ -7,8 +7,10 @@ import random
 import sys
 import threading
 from bisect import bisect_left
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.test import override_settings
 
 from cq.figures import counter as module
 from cq.figures.counter import COMPLETE, FAILED, RETRIED, Counter
@@ -21,6 +23,12 @@ MINUTE = 31_000_000
 
 def key(name: str = "one", queue: str = "default", minute: int = MINUTE) -> module.Key:
     return ("default", minute, name, queue)
+
+
+def run(waited: float = 0.0, took: float = 0.003) -> module.Returned:
+    started = datetime.fromtimestamp(MINUTE * 60, UTC)
+    could = started - timedelta(seconds=waited)
+    return ("default", "one", "default", started, could, took)
 
 
 def test_runs_of_many_threads_are_all_counted() -> None:
@@ -79,6 +87,75 @@ def test_what_is_counted_while_it_is_written_is_counted_once() -> None:
         writing.join()
 
     assert (taken.complete, sum(taken.waits)) == (60_000, 60_000)
+
+
+def test_runs_that_have_returned_are_counted_once_each() -> None:
+    counter = Counter(lambda: None)
+    taken = Figures()
+    done = threading.Event()
+
+    def write() -> None:
+        nonlocal taken
+        while not done.is_set() or counter:
+            for numbers in counter.take().values():
+                some = Figures.of(numbers)
+                buckets = map(sum, zip(taken.waits, some.waits, strict=True))
+                taken = Figures(taken.complete + some.complete, waits=(*buckets,))
+
+    def count() -> None:
+        for number in range(20_000):
+            counter.returned(run(number / 1000))
+
+    counting = [threading.Thread(target=count) for _ in range(3)]
+    writing = threading.Thread(target=write)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in (writing, *counting):
+            thread.start()
+        for thread in counting:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+        done.set()
+        writing.join()
+
+    assert (taken.complete, sum(taken.waits)) == (60_000, 60_000)
+
+
+def test_a_run_that_has_returned_is_in_the_minute_of_its_end() -> None:
+    counter = Counter(lambda: None)
+    counter.returned(run(waited=2.5, took=59.0))
+    counter.returned(run(waited=-1.0, took=61.0))
+    rows = {key[1]: Figures.of(row) for key, row in counter.take().items()}
+    assert [*rows] == [MINUTE, MINUTE + 1]
+    first, second = rows.values()
+    assert (first.waited, first.took) == (2.5, 59.0)
+    assert (second.waited, second.took) == (0.0, 61.0)
+
+
+def test_runs_that_have_returned_are_added_up_while_nobody_writes() -> None:
+    said: list[int] = []
+    counter = Counter(lambda: said.append(1))
+    for _ in range(5 * module.RETURNED_AT_ONCE + 3):
+        counter.returned(run())
+        assert len(counter._returned) <= module.RETURNED_AT_ONCE
+    assert counter
+    assert said == [1]
+    assert counter.take()[key()][COMPLETE] == 5 * module.RETURNED_AT_ONCE + 3
+    assert not counter
+    counter.returned(run())
+    assert said == [1, 1]
+
+
+@override_settings(CQ_FIGURES=False)
+def test_none_are_kept_where_there_are_to_be_no_figures() -> None:
+    said: list[int] = []
+    counter = Counter(lambda: said.append(1))
+    counter.returned(run())
+    counter.succeeded(key(), 0.0, 1.0)
+    assert not counter
+    assert not said
 
 
 def test_it_says_that_there_is_something_when_there_was_nothing() -> None:

@@ -36,21 +36,16 @@ def count_run(
     if status is None or started is None:
         return
     took = time.monotonic() - began
-    # By the clock of the database: that of this host may be wrong.
-    key = (using, int(started.timestamp() + took) // 60, task.name, task.queue)
     if failure is None and status not in _RAISED_RETRY_LATER:
         # One that waits for its subtasks has returned, and so is done.
-        _counter.succeeded(key, _waited(task, started), took)
+        could = task.ready or task.submitted
+        _counter.returned((using, task.name, task.queue, started, could, took))
         return
+    # By the clock of the database: that of this host may be wrong.
+    key = (using, int(started.timestamp() + took) // 60, task.name, task.queue)
     end = RETRIED if status == Status.RETRY else FAILED
     timed_out = failure is not None and failure.exception == _TIMED_OUT
     _counter.ended(key, end, timed_out=timed_out)
-
-
-def _waited(task: TaskRow, started: datetime) -> float:
-    """Return the seconds from when a task could run to when it was claimed."""
-    seconds = (started - (task.ready or task.submitted)).total_seconds()
-    return seconds if seconds > 0.0 else 0.0
 
 
 def count_lost(using: str, name: str, queue: str, now: datetime | None = None) -> None:
