@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 from cq.db import transactions
-from cq.db.lazy_atomic import BeginsOnUse, LazyAtomic
+from cq.db.lazy_atomic import LazyAtomic, OnSQLite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,9 +151,11 @@ def test_who_asks_from_another_thread_begins_nothing() -> None:
         stand_in.interrupt()
         found.extend((stand_in.total_changes, stand_in.in_transaction))
 
-    with _heard() as heard, transactions.task_transaction(connection):
-        stand_in = connection.connection
-        assert isinstance(stand_in, BeginsOnUse)
+    # Not Django's proxy, which is another connection on each thread.
+    wrapper = connections["default"]
+    with _heard() as heard, transactions.task_transaction(wrapper):
+        stand_in = wrapper.connection
+        assert type(stand_in) is OnSQLite
         thread = threading.Thread(target=ask)
         thread.start()
         thread.join()

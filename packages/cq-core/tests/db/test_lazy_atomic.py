@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,9 @@ from django.contrib.auth.models import Group
 from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
-from cq.db.lazy_atomic import LazyAtomic, transaction_status
+from cq.db import prepared
+from cq.db.lazy_atomic import NONE, LazyAtomic, transaction_status
+from cq.db.prepared import PREPARE_FROM_USE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -269,3 +272,53 @@ def test_a_task_that_asks_for_nothing_begins_and_commits_nothing(
             assert connection.in_atomic_block
             assert not connection.connection.autocommit
     assert connection.connection.autocommit
+
+
+@server
+def test_the_driver_begins_when_somebody_wants_anything_of_it() -> None:
+    connection.ensure_connection()
+    raw = connection.connection
+    with LazyAtomic(connection):
+        stand_in = connection.connection
+        assert isinstance(stand_in, type(raw))
+        assert raw.autocommit
+        asks_the_driver()
+        assert not raw.autocommit
+        transaction.set_rollback(True)
+    assert connection.connection is raw
+    assert raw.autocommit
+    assert not Group.objects.exists()
+    assert stand_in.autocommit
+
+
+@server
+def test_who_tells_of_the_session_from_another_thread_begins_nothing() -> None:
+    connection.ensure_connection()
+    raw = connection.connection
+    found: list[Any] = []
+    with LazyAtomic(connection):
+        stand_in = connection.connection
+
+        def tell() -> None:
+            found.append(transaction_status(stand_in))
+            found.append(stand_in.closed)
+
+        thread = threading.Thread(target=tell)
+        thread.start()
+        thread.join()
+        assert raw.autocommit
+        assert connection.connection is stand_in
+    assert found == [NONE, raw.closed]
+
+
+@server
+def test_what_prepares_its_statements_does_so_with_the_driver_s_connection() -> None:
+    connection.ensure_connection()
+    raw = connection.connection
+    raises: list[int] = []
+    for number in range(2 * PREPARE_FROM_USE):
+        with LazyAtomic(connection), prepared.cursor(connection) as cursor:
+            assert cursor.connection is raw
+            cursor.execute("INSERT INTO auth_group (name) VALUES (%s)", [f"n{number}"])
+        raises.append(Group.objects.count())
+    assert raises == [*range(1, 2 * PREPARE_FROM_USE + 1)]

@@ -46,50 +46,44 @@ _set = object.__setattr__
 class BeginsOnUse:
     """What Django has for its connection until somebody uses it: then the driver's own.
 
-    Each BEGIN and COMMIT of SQLite lets go of Python's lock. With several threads that
-    costs more than all else about a task that asks the database nothing, and a deferred
-    transaction is none before its first statement anyway. So whoever wants anything of
-    this, Django or the task itself, has the transaction begin and gets it of the driver,
-    whose connection stands in this one's place from then on.
+    Each BEGIN and COMMIT of SQLite lets go of Python's lock, which with several threads
+    costs more than all else about a task that asks the database nothing; psycopg takes a
+    tenth of it to switch its autocommit off and on. And neither has a transaction before
+    its first statement anyway. So whoever wants anything of this, Django or the task
+    itself, has the transaction begin and gets it of the driver, whose connection stands in
+    this one's place from then on.
 
     connection: Django's, which belongs to this thread.
     """
 
-    __slots__ = ("_connection", "_mode", "_raw")
+    __slots__ = ("_connection", "_raw")
 
     _connection: Any
-    _mode: str | None
     _raw: Any
 
-    #: As far as anybody can tell.
-    in_transaction = True
+    #: What the driver's connection tells, on any thread: nothing begins by that.
+    told_of: frozenset[str] = frozenset()
 
     def __init__(self, connection: Any) -> None:
         _set(self, "_connection", connection)
-        _set(self, "_mode", connection.transaction_mode)
         _set(self, "_raw", connection.connection)
 
     def end(self) -> None:
         """Put the driver's connection back, on which nothing has begun."""
         self._connection.connection = self._raw
 
-    # Asked by other threads, on which nothing may begin.
-
-    @property
-    def total_changes(self) -> int:
-        changes: int = self._raw.total_changes
-        return changes
-
-    def interrupt(self) -> None:
-        self._raw.interrupt()
-
-    # All else. What follows `with` and `=` Python does not look up by `__getattr__`.
+    def begin(self) -> None:
+        """Have the driver's connection begin with its next statement, or now."""
+        raise NotImplementedError
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._begun(), name)
+        raw = self._raw if name in self.told_of else self._begun()
+        return getattr(raw, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._begun(), name, value)
+
+    # Python does not look for these by `__getattr__`.
 
     def __enter__(self) -> Any:
         return self._begun().__enter__()
@@ -97,12 +91,57 @@ class BeginsOnUse:
     def __exit__(self, *error: Any) -> Any:
         return self._begun().__exit__(*error)
 
+    @property
+    def __class__(self) -> Any:
+        return type(self._raw)
+
+    @property
+    def _has_begun(self) -> bool:
+        return self._connection.connection is not self
+
     def _begun(self) -> Any:
         # Once: who has got hold of this may come again.
-        if self._connection.connection is self:
-            self._raw.execute(f"BEGIN {self._mode or 'DEFERRED'}")
+        if not self._has_begun:
+            self.begin()
             self._connection.connection = self._raw
         return self._raw
+
+
+class OnPostgreSQL(BeginsOnUse):
+    """The one for psycopg's connections."""
+
+    __slots__ = ()
+
+    told_of = frozenset({"closed", "info", "pgconn"})
+
+    @property
+    def autocommit(self) -> bool:
+        return self._has_begun and bool(self._raw.autocommit)
+
+    def begin(self) -> None:
+        self._raw.autocommit = False
+
+
+class OnSQLite(BeginsOnUse):
+    """The one for SQLite's connections."""
+
+    __slots__ = ("_mode",)
+
+    _mode: str | None
+
+    told_of = frozenset({"interrupt", "total_changes"})
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(connection)
+        _set(self, "_mode", connection.transaction_mode)
+
+    @property
+    def in_transaction(self) -> bool:
+        # As far as anybody can tell.
+        return not self._has_begun or bool(self._raw.in_transaction)
+
+    def begin(self) -> None:
+        self._raw.execute(f"BEGIN {self._mode or 'DEFERRED'}")
 
 
 class LazyAtomic(Atomic):
@@ -120,9 +159,8 @@ class LazyAtomic(Atomic):
     def __init__(self, connection: Any) -> None:
         super().__init__(connection.alias, savepoint=True, durable=False)
         self._connection = connection
-        #: The driver's connection, or what stands in for SQLite's, where this has begun
-        #: the short way.
-        self._raw: Any = None
+        #: What stands in for the driver's connection, where this has begun the short way.
+        self._stand_in: BeginsOnUse | None = None
         self._statements = 0
         #: SQLite's count of changed rows, which also knows what goes past Django.
         self._changes: int | None = None
@@ -187,45 +225,34 @@ class LazyAtomic(Atomic):
             or (connection.health_check_enabled and not connection.health_check_done)
         ):
             return False
-        if connection.vendor == "postgresql":
-            try:
-                raw.autocommit = False
-            except Exception:
-                # It fails for Django, too, who says so in its own words.
-                return False
-        elif _begins_deferred(connection):
-            raw = connection.connection = BeginsOnUse(connection)
+        if connection.vendor == "postgresql" and not raw.closed:
+            self._stand_in = OnPostgreSQL(connection)
+        elif connection.vendor == "sqlite" and _begins_deferred(connection):
+            self._stand_in = OnSQLite(connection)
         else:
+            # What is wrong Django says in its own words.
             return False
+        connection.connection = self._stand_in
         connection.autocommit = False
         connection.commit_on_exit = True
         connection.needs_rollback = False
         connection.in_atomic_block = True
         connection.atomic_blocks.append(self)
-        self._raw = raw
         return True
 
     def _end(self) -> bool:
         """End what has not begun; False: it has, or something hangs on its commit."""
-        connection, raw = self._connection, self._raw
+        connection, stand_in = self._connection, self._stand_in
         if (
-            raw is None
-            or connection.connection is not raw
+            stand_in is None
+            or connection.connection is not stand_in
             or connection.needs_rollback
             or connection.closed_in_transaction
             or connection.run_on_commit
             or connection.savepoint_ids
         ):
             return False
-        if connection.vendor == "sqlite":
-            raw.end()
-        elif transaction_status(raw) != NONE:
-            return False
-        else:
-            try:
-                raw.autocommit = True
-            except Exception:
-                return False
+        stand_in.end()
         connection.atomic_blocks.pop()
         connection.in_atomic_block = False
         connection.autocommit = True
@@ -234,9 +261,6 @@ class LazyAtomic(Atomic):
 
 def _begins_deferred(connection: Any) -> bool:
     """Tell whether SQLite is to take no lock yet, and takes a BEGIN at all."""
-    return (
-        connection.vendor == "sqlite"
-        and connection.transaction_mode in (None, "DEFERRED")
-        # Of raw SQL that was left open; Django says what is wrong.
-        and not connection.connection.in_transaction
-    )
+    mode = connection.transaction_mode
+    # One that raw SQL has left open takes none.
+    return mode in (None, "DEFERRED") and not connection.connection.in_transaction

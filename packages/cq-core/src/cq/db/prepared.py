@@ -79,10 +79,11 @@ def cursor(connection: Any) -> Any:
     Elsewhere, behind a pooler, and on a session that is hardly used, it is one like any
     other.
     """
-    raw = connection.connection
-    if raw is None or connection.vendor != "postgresql":
+    if connection.connection is None or connection.vendor != "postgresql":
         return connection.cursor()
-    session: _Session | None = getattr(raw, "cq_session", None)
+    session: _Session | None = getattr(connection.connection, "cq_session", None)
+    # Not before it was asked for anything: what stood in for it is gone by now.
+    raw = connection.connection
     if session is None:
         if not _can_prepare(connection):
             return connection.cursor()
