@@ -114,6 +114,8 @@ ROWS_ONLY = {
     "rerun_lost": "a serial run has no worker that could die",
     "result_from": "an id to look a row up by",
     "result_ttl": "how long a row is kept",
+    "lane": "serial runs keep no limits",
+    "listed": "serial runs keep no limits",
     "unique_key": "of rows that are live",
     "worker": "a serial run has none",
     "worker_id": "a serial run has none",
