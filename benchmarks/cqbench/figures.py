@@ -201,6 +201,35 @@ BENCHMARKS = {
             "indexes": Figure("the same: its indexes", "bytes"),
         },
     ),
+    "flow": Benchmark(
+        "limits and turns: many keys, one that is full, a rate, tenants",
+        "flow",
+        {
+            "keys": Figure(
+                "100,000 keys of concurrency 1, ten tasks each: two workers",
+                "tasks/s",
+                3_000,
+                ">=",
+            ),
+            "beside": Figure(
+                "no-op tasks beside 1,000,000 behind a full key / alone: time",
+                "x",
+                1.2,
+            ),
+            "starts": Figure("rate 100/s, burst 20, 60 s, two workers: starts", ""),
+            "window": Figure("the same: most in any second", "", 120),
+            "used": Figure("the same: of what the rate allows", "x", 0.98, ">="),
+            "jain": Figure(
+                "1,000 tenants, one with 1,000,000: Jain's index of 10,000 starts",
+                "",
+                0.99,
+                ">=",
+            ),
+            "free": Figure("a free place to the next start: p50", "ms", 10.0),
+            "free_p95": Figure("the same, p95", "ms"),
+        },
+        long=True,
+    ),
     "recovery": Benchmark(
         "20 kills each: until what a dead process ran runs again; only when named",
         "recovery",

@@ -88,14 +88,21 @@ class WorkerProcess:
 
 
 @contextmanager
-def worker(*flags: str, **environment: str) -> Iterator[WorkerProcess]:
-    """A worker that has run some tasks and is idle, all it needs being there."""
+def started_worker(*flags: str, **environment: str) -> Iterator[WorkerProcess]:
+    """A worker that is there."""
     with tempfile.TemporaryFile("w+") as output:
         process = WorkerProcess(output, *QUIET, *flags, **environment)
         try:
             process.until(process.is_there, "the worker's row")
-            calls = [(number,) for number in range(WARM_UP)]
-            process.until_settled(tasks.noop.delay_many(calls)[-1])
             yield process
         finally:
             process.stop()
+
+
+@contextmanager
+def worker(*flags: str, **environment: str) -> Iterator[WorkerProcess]:
+    """A worker that has run some tasks and is idle, all it needs being there."""
+    with started_worker(*flags, **environment) as process:
+        calls = [(number,) for number in range(WARM_UP)]
+        process.until_settled(tasks.noop.delay_many(calls)[-1])
+        yield process

@@ -41,9 +41,12 @@ class ClaimAhead:
 
     @property
     def long_runs_in_between(self) -> bool:
-        """Whether what was claimed ahead waits behind runs that take long after all."""
+        """Whether what was claimed ahead waits behind runs that take long after all.
+
+        As many as there are slots that run nothing are about to start.
+        """
         threads = self.threads
-        return threads.waiting > 0 and threads.longest() > SHORT_RUN_SECONDS * 10
+        return threads.free < 0 and threads.longest() > SHORT_RUN_SECONDS * 10
 
     # --- lanes ------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from django.db import connections
 
 from cq.db.statements import any_of, none_of, uuid_of
 from cq.definitions.fairness import weight_of
+from cq.workers.ready_pairs import THERE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -97,9 +98,9 @@ _PAIRS = f"""
             SELECT l.priority FROM cq_lanes l WHERE {_OPEN} AND l.queue = p.queue
             AND l.priority < p.priority ORDER BY l.priority DESC LIMIT 1
         )
-        FROM pairs p WHERE p.priority IS NOT NULL
+        FROM pairs p WHERE {THERE}
     )
-    SELECT p.queue, p.priority FROM pairs p WHERE p.priority IS NOT NULL
+    SELECT p.queue, p.priority FROM pairs p WHERE {THERE}
 """
 
 

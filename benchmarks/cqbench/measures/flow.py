@@ -1,0 +1,161 @@
+"""Limits and turns: what they cost, and how well they are kept."""
+
+from __future__ import annotations
+
+import bisect
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from itertools import pairwise
+from statistics import quantiles
+from typing import Any
+
+from django.db import connection, transaction
+
+from cq.models import Task
+from cqbench import tasks
+from cqbench.workers import WorkerProcess, started_worker, worker
+
+KEYS, QUICK_KEYS, TASKS_OF_A_KEY = 100_000, 1_000, 10
+BEHIND, QUICK_BEHIND, BESIDE, QUICK_BESIDE = 1_000_000, 20_000, 20_000, 2_000
+RATE, BURST, SECONDS, QUICK_SECONDS = 100, 20, 60, 5
+TENANTS, STARTS = 1_000, 10_000
+PLACES, QUICK_PLACES = 200, 30
+
+
+def measure(quick: bool) -> dict[str, float]:
+    found = {"keys": _keys(QUICK_KEYS if quick else KEYS)}
+    found["beside"] = _beside(
+        *((QUICK_BEHIND, QUICK_BESIDE) if quick else (BEHIND, BESIDE))
+    )
+    found |= _rate(QUICK_SECONDS if quick else SECONDS)
+    found["jain"] = _jain(QUICK_BEHIND if quick else BEHIND)
+    found |= _free(QUICK_PLACES if quick else PLACES)
+    return found
+
+
+def _empty() -> None:
+    """Leave nothing of the part before, and let the planner know what there is."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "TRUNCATE cq_tasks, cq_lanes, cq_places, cq_limit_keys, cq_attempts"
+        )
+
+
+def _analyze() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE cq_tasks")
+
+
+def _many(task: Any, calls: list[tuple[Any, ...]]) -> Task:
+    """Record these calls, at once; the last of them."""
+    return task.delay_many(calls)[-1]
+
+
+def _two(stack: ExitStack) -> WorkerProcess:
+    first = stack.enter_context(worker())
+    stack.enter_context(worker())
+    return first
+
+
+def _keys(count: int) -> float:
+    """Tasks a second of many keys, by two workers."""
+    _empty()
+    calls = [(n % count,) for n in range(count * TASKS_OF_A_KEY)]
+    with ExitStack() as stack:
+        process = _two(stack)
+        with transaction.atomic():
+            _many(tasks.one_at_once, calls)
+            began = time.perf_counter()
+        left = Task.objects.filter(status="QUEUED")
+        process.until(lambda: not left.exists(), "the end of all", pause=0.2)
+        return len(calls) / (time.perf_counter() - began)
+
+
+def _beside(behind: int, count: int) -> float:
+    """How much longer no-op tasks take beside as many behind a full key."""
+    calls = [(number,) for number in range(count)]
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    with tempfile.NamedTemporaryFile() as file:
+        for full in (False, True, False, True):
+            _empty()
+            with worker() as process:
+                if full:
+                    _many(tasks.behind_full, [(file.name,)] * behind)
+                    process.until(_all_are_listed, "the lane")
+                    runs = Task.objects.filter(status="RUNNING")
+                    process.until(runs.exists, "the key to be full")
+                _analyze()
+                with transaction.atomic():
+                    _many(tasks.noop, calls)
+                    began = time.perf_counter()
+                process.until(_nothing_is_left_of_them, "the end of them", pause=0.05)
+                seconds[full].append(time.perf_counter() - began)
+                Task.objects.filter(name=tasks.behind_full.name).delete()
+                process.kill()
+    return min(seconds[True]) / min(seconds[False])
+
+
+def _all_are_listed() -> bool:
+    newcomers = Task.objects.filter(status="QUEUED", lane__isnull=False)
+    return not newcomers.filter(listed__isnull=True).exists()
+
+
+def _nothing_is_left_of_them() -> bool:
+    return not Task.objects.filter(status="QUEUED", name=tasks.noop.name).exists()
+
+
+def _rate(seconds: int) -> dict[str, float]:
+    """Starts under a rate, by two workers, while there is more to do than it allows."""
+    _empty()
+    with ExitStack() as stack:
+        _two(stack)
+        _many(tasks.call_api, [()] * (RATE * seconds + 10 * BURST))
+        time.sleep(seconds + 1)
+    started = Task.objects.filter(name=tasks.call_api.name, started__isnull=False)
+    moments = sorted(started.values_list("started", flat=True))
+    at = [(moment - moments[0]).total_seconds() for moment in moments]
+    within = [moment for moment in at if moment < seconds]
+    most = max(bisect.bisect_left(at, moment + 1.0) - n for n, moment in enumerate(at))
+    allowed = BURST + RATE * seconds
+    return {
+        "starts": len(within),
+        "window": most,
+        "used": len(within) / allowed,
+    }
+
+
+def _jain(most: int) -> float:
+    """Jain's index of the first starts of tenants, of whom one has very many tasks."""
+    _empty()
+    _many(tasks.of_tenant, [(0, number) for number in range(most)])
+    _many(
+        tasks.of_tenant,
+        [(n % TENANTS, n) for n in range(2 * STARTS) if n % TENANTS],
+    )
+    _analyze()
+    of_tenants = Task.objects.filter(name=tasks.of_tenant.name, started__isnull=False)
+    with started_worker() as process:
+        process.until(lambda: of_tenants.count() >= STARTS, "the starts", pause=0.1)
+        process.kill()
+    first = of_tenants.order_by("started", "pk").values_list("args", flat=True)[:STARTS]
+    starts = Counter(args[0] for args in first)
+    total = sum(starts.values())
+    return total**2 / (TENANTS * sum(count**2 for count in starts.values()))
+
+
+def _free(count: int) -> dict[str, float]:
+    """From the end of a run to the start of the next one under its key, by two workers."""
+    _empty()
+    with ExitStack() as stack:
+        process = _two(stack)
+        process.until_settled(_many(tasks.one_at_once, [(1, 0.03)] * count))
+    rows = Task.objects.filter(name=tasks.one_at_once.name).order_by("started")
+    moments = list(rows.values_list("started", "finished"))
+    waits = [
+        (later - finished).total_seconds() * 1000
+        for (_, finished), (later, _) in pairwise(moments)
+    ]
+    percentiles = quantiles(waits, n=20)
+    return {"free": percentiles[9], "free_p95": percentiles[18]}
