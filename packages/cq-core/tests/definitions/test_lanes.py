@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 DB = "default"
 
 
-@task("lanes.charge", limits=[Limit(concurrency=2, key="{customer}")], fair="{tenant}")
+@task(
+    "lane_of.charge", limits=[Limit(concurrency=2, key="{customer}")], fair="{tenant}"
+)
 def charge(cqt: Any, customer: Any, tenant: Any = 0) -> None: ...
 
 
-@task("lanes.plain")
+@task("lane_of.plain")
 def plain(cqt: Any, customer: Any = 0, tenant: Any = 0) -> None: ...
 
 
-@task("lanes.other", limits=[Limit(concurrency=2, key="{customer}")], fair="{tenant}")
+@task("lane_of.other", limits=[Limit(concurrency=2, key="{customer}")], fair="{tenant}")
 def other(cqt: Any, customer: Any, tenant: Any = 0) -> None: ...
 
 
@@ -44,9 +46,9 @@ def test_a_call_without_limits_and_without_a_fair_key_has_none() -> None:
     assert lane(plain.s()) is None
     assert lane(charge.s(1).using(limits=(), fair=None)) is None
     assert lane(plain.s().using(fair=lambda *_: None)) is None
-    assert lane_of("lanes.plain", None) is None
-    assert lane_of("lanes.plain", {}) is None
-    assert lane_of("lanes.plain", {"limits": [], "release": "1"}) is None
+    assert lane_of("lane_of.plain", None) is None
+    assert lane_of("lane_of.plain", {}) is None
+    assert lane_of("lane_of.plain", {"limits": [], "release": "1"}) is None
 
 
 def test_calls_that_are_alike_have_one_lane() -> None:
@@ -71,7 +73,7 @@ def test_a_row_that_is_read_is_in_the_lane_that_it_was_written_in() -> None:
         "limits": [["k", {"rate": "5/m", "burst": 2, "concurrency": 3}]],
     }
 
-    assert lane_of("lanes.plain", one) == lane_of("lanes.plain", other) is not None
+    assert lane_of("lane_of.plain", one) == lane_of("lane_of.plain", other) is not None
 
 
 def test_what_differs_to_who_claims_makes_another_lane() -> None:
@@ -108,7 +110,7 @@ def test_a_lane_stays_what_it_was() -> None:
         "limits": [["customer:1", "customer:{c}"], ["stripe", {"name": "stripe"}]],
         "fair": "ä",
     }
-    assert str(lane_of("shop.charge", kept)) == "28e5f44f-fa9e-d5b9-04e6-1679a20bab54"
+    assert str(lane_of("shop.charge", kept)) == "28e5f44f-fa9e-55b9-84e6-1679a20bab54"
 
 
 def test_what_a_row_keeps_is_read_as_it_was_stored() -> None:
@@ -159,7 +161,7 @@ def test_many_in_lanes_are_not_taken_for_alike() -> None:
 
 @pytest.mark.django_db
 def test_what_takes_the_result_of_another_is_in_no_lane() -> None:
-    @task("lanes.parent")
+    @task("lane_of.parent")
     def parent(cqt: Any) -> Any:
         return cqt.subtask(charge.using(unique="one"), 1)
 

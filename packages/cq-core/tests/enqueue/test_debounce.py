@@ -15,12 +15,14 @@ from django.db.utils import OperationalError
 from forced import row, status
 from racing import beside, race, somebody_waits_for_a_lock, until
 
-from cq import CycleError, UniqueBusy, chain, group, lifecycle, task
+from cq import CycleError, Limit, UniqueBusy, chain, group, lifecycle, task
 from cq.db.clock import database_now
+from cq.definitions.lanes import lane_of
 from cq.enqueue.recording import record_free
 from cq.execution import sync_runner
+from cq.limits.newcomers import admit
 from cq.maintenance import prune, sweep
-from cq.models import Debounce, Edge, Task
+from cq.models import Debounce, Edge, Lane, Task
 from cq.status import Status
 from cq.testing import run_tasks
 
@@ -164,6 +166,40 @@ def test_who_acts_is_who_called_last(settings: Any) -> None:
     index.delay()
     found = driving.fresh(first)
     assert (found.context, found.release) == ({}, None)
+
+
+@pytest.mark.django_db
+def test_the_limits_and_the_turn_of_the_last_call_count() -> None:
+    one, other = Limit(concurrency=1, key="a"), Limit(rate="1/s", key="b")
+    first = index.using(limits=[one], fair="acme", retries=3).delay()
+    lane = row(first)["lane"]
+    assert lane is not None
+
+    index.using(limits=[other], fair="free").delay()
+
+    kept = row(first)["options"]
+    assert (kept["limits"], kept["fair"]) == ([["b", {"rate": "1/s"}]], "free")
+    assert row(first)["lane"] == lane_of(index.name, kept) != lane
+    index.delay()
+    kept = row(first)["options"]
+    assert row(first)["lane"] is None
+    assert not {"limits", "fair"} & kept.keys()
+    assert kept["retries"] == 3
+
+
+@pytest.mark.django_db
+def test_one_that_is_replaced_in_the_queue_is_in_no_lane_that_has_a_row() -> None:
+    first = index.using(fair="acme").delay()
+    Task.objects.update(submitted=F("submitted") - timedelta(seconds=700))
+    in_time(seconds=61)
+    admit(DB)
+    assert (status(first), row(first)["listed"]) == (Status.QUEUED, True)
+
+    index.using(fair="free").delay()
+
+    assert (status(first), row(first)["listed"]) == (Status.QUEUED, None)
+    admit(DB)
+    assert set(Lane.objects.values_list("fair", flat=True)) == {"acme", "free"}
 
 
 @pytest.mark.django_db

@@ -134,6 +134,7 @@ def _replace(using: str, waiting: _Other, draft: Draft) -> bool:
         "expires": expires,
         "options": {k: v for k, v in kept.items() if k not in _OF_THE_CALL}
         | of_the_call,
+        "lane": draft.lane,
     }
     later = start if start > waiting.now else None
     return lifecycle.replace(using, waiting.id, values, later)

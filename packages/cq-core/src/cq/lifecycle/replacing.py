@@ -26,6 +26,8 @@ def replace(
     would. Returns whether it won.
     """
     waiting = in_source_status("replace", using).filter(pk=task_id, attempts=0)
+    # It may be in another lane now, which has no row yet.
+    values = {**values, "listed": None}
     if start is not None:
         values = {**values, "status": Status.PENDING, "run_after": start}
     return bool(waiting.update(**values))
