@@ -74,8 +74,8 @@ def admit(using: str) -> bool:
     for one in found:
         firsts.setdefault((one.queue, one.priority, one.lane), one.id)
     with immediate(connection, True), transaction.atomic(using=using, savepoint=False):
-        _insert(connection, firsts)
-        listed = _list(using, [one.id for one in found])
+        made = _insert(connection, firsts)
+        listed = _list(using, [one.id for one in found], made)
     most = MOST_LANES_STEPWISE if connection.vendor == "mysql" else MOST_LANES
     return bool(listed) and (len(lanes) >= most or len(found) > len(firsts))
 
@@ -127,20 +127,24 @@ def _read(rows: Iterable[tuple[Any, ...]]) -> Iterator[_Newcomer]:
         yield _Newcomer(uuid_of(lane), uuid_of(task_id), queue, priority)
 
 
-def _insert(connection: Any, firsts: dict[tuple[str, int, UUID], UUID]) -> None:
+def _insert(
+    connection: Any, firsts: dict[tuple[str, int, UUID], UUID]
+) -> set[tuple[str, int, UUID]]:
     """Insert the rows of lanes, by their first newcomers; those that are there stay.
 
-    In one order, for they lock each other out: also who has found a lane empty, and is
+    Returns the lanes. In one order, for they lock each other out: also who has found a lane empty, and is
     about to delete its row.
     """
     rows = tasks(connection.alias).filter(pk__in=list(firsts.values()))
+    # It may be deleted since, or be another call, of another lane: see `debounce`.
     options = {
-        pk: (name, kept) for pk, name, kept in rows.values_list("pk", "name", "options")
+        (pk, lane): (name, kept)
+        for pk, lane, name, kept in rows.values_list("pk", "lane", "name", "options")
     }
     lanes = [
         (queue, priority, lane, head)
         for (queue, priority, lane), head in sorted(firsts.items())
-        if head in options  # it may be deleted since
+        if (head, lane) in options
     ]
     then = (
         "ON DUPLICATE KEY UPDATE head = LEAST(head, VALUES(head))"
@@ -153,7 +157,7 @@ def _insert(connection: Any, firsts: dict[tuple[str, int, UUID], UUID]) -> None:
             params: list[Any] = []
             some = lanes[start : start + _ROWS_AT_ONCE]
             for queue, priority, lane, head in some:
-                name, kept = options[head]
+                name, kept = options[head, lane]
                 params += [queue, priority, uuid_param(connection, lane), name]
                 params += [json.dumps(_of_lane(kept)), fair_of(kept) or ""]
                 params.append(uuid_param(connection, head))
@@ -163,6 +167,7 @@ def _insert(connection: Any, firsts: dict[tuple[str, int, UUID], UUID]) -> None:
                 f"VALUES {marks} {then}",
                 params,
             )
+    return {(queue, priority, lane) for queue, priority, lane, _head in lanes}
 
 
 def _of_lane(options: Any) -> dict[str, Any]:
@@ -171,17 +176,21 @@ def _of_lane(options: Any) -> dict[str, Any]:
     return {name: kept[name] for name in ("limits", "fair") if name in kept}
 
 
-def _list(using: str, ids: list[UUID]) -> int:
+def _list(using: str, ids: list[UUID], made: set[tuple[str, int, UUID]]) -> int:
     """Note of these that their lanes have rows; of how many.
 
-    Not of those that somebody else has locked, who may be long: they stay newcomers.
+    Not of those that somebody else has locked, who may be long: they stay newcomers. And
+    not of those that somebody has given another queue or priority since they were found,
+    or that are another call now: their lanes are none of those that were made.
     """
     features = connections[using].features
     rows: Any = tasks(using).filter(pk__in=ids, status="QUEUED", listed__isnull=True)
     if features.has_select_for_update_skip_locked:
-        locked = rows.order_by("pk").select_for_update(
+        rows = rows.select_for_update(
             skip_locked=True, no_key=features.has_select_for_no_key_update
         )
-        rows = tasks(using).filter(pk__in=list(locked.values_list("pk", flat=True)))
-    changed: int = rows.update(listed=True)
+    # Who has not locked them is alone here: SQLite has one writer.
+    now = rows.order_by("pk").values_list("pk", "queue", "priority", "lane")
+    there = [pk for pk, *of in now if tuple(of) in made]
+    changed: int = tasks(using).filter(pk__in=there).update(listed=True)
     return changed

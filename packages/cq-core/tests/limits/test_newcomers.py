@@ -1,0 +1,88 @@
+"""A task is a newcomer, or its lane has a row: whoever changes it meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection
+
+from cq import lifecycle, task
+from cq.definitions.lanes import lane_of
+from cq.limits.newcomers import admit
+from cq.models import Lane, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+pytestmark = pytest.mark.django_db
+
+DB = "default"
+
+
+@task("newcomers.fair", fair="{tenant}")
+def fair(cqt: Any, tenant: str) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def _only_record(settings: Any) -> None:
+    settings.CQ_RUN_INLINE = False
+
+
+def another_call(made: Task) -> None:
+    """As a further call with `debounce` replaces it."""
+    other = fair.delay("other")
+    kept, lane = Task.objects.values_list("options", "lane").get(pk=other.pk)
+    Task.objects.filter(pk=other.pk).delete()
+    Task.objects.filter(pk=made.pk).update(options=kept, lane=lane, listed=None)
+
+
+def another_priority(made: Task) -> None:
+    lifecycle.prioritize(DB, [made.pk], 7)
+
+
+def another_queue(made: Task) -> None:
+    lifecycle.move(DB, [made.pk], "other")
+
+
+class _Before:
+    """Does something before the first statement that begins so."""
+
+    def __init__(self, beginning: str, what: Callable[[], None]) -> None:
+        self.beginning, self.what, self.done = beginning, what, False
+
+    def __call__(self, execute: Any, sql: str, *given: Any) -> Any:
+        if not self.done and sql.startswith(self.beginning):
+            self.done = True
+            self.what()
+        return execute(sql, *given)
+
+
+def of_lanes() -> set[tuple[str, int, UUID]]:
+    return set(Lane.objects.values_list("queue", "priority", "lane"))
+
+
+@pytest.mark.parametrize("change", [another_call, another_priority, another_queue])
+#: The first one asks what the lanes are.
+@pytest.mark.parametrize("before", ['SELECT "cq_tasks"."id"', "INSERT INTO cq_lanes"])
+def test_what_is_changed_while_its_lane_is_made_is_not_lost(
+    change: Callable[[Task], None], before: str
+) -> None:
+    made = fair.delay("acme")
+    if connection.vendor == "mysql":
+        before = before.replace('"', "`")
+    changing = _Before(before, lambda: change(made))
+
+    with connection.execute_wrapper(changing):
+        admit(DB)
+    assert changing.done
+    while admit(DB):
+        pass
+
+    found = Task.objects.get(pk=made.pk)
+    assert found.listed
+    assert (found.queue, found.priority, found.lane) in of_lanes()
+    # And no lane has the limits, or the turn, of another.
+    for name, kept, lane in Lane.objects.values_list("name", "options", "lane"):
+        assert lane_of(name, kept) == lane
