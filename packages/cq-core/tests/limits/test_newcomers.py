@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
+from meanwhile import Before
 
 from cq import lifecycle, task
 from cq.definitions.lanes import lane_of
@@ -46,19 +47,6 @@ def another_queue(made: Task) -> None:
     lifecycle.move(DB, [made.pk], "other")
 
 
-class _Before:
-    """Does something before the first statement that begins so."""
-
-    def __init__(self, beginning: str, what: Callable[[], None]) -> None:
-        self.beginning, self.what, self.done = beginning, what, False
-
-    def __call__(self, execute: Any, sql: str, *given: Any) -> Any:
-        if not self.done and sql.startswith(self.beginning):
-            self.done = True
-            self.what()
-        return execute(sql, *given)
-
-
 def of_lanes() -> set[tuple[str, int, UUID]]:
     return set(Lane.objects.values_list("queue", "priority", "lane"))
 
@@ -70,9 +58,7 @@ def test_what_is_changed_while_its_lane_is_made_is_not_lost(
     change: Callable[[Task], None], before: str
 ) -> None:
     made = fair.delay("acme")
-    if connection.vendor == "mysql":
-        before = before.replace('"', "`")
-    changing = _Before(before, lambda: change(made))
+    changing = Before((before, before.replace('"', "`")), lambda: change(made))
 
     with connection.execute_wrapper(changing):
         admit(DB)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import F
+
 from cq.status import Status
 from cq.tables.queries import tasks
 
@@ -26,8 +28,9 @@ def replace(
     would. Returns whether it won.
     """
     waiting = in_source_status("replace", using).filter(pk=task_id, attempts=0)
-    # It may be in another lane now, which has no row yet.
-    values = {**values, "listed": None}
+    # It may be in another lane now, which has no row yet. Who has looked at it as one of
+    # its old lane is told by the fence: it would start under limits that are not its own.
+    values = {**values, "listed": None, "fence": F("fence") + 1}
     if start is not None:
         values = {**values, "status": Status.PENDING, "run_after": start}
     return bool(waiting.update(**values))

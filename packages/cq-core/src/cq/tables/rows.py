@@ -126,7 +126,7 @@ class TaskRow(EncodedRow):
     #: The task that began it, below or before this one, whose exception this has then.
     cause = models.UUIDField(_("began with"), null=True, blank=True)
 
-    #: Raised by every claim, rescue, revoke and retry; guards every later write.
+    #: Raised by every claim, replacement, rescue, revoke and retry; guards every later write.
     fence = models.IntegerField(default=0, db_default=0)
     #: Runs started.
     attempts = models.IntegerField(_("attempts"), default=0, db_default=0)
