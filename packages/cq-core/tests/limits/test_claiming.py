@@ -11,7 +11,7 @@ import pytest
 from cq import Limit, lifecycle, task
 from cq.limits import places
 from cq.limits.claiming import Claimed, LaneClaims
-from cq.limits.holding import open_due, open_lanes
+from cq.limits.holding import due, open_lanes
 from cq.limits.newcomers import admit
 from cq.limits.turns import open_pairs
 from cq.models import Lane, LimitKey, Task
@@ -95,6 +95,11 @@ def end(claimed: list[Claimed]) -> None:
             held = lifecycle.Claim(found.pk, found.fence, found.worker_id)  # type: ignore[arg-type]
             lifecycle.complete(DB, held, None)
         open_lanes(DB, places.free(DB, one.places))
+
+
+def open_due(using: str, now: datetime) -> int:
+    """As a claimer does it: a lane of each key whose moment has come."""
+    return open_lanes(using, dict.fromkeys(due(using, now), 1))
 
 
 def test_no_more_than_its_places_are_claimed_of_a_key(claims: LaneClaims) -> None:

@@ -17,10 +17,12 @@ from cq.definitions.bounds import Bound, bounds_of
 
 from . import places
 from .heads import Head, is_empty, read_heads
-from .holding import Served, free_again, open_lanes
+from .holding import Served
 from .keys import Keys
 from .lanes import Next, leave
+from .openings import Openings
 from .overrides import Overrides
+from .passed_over import PassedOver
 from .places import Place
 from .turns import Lane, Names, Pair, Turns
 
@@ -45,12 +47,13 @@ class Claimed(NamedTuple):
     """What came of one claim.
 
     places: of these tasks. opens_in: seconds until the first of the keys that are shut by
-    their rate opens; None: none is. more: there may be more at once.
+    their rate opens; None: none is. opened: lanes. more: there may be more at once.
     """
 
     tasks: list[TaskRow]
     places: list[Place]
     opens_in: float | None
+    opened: int
     more: bool
 
 
@@ -70,6 +73,9 @@ class LaneClaims:
         self.worker = worker
         self._turns = Turns(using)
         self._overrides = Overrides(using)
+        #: What is to be opened after its claims, and after what has ended.
+        self.openings = Openings(using, self._overrides)
+        self._passed_over = PassedOver()
 
     def claim(
         self,
@@ -86,29 +92,31 @@ class LaneClaims:
         """
         connection = connections[self.using]
         starts = min(starts, MOST_STARTS)
+        names = which.names._replace(passed_over=self._passed_over.now())
+        which = which._replace(names=names)
         whole = transaction.atomic(using=self.using, savepoint=False)
         with immediate(connection, True), whole:
             claim = _Claim(self, pair, starts, which, now)
             claim.run()
-        # After the commit, see `cq.limits.holding`.
-        rooms = {
-            **claim.left_over,
-            **free_again(self.using, claim.full),
-            **self._set_anew(claim.named),
-        }
-        opened = open_lanes(self.using, rooms, served)
+        # After the commit, see `cq.limits.holding`. The tasks are claimed by now, whatever
+        # becomes of the lanes.
+        self.openings.owe(claim.left_over)
+        self.openings.held(claim.full, claim.named)
+        opened = self.openings.settle_or_keep(served)
+        passed_over = self._passed_over.add(claim.fruitless)
         seconds = [wait.total_seconds() for wait in claim.opens_in.values()]
         return Claimed(
             claim.claimed,
             claim.places,
             min(seconds, default=None),
-            bool(claim.claimed) or claim.gone > 0 or opened > 0,
+            opened,
+            # Others stood behind the lanes that were looked at.
+            bool(claim.claimed)
+            or claim.put_away > 0
+            or opened > 0
+            or passed_over
+            or self.openings.pending,
         )
-
-    def _set_anew(self, named: dict[str, str]) -> dict[str, int]:
-        """Return the keys that were found shut by what was set of their limits before."""
-        changed = self._overrides.changed() if named else ()
-        return {key: 1 for key, name in named.items() if name in changed}
 
 
 class _Claim:
@@ -126,8 +134,11 @@ class _Claim:
         self._pair, self._starts, self._which, self._now = pair, starts, which, now
         self.claimed: list[TaskRow] = []
         self.places: list[Place] = []
-        #: Lanes that have no tasks any more.
-        self.gone = 0
+        #: Lanes that are looked at no more: they are gone or held, or somebody else was
+        #: faster there.
+        self.put_away = 0
+        #: Lanes that are open, and gave nothing: what they have is locked, or left alone.
+        self.fruitless: list[int] = []
         #: The keys that lanes were held by, with their concurrency, where they have one.
         self.full: dict[str, int] = {}
         #: Those of them that are of named limits, with the names.
@@ -199,6 +210,8 @@ class _Claim:
         # One whose fence is another was claimed and given back in between.
         started = [s for s in whole if fences.get(s.head.id) == s.head.fence + 1]
         self._undo([s for s in begun if s not in started], got, keys)
+        self.put_away += len(whole) < len(begun)
+        self.fruitless = [s.lane.pk for s in whole if s not in started]
         mine = {start.head.id for start in started}
         self.claimed = [task for task in found if task.pk in mine]
         self.places = [place for start in started for place in start.places]
@@ -240,9 +253,11 @@ class _Claim:
             gone = looked and not rest and is_empty(self.using, lane)
             held_by = None if room.starts or gone else room.held_by
             nexts.append(Next(lane.pk, rest[0].id if rest else None, held_by, gone))
-            self.gone += gone
+            self.put_away += gone or held_by is not None
             if held_by is not None:
                 self._note_full(bounds, held_by, keys)
+            elif looked and not heads[lane.pk] and not gone:
+                self.fruitless.append(lane.pk)
         leave(self.using, nexts)
         self.opens_in = keys.opens_in(touched.values())
         keys.write(self.opens_in)

@@ -16,13 +16,16 @@ from django.db.models import Count
 from cq.db.clock import Moment
 from cq.db.statements import any_of, none_of
 from cq.tables.limits.queries import limit_keys, places
+from cq.workers import doorbell
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
 #: Keys that are looked at together, at most.
 MOST_KEYS = 500
+#: How often it is tried again where another has just opened a lane.
+ANOTHER_WAS_FASTER = 10
 
 
 class Served(NamedTuple):
@@ -36,17 +39,20 @@ class Served(NamedTuple):
 def open_lanes(using: str, rooms: Mapping[str, int], served: Served = Served()) -> int:  # noqa: B008
     """Open as many lanes as each key has room for, the most urgent first; how many.
 
-    First those that the caller can claim from, for nobody else may come by.
+    First those that the caller can claim from, for nobody else may come by. All are rung
+    for others, for whom else it opens some.
     """
-    opened = 0
+    opened = for_others = 0
     for key, room in sorted(rooms.items()):
         if room <= 0:
             continue
         mine = _open(using, key, room, *_of_served(using, served))
         opened += mine
         if mine < room and served != Served():
-            opened += _open(using, key, room - mine, "", [])
-    return opened
+            for_others += _open(using, key, room - mine, "", [])
+    if for_others:
+        doorbell.ring(using, [(doorbell.LANES, "")])
+    return opened + for_others
 
 
 def _of_served(using: str, served: Served) -> tuple[str, list[Any]]:
@@ -64,28 +70,57 @@ def _of_served(using: str, served: Served) -> tuple[str, list[Any]]:
 
 def _open(using: str, key: str, room: int, sql: str, params: list[Any]) -> int:
     connection = connections[using]
-    mysql = connection.vendor == "mysql"
-    order = "l.priority DESC, l.head" if mysql else "l.held_by, l.priority DESC, l.head"
-    hint = " FORCE INDEX (cq_lane_held)" if mysql else ""
-    skips = connection.features.has_select_for_update_skip_locked and not mysql
-    chosen = (
-        f"SELECT l.id FROM cq_lanes l{hint} WHERE l.held_by = %s{sql} ORDER BY {order} "
-        f"LIMIT {int(room)}{' FOR UPDATE SKIP LOCKED' if skips else ''}"
-    )
-    params = [key, *params]
+    if connection.vendor == "mysql":
+        return _open_one_by_one(using, key, room, sql, params)
+    skips = connection.features.has_select_for_update_skip_locked
+    chosen = _held(connection, sql, room, " FOR UPDATE SKIP LOCKED" if skips else "")
     with connection.cursor() as cursor:
-        if mysql:
-            # No LIMIT may stand within an IN there.
-            cursor.execute(chosen, params)
-            ids = [row[0] for row in cursor.fetchall()]
-            if not ids:
-                return 0
-            these, params = any_of("id", connection, ids)
-            where, params = f"{these} AND held_by = %s", [*params, key]
-        else:
-            where = f"id IN ({chosen})"
-        cursor.execute(f"UPDATE cq_lanes SET held_by = NULL WHERE {where}", params)
-        return int(cursor.rowcount)
+        cursor.execute(
+            f"UPDATE cq_lanes SET held_by = NULL WHERE id IN ({chosen})",
+            [key, *params],
+        )
+        opened = int(cursor.rowcount)
+    if opened < room and skips:
+        opened += _open_one_by_one(using, key, room - opened, sql, params)
+    return opened
+
+
+def _open_one_by_one(
+    using: str, key: str, room: int, sql: str, params: list[Any]
+) -> int:
+    """Open lanes, and wait for those that somebody has locked: he may not open them.
+
+    Who admits newcomers has locked lanes for a moment, open or held. Whoever locks several
+    does so in an order of his own, so nothing else is locked while one of them is waited for.
+    """
+    connection = connections[using]
+    opened = 0
+    with connection.cursor() as cursor:
+        # Another may be faster with each of them, but not for ever.
+        for _ in range(room + ANOTHER_WAS_FASTER):
+            if opened >= room:
+                break
+            cursor.execute(_held(connection, sql, 1), [key, *params])
+            row = cursor.fetchone()
+            if row is None:
+                break
+            cursor.execute(
+                "UPDATE cq_lanes SET held_by = NULL WHERE id = %s AND held_by = %s",
+                [row[0], key],
+            )
+            opened += int(cursor.rowcount)
+    return opened
+
+
+def _held(connection: Any, sql: str, most: int, lock: str = "") -> str:
+    """Return SQL for the ids of lanes that a key holds, the most urgent first."""
+    order, hint = "l.held_by, l.priority DESC, l.head", ""
+    if connection.vendor == "mysql":
+        order, hint = "l.priority DESC, l.head", " FORCE INDEX (cq_lane_held)"
+    return (
+        f"SELECT l.id FROM cq_lanes l{hint} WHERE l.held_by = %s{sql} ORDER BY {order} "
+        f"LIMIT {int(most)}{lock}"
+    )
 
 
 def free_again(using: str, full: Mapping[str, int]) -> dict[str, int]:
@@ -98,23 +133,12 @@ def free_again(using: str, full: Mapping[str, int]) -> dict[str, int]:
     return {key: room for key, room in rooms.items() if room > 0}
 
 
-def due(using: str, now: datetime | None = None) -> list[str]:
-    """Return the keys whose moment to open has come, and forget those moments."""
+def due(using: str, now: datetime | None = None) -> Iterator[str]:
+    """Yield the keys whose moment to open has come, each once its moment is forgotten."""
     late = limit_keys(using).filter(opens__isnull=False, opens__lte=Moment(now))
-    keys = list(late.order_by("opens").values_list("key", flat=True)[:MOST_KEYS])
-    return [key for key in keys if late.filter(key=key).update(opens=None)]
-
-
-def open_due(
-    using: str,
-    now: datetime | None = None,
-    served: Served = Served(),  # noqa: B008
-) -> int:
-    """Open a lane of each key whose moment has come; how many.
-
-    One alone: whoever claims from it opens more where the key lets more start.
-    """
-    return open_lanes(using, dict.fromkeys(due(using, now), 1), served)
+    for key in list(late.order_by("opens").values_list("key", flat=True)[:MOST_KEYS]):
+        if late.filter(key=key).update(opens=None):
+            yield key
 
 
 def any_left(using: str, served: Served) -> bool:

@@ -42,10 +42,14 @@ class Lane(NamedTuple):
 
 
 class Names(NamedTuple):
-    """The tasks that are claimed, by their names. only: these; None: all. without: not these."""
+    """The tasks that are claimed, by their names. only: these; None: all. without: not these.
+
+    passed_over: ids of lanes that are left alone, whatever their names.
+    """
 
     only: Sequence[str] | None = None
     without: Collection[str] = ()
+    passed_over: Collection[int] = ()
 
     def condition(self, connection: Any) -> Condition:
         """Return what they are of a lane in SQL, with `AND` in front."""
@@ -54,6 +58,8 @@ class Names(NamedTuple):
             parts.append(any_of("l.name", connection, list(self.only)))
         if self.without:
             parts.append(none_of("l.name", connection, sorted(self.without)))
+        if self.passed_over:
+            parts.append(none_of("l.id", connection, sorted(self.passed_over)))
         sql = "".join(f" AND {part}" for part, _ in parts)
         return sql, [param for _, some in parts for param in some]
 

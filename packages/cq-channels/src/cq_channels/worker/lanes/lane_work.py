@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import heapq
+import logging
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
+
+from django.db import Error
 
 from cq.definitions.registry import has_lanes
 from cq.limits import places
 from cq.limits.claiming import LaneClaims, Which
-from cq.limits.holding import Served, any_left, open_due, open_lanes
+from cq.limits.holding import Served, any_left, due
 from cq.limits.newcomers import admit
 from cq.limits.release import release
 from cq.limits.turns import Names, Pair, open_pairs
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from cq.tables.rows import TaskRow
 
     from .held_places import HeldPlaces
+
+logger = logging.getLogger("cq.worker")
 
 #: Moments at which keys open that are kept; others are found by the look of each second.
 MOST_MOMENTS = 1_000
@@ -45,6 +51,7 @@ class LaneWork:
         #: Returns what this worker can claim from at the moment.
         self.served = served
         self._claims = LaneClaims(using, worker)
+        self._openings = self._claims.openings
         #: Whether some task has lanes: by the code, or because a look has found one.
         self.exist = has_lanes()
         #: Whether to look for newcomers, and for lanes that are open.
@@ -76,6 +83,7 @@ class LaneWork:
             self._opened
             or self._newcomers
             or self.held.some_freed
+            or self._openings.pending
             or self.opens_in <= 0
         )
 
@@ -95,12 +103,15 @@ class LaneWork:
         """Give back places, open what is to be opened, and learn which lanes are open."""
         served = self.served()
         if freed := self.held.take_freed():
-            self._give_back(freed, served)
+            self._give_back(freed)
         if self._due or self.opens_in <= 0:
             self._due = False
             self._forget_moments()
-            if open_due(self.using, served=served):
-                self._opened = self._fresh = True
+            for key in due(self.using):
+                # One alone: who claims from it opens more where the key lets more start.
+                self._openings.owe({key: 1})
+        if self._openings.pending and self._openings.settle(served):
+            self._opened = self._fresh = True
         if self._newcomers:
             # Before the look: who comes during it is looked for again.
             self._newcomers = False
@@ -110,14 +121,14 @@ class LaneWork:
             self._opened = False
             self._pairs = open_pairs(self.using, served.queues, served.exclude)
 
-    def _give_back(self, freed: list[places.Place], served: Served) -> None:
+    def _give_back(self, freed: list[places.Place]) -> None:
         try:
-            rooms = places.free(self.using, freed)
+            self._openings.owe(places.free(self.using, freed))
         except BaseException:
+            # Some may be free by now, and are told of no more.
+            self._openings.owe(Counter(place.key for place in freed))
             self.held.put_back(freed)
             raise
-        if open_lanes(self.using, rooms, served):
-            self._opened = self._fresh = True
 
     def _forget_moments(self) -> None:
         now = time.monotonic()
@@ -141,6 +152,7 @@ class LaneWork:
                 continue
             claimed = self._claims.claim(pair, starts - len(found), which, served)
             self._opened |= claimed.more
+            self._fresh |= claimed.opened > 0
             if claimed.opens_in is not None and len(self._moments) < MOST_MOMENTS:
                 heapq.heappush(self._moments, time.monotonic() + claimed.opens_in)
             by_task = {task.pk: claim_of(task) for task in claimed.tasks}
@@ -165,9 +177,18 @@ class LaneWork:
             doorbell.ring(self.using, [(doorbell.LANES, queue)])
 
     def flush(self) -> None:
-        """Give back the places of what has ended: for who claims no more."""
-        if self.held.some_freed:
-            release(self.using, self.held.take_freed())
+        """Give back the places of what has ended: for who claims no more.
+
+        Where that fails they come free with this process.
+        """
+        if not self.held.some_freed:
+            return
+        freed = self.held.take_freed()
+        try:
+            release(self.using, freed)
+        except Error as error:
+            self.held.put_back(freed)
+            logger.warning("places are left to the rescuer: %s", error)
 
     def mend(self) -> None:
         """Give back places of ours that no claim here holds."""
