@@ -66,7 +66,8 @@ class ClaimAhead:
         room = max(free, 0)
         if self.runs_are_short:
             room = max(room, self.threads.count - self.threads.waiting_first)
-        if alone:
+        if alone or not room:
+            # Without a slot nobody's turn is over.
             return room
         if waiting <= 0:
             self._from_lanes = self._others = 0
