@@ -91,7 +91,7 @@ def _bounds(
         return
     limit_name = source.get("name")
     if isinstance(limit_name, str):
-        named = _named(limit_name, overrides.get(limit_name))
+        named = in_effect(limit_name, overrides.get(limit_name))
         if named is not None:
             yield Bound.of(key, limit_name, named)
     elif limit_name is None:
@@ -108,7 +108,8 @@ def _own(name: str, source: str) -> list[Limit]:
     return by_source(definition.options.limits, source)
 
 
-def _named(name: str, override: Override | None) -> Limit | None:
+def in_effect(name: str, override: Override | None) -> Limit | None:
+    """Return a named limit with what is set of it; None: ``CQ_LIMITS`` lacks it."""
     limit = named_limits().get(name)
     if limit is None or override is None:
         return limit

@@ -131,7 +131,9 @@ def _look_again(using: str, name: str) -> None:
 def _open(using: str, name: str) -> None:
     queue = ""
     found: list[int] = []
-    for lane in held_lanes(using, name):
+    for lane in held_lanes(using):
+        if name not in lane.names:
+            continue
         queue = lane.queue
         found.append(lane.pk)
         if len(found) == _LANES_AT_ONCE:

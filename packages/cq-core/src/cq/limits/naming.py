@@ -15,25 +15,25 @@ _ROWS_AT_ONCE = 2_000
 
 
 class HeldLane(NamedTuple):
-    """A lane that a key holds."""
+    """A lane that a key holds, and the named limits that the key is of."""
 
     pk: int
     queue: str
     held_by: str
+    names: frozenset[str]
 
 
-def is_of(name: str, key: str, options: Any) -> bool:
-    """Tell whether a key is that of a named limit, by what a row keeps of its limits."""
-    return any(
-        found == key and isinstance(source, dict) and source.get("name") == name
-        for found, source in limits_of(options)
-    )
+def names_of(key: str, options: Any) -> frozenset[str]:
+    """Return the named limits that a key is of, by what a row keeps of its limits."""
+    sources = (source for found, source in limits_of(options) if found == key)
+    names = (source.get("name") for source in sources if isinstance(source, dict))
+    return frozenset(name for name in names if isinstance(name, str))
 
 
-def held_lanes(using: str, name: str) -> Iterator[HeldLane]:
-    """Yield the lanes that a key of a named limit holds, in no order.
+def held_lanes(using: str) -> Iterator[HeldLane]:
+    """Yield the lanes that keys hold, in no order.
 
-    All that are held are read, some at a time: which key is whose stands in their options.
+    All of them are read, some at a time: which key is whose stands in their options.
     """
     last = 0
     while True:
@@ -41,8 +41,8 @@ def held_lanes(using: str, name: str) -> Iterator[HeldLane]:
         columns = rows.values_list("pk", "queue", "held_by", "options")
         found = list(columns[:_ROWS_AT_ONCE])
         for pk, queue, held_by, options in found:
-            if held_by is not None and is_of(name, held_by, options):
-                yield HeldLane(pk, queue, held_by)
+            if held_by is not None:
+                yield HeldLane(pk, queue, held_by, names_of(held_by, options))
         if len(found) < _ROWS_AT_ONCE:
             return
         last = found[-1][0]

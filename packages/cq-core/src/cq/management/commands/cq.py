@@ -9,6 +9,7 @@ from cq.commands import (
     audit,
     check_deploy,
     health,
+    limits,
     listing,
     logs,
     metrics,
@@ -37,6 +38,8 @@ examples:
   manage.py cq revoke --queue imports   all that is open there
   manage.py cq pause mail --reason "provider is down" --until 2h
   manage.py cq resume mail              workers start again what waits there
+  manage.py cq limits                   the named limits, and what is set of them
+  manage.py cq limits stripe --rate 50/s --reason "they throttle us"
   manage.py cq audit                    look for tasks that break a promise
   manage.py cq check-deploy             before a deploy: what waits and would not fit
   manage.py cq mark v42                 behind a deploy: the charts show when it was
@@ -63,6 +66,7 @@ class Command(VerbCommand):
         logs,
         retry_revoke,
         pausing,
+        limits,
         prune,
         audit,
         check_deploy,
