@@ -10,6 +10,7 @@ from floor import limited, tasks
 from floor.models import Stay
 from processes import PATIENCE, until
 
+from cq.limits.changing import reset_limit, set_limit
 from cq.models import Lane, Place, Task
 
 if TYPE_CHECKING:
@@ -97,3 +98,21 @@ def test_a_burst_runs_all_that_limits_let_wait(workers: Workers) -> None:
     assert workers.command("cqworker", "--burst").popen.wait(PATIENCE) == 0
 
     assert not left()
+
+
+def test_what_is_set_of_a_limit_holds_while_its_tasks_run(workers: Workers) -> None:
+    """Nothing else happens meanwhile that would make workers look again."""
+    for _ in range(2):
+        workers.start("--threads", "3")
+    limited.through_gate.delay_many([()] * 6)
+    until(lambda: Stay.objects.count() == 1, "the first to start")
+    until(lambda: bool(Lane.objects.filter(held_by="gate")), "the others to be held")
+    waiting = Task.objects.filter(status="QUEUED").latest("pk")
+    assert "limit 'gate' lets 1 run at once, and 1 do" in waiting.why()
+
+    set_limit("gate", {"concurrency": 4})
+
+    until(lambda: Stay.objects.count() == 4, "three more to start")
+    reset_limit("gate")
+    assert Task.objects.filter(status="RUNNING").count() == 4
+    assert "limit 'gate' lets 1 run at once, and 4 do" in waiting.why()

@@ -35,6 +35,11 @@ def alone(cqt: Any, number: int = 0) -> int:
     return number
 
 
+@task(atomic=False, limits=["gate"])
+def through_gate(cqt: Any, seconds: float = 60.0) -> None:
+    _stay("gate", seconds)
+
+
 @task(fair="{tenant}")
 def of_tenant(cqt: Any, tenant: str, number: int = 0) -> None:
     pass

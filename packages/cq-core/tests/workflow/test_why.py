@@ -17,7 +17,7 @@ from laned import in_lane, into_lane
 from plans import analyze, rows_read
 
 from cq import task
-from cq.models import Lane, Task
+from cq.models import Place, Task
 from cq.status import FINAL, Status
 from cq.workers import liveness
 
@@ -238,8 +238,11 @@ def test_before_one_with_a_lane_are_those_of_its_lane(alive: None) -> None:
     assert one in second.why()
     next_one = "and the next that has its limits and fair key in queue 'default'"
     assert next_one in first.why()
-    Lane.objects.filter(lane=lane).update(held_by="stripe")
-    assert f", held back by the limit 'stripe', {next_one}" in first.why()
+    assert f"{next_one}, and waits for its turn; 4 slots serve." in first.why()
+    limits = {"limits": [["stripe", {"concurrency": 1}]]}
+    Task.objects.filter(lane=lane).update(options=limits)
+    Place.objects.create(key="stripe", number=0, task=second.pk, fence=1, worker=11)
+    assert f"{next_one}; limit 'stripe' lets 1 run at once, and 1 do." in first.why()
 
 
 def test_before_one_without_a_lane_are_not_those_that_take_turns_with_it(

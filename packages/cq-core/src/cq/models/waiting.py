@@ -19,6 +19,7 @@ from cq.definitions import registry
 from cq.enqueue import commit_hooks
 from cq.errors import CycleError, WaitError, WaitTimeout
 from cq.execution.inline import inline_runner, runs_here
+from cq.limits.telling import why_held
 from cq.runs.run import Run, current_run
 from cq.status import FINAL, Status
 from cq.tables import hydration
@@ -189,7 +190,7 @@ def _not_done_in_time(task: TaskRow, timeout: float | None) -> WaitTimeout:
     using = _using(task)
     text = f"{task.name} {task.pk} was not done within {timeout:g} s"
     queued = tasks(using).filter(pk=task.pk, status=Status.QUEUED)
-    found = queued.only("queue", "name").first()
+    found = queued.only("queue", "name", "lane", "options").first()
     if found is not None and (why := _why_queued(using, found)):
         text += f": {why}"
     return WaitTimeout(text)
@@ -200,6 +201,8 @@ def _why_queued(using: str, task: TaskRow) -> str | None:
         return paused
     if nobody := liveness.why_nobody_runs(using, task.queue):
         return nobody
+    if held := why_held(using, task):
+        return held
     if task.name not in registry.names_defined_late():
         return None
     module = registry.get(task.name).function.__module__

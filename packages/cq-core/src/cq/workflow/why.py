@@ -15,9 +15,9 @@ from cq.conf import conf
 from cq.db.clock import database_now
 from cq.definitions import registry
 from cq.errors import UnknownTask
+from cq.limits.telling import why_held
 from cq.status import FINAL, OPEN, Status
 from cq.tables import slices
-from cq.tables.limits.queries import lanes
 from cq.tables.queries import edges, tasks, workers
 from cq.tables.readiness import ready_at
 from cq.tables.together import counts
@@ -82,7 +82,7 @@ def _reason(using: str, task: TaskRow, now: datetime) -> tuple[str, TaskRow | No
         return f"{subject} is {task.status}, but {nobody}", None
     if task.status != Status.QUEUED:
         return f"{subject} has come to its time and is queued within a second", None
-    return f"{subject} {_of_queued(using, task)}", None
+    return f"{subject} {_of_queued(using, task, now)}", None
 
 
 def _because(task: TaskRow) -> str:
@@ -124,7 +124,7 @@ def _predecessor(using: str, task: TaskRow) -> tuple[TaskRow | None, int]:
     return tasks(using).filter(pk=min(ids)).first(), len(ids)
 
 
-def _of_queued(using: str, task: TaskRow) -> str:
+def _of_queued(using: str, task: TaskRow, now: datetime) -> str:
     try:
         registry.get(task.name)
     except UnknownTask:
@@ -148,15 +148,15 @@ def _of_queued(using: str, task: TaskRow) -> str:
     slots = sum(worker.slots for worker in serving)
     ahead = _ahead(using, task)
     number = f"{min(ahead, MOST_COUNTED):,}" + "+" * (ahead >= MOST_COUNTED)
-    first, before = "and the next of", f"with {number} tasks before it in"
     since = f"is QUEUED since {_shown(ready_at(task) or task.submitted)}"
-    if task.lane is not None:
-        first = "and the next that has its limits and fair key in"
-        before = f"with {number} tasks before it that have its limits and fair key in"
-        key = _held_by(using, task)
-        since += "" if key is None else f", held back by the limit {key!r},"
-    where = before if ahead else first
-    return f"{since} {where} queue {task.queue!r}; {slots:,} slots serve"
+    serve = f"{slots:,} slots serve"
+    if task.lane is None:
+        where = f"with {number} tasks before it in" if ahead else "and the next of"
+        return f"{since} {where} queue {task.queue!r}; {serve}"
+    where = f"with {number} tasks before it that have" if ahead else "and the next that has"
+    own = f"{since} {where} its limits and fair key in queue {task.queue!r}"
+    held = why_held(using, task, now)
+    return f"{own}; {held}" if held else f"{own}, and waits for its turn; {serve}"
 
 
 def _ahead(using: str, task: TaskRow) -> int:
@@ -175,13 +175,6 @@ def _ahead(using: str, task: TaskRow) -> int:
             if pair.priority > priority
         ]
     return sum(counts(using, [own.filter(pk__lt=task.pk), *higher], MOST_COUNTED))
-
-
-def _held_by(using: str, task: TaskRow) -> str | None:
-    """Return the key of the limit that has nothing of this task's lane start now."""
-    of_task = {"queue": task.queue, "priority": task.priority, "lane": task.lane}
-    held = lanes(using).filter(held_by__isnull=False, **of_task)
-    return held.values_list("held_by", flat=True).first()
 
 
 def _is_locked(using: str, task: TaskRow) -> bool:
