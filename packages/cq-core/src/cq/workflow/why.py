@@ -153,7 +153,9 @@ def _of_queued(using: str, task: TaskRow, now: datetime) -> str:
     if task.lane is None:
         where = f"with {number} tasks before it in" if ahead else "and the next of"
         return f"{since} {where} queue {task.queue!r}; {serve}"
-    where = f"with {number} tasks before it that have" if ahead else "and the next that has"
+    where = (
+        f"with {number} tasks before it that have" if ahead else "and the next that has"
+    )
     own = f"{since} {where} its limits and fair key in queue {task.queue!r}"
     held = why_held(using, task, now)
     return f"{own}; {held}" if held else f"{own}, and waits for its turn; {serve}"
