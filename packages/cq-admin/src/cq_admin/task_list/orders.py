@@ -38,9 +38,11 @@ class Order(NamedTuple):
 
     def key_of(self, task: Task) -> tuple[Any, ...]:
         """Return the place of a row."""
-        key = [getattr(task, column) for column in self.columns]
-        # What was claimed at this very moment has no beginning yet.
-        return tuple(task.submitted if part is None else part for part in key)
+        key = {column: getattr(task, column) for column in self.columns}
+        if "started" in key and task.started is None:
+            # What was claimed at this very moment has no beginning yet.
+            key["started"] = task.submitted
+        return tuple(key.values())
 
 
 def _moment(text: str) -> datetime:
@@ -48,11 +50,22 @@ def _moment(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def _lane(text: str) -> UUID | None:
+    return UUID(text) if text else None
+
+
 NEWEST = Order(("pk",), "1 DESC", "1", BEFORE, (UUID,))
 #: Of what is RUNNING.
 LONGEST = Order(("started", "pk"), "1, 2", "1 DESC, 2 DESC", AFTER, (_moment, UUID))
-#: Of what is QUEUED: as it will be claimed.
-CLAIMED = Order(("priority", "pk"), "1 DESC, 2", "1, 2 DESC", AFTER, (int, UUID))
+#: Of what is QUEUED: as it will be claimed, and of each priority what has a lane behind all
+#: else, one lane after the other. The second column says whether it has one.
+CLAIMED = Order(
+    ("priority", "lane", "pk"),
+    "1 DESC, 2, 3, 4",
+    "1, 2 DESC, 3 DESC, 4 DESC",
+    AFTER,
+    (int, _lane, UUID),
+)
 
 
 class Place(NamedTuple):
@@ -79,9 +92,13 @@ def place_of(order: Order, parameters: Mapping[str, str]) -> Place | None:
 
 def text_of(key: tuple[Any, ...]) -> str:
     """Return a place as text for an address."""
-    return _SEPARATOR.join(
-        part.isoformat() if isinstance(part, datetime) else str(part) for part in key
-    )
+    return _SEPARATOR.join(map(_text, key))
+
+
+def _text(part: Any) -> str:
+    if part is None:
+        return ""
+    return part.isoformat() if isinstance(part, datetime) else str(part)
 
 
 def longer_than(place: Place | None) -> Q:

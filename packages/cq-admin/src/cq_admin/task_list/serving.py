@@ -15,14 +15,13 @@ from cq.errors import UnknownTask
 from cq.tables.queries import workers
 from cq.workers.liveness import live_among, serves
 from cq.workers.pauses import in_force
-from cq.workers.ready_pairs import first_of_each
+from cq.workers.waiting.pairs import waiting_pairs
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from cq.tables.worker_rows import PauseRow, WorkerRow
-
-    from .sources import Pair
+    from cq.workers.waiting.pairs import WaitingPair
 
 MOST_WORKERS = 1_000
 
@@ -80,9 +79,9 @@ class Serving:
         return {row.name for row in self.heeded if row.kind == kind}
 
     @cached_property
-    def pairs(self) -> list[Pair]:
+    def pairs(self) -> list[WaitingPair]:
         """What has something QUEUED, as it will be claimed."""
-        return [pair for pair, _first in first_of_each(self.using, None, None)]
+        return waiting_pairs(self.using)
 
     def is_served(self, queue: str) -> bool:
         """Tell whether a living worker serves a queue."""
@@ -100,12 +99,12 @@ class Serving:
         found.update(conf.QUEUES or ("default",))
         found.update(chosen or ())
         if not is_narrowed:
-            found.update(queue for queue, _priority in self.pairs)
+            found.update(pair.queue for pair in self.pairs)
             found.update(self.named)
         return sorted(found)
 
     def has_work(self, queue: str) -> bool:
-        return any(queue == name for name, _priority in self.pairs)
+        return any(queue == pair.queue for pair in self.pairs)
 
     def workers_named(self, words: list[str]) -> frozenset[int] | None:
         """Return the workers of these hosts, ``host:pid`` or numbers; None: no words."""

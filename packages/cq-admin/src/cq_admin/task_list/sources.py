@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cq.status import ATTENTION, Status
 from cq.tables import slices
+from cq.workers.waiting.lanes import waiting_lanes
 
-from .orders import CLAIMED, LONGEST, NEWEST, Order
+from .orders import CLAIMED, LONGEST, NEWEST, Order, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from django.db.models import Q, QuerySet
 
     from cq.tables.slices import Bound, Slice
+    from cq.workers.waiting.pairs import WaitingPair
 
     from .wanted import Narrowing, Wanted
 
@@ -27,13 +29,13 @@ if TYPE_CHECKING:
 MOST_RUNNING = 10_000
 #: Pairs of queue and priority that are gone through, the first to be claimed.
 MOST_PAIRS = 200
+#: Lanes that are gone through one by one; of more, their tasks are looked for among all.
+MOST_LANES = 100
 #: Names that are looked for by the index that has names.
 MOST_NAMES = 20
 #: The statuses of a task that has said what went wrong.
 WITH_ERROR = ATTENTION | {Status.WAITING}
 _IN_SLICES = slices.SLICED | {Status.RUNNING, Status.QUEUED}
-
-Pair = tuple[str, int]
 
 
 class Part(NamedTuple):
@@ -41,13 +43,34 @@ class Part(NamedTuple):
 
     slice: Slice
     few: bool = False
-    #: Of a part that comes in the order of its claims.
+    #: Of a part that comes in the order of its claims, and whether those of it have lanes.
     priority: int | None = None
+    lanes: bool = False
 
     def within(self, bounds: Iterable[tuple[str, Bound]], newest_first: bool) -> Rows:
         """Return its rows, by their ids."""
         rows = self.slice.within(*bounds)
         return rows if newest_first else rows.reverse()
+
+    def behind(self, place: Place | None) -> Iterator[Rows]:
+        """Give the rows of it that are behind a place in the order of the claims."""
+        rows = self.slice.rows
+        if place is None:
+            yield rows
+            return
+        priority, lane, task_id = place.key
+        assert self.priority is not None
+        here, there = (-priority, lane is not None), (-self.priority, self.lanes)
+        if there != here:
+            if (there > here) == place.onward:
+                yield rows
+            return
+        if lane is None:
+            yield rows.filter(**{"pk__gt" if place.onward else "pk__lt": task_id})
+            return
+        yield rows.filter(**{"lane__gt" if place.onward else "lane__lt": lane})
+        own = slices.Slice(rows.filter(lane__gte=lane, lane__lte=lane), "lane", lane)
+        yield own.within((">" if place.onward else "<", task_id))
 
 
 class Source(NamedTuple):
@@ -69,7 +92,7 @@ class Source(NamedTuple):
 
 
 def source(
-    base: Rows, wanted: Wanted, pairs: Callable[[], list[Pair]], searched: bool
+    base: Rows, wanted: Wanted, pairs: Callable[[], list[WaitingPair]], searched: bool
 ) -> Source:
     """Return where the rows of a list are to be found.
 
@@ -120,7 +143,7 @@ def source(
         found = [
             pair
             for pair in pairs()
-            if wanted.queues is None or pair[0] in wanted.queues
+            if wanted.queues is None or pair.queue in wanted.queues
         ]
         cut = len(found) > MOST_PAIRS
         if statuses == frozenset([Status.QUEUED.value]):
@@ -130,7 +153,10 @@ def source(
                 return made(
                     list(_as_claimed(base, found)), *has, order=CLAIMED, cut=cut
                 )
-        parts += _by_age(base, found)
+        by_age = _by_age(base, found[:MOST_PAIRS])
+        if by_age is None:
+            return made([Part(slices.all_of(base))])
+        parts += by_age
     return made(parts, *has, cut=cut)
 
 
@@ -148,13 +174,31 @@ def _of_statuses(
             yield Part(slices.of_status(base, status))
 
 
-def _as_claimed(base: Rows, pairs: list[Pair]) -> Iterable[Part]:
-    for queue, priority in pairs[:MOST_PAIRS]:
-        rows = slices.queued_of(base, queue, priority)
-        yield Part(slices.Slice(rows), priority=priority)
+def _as_claimed(base: Rows, pairs: list[WaitingPair]) -> Iterable[Part]:
+    for pair in pairs[:MOST_PAIRS]:
+        if pair.first is not None:
+            rows = slices.queued_of(base, pair.queue, pair.priority)
+            yield Part(slices.Slice(rows), priority=pair.priority)
+        if pair.has_lanes:
+            rows = slices.with_lanes_of(base, pair.queue, pair.priority)
+            yield Part(slices.Slice(rows), priority=pair.priority, lanes=True)
 
 
-def _by_age(base: Rows, pairs: list[Pair]) -> Iterable[Part]:
-    for queue, priority in pairs[:MOST_PAIRS]:
-        rows = slices.queued_of(base, queue, priority)
-        yield Part(slices.Slice(rows.order_by("priority", "-pk")))
+def _by_age(base: Rows, pairs: list[WaitingPair]) -> list[Part] | None:
+    """Return the tasks of pairs by their ids; None: of more lanes than are gone through."""
+    found = [
+        slices.Slice(slices.queued_of(base, pair.queue, pair.priority).reverse())
+        for pair in pairs
+        if pair.first is not None
+    ]
+    with_lanes = {(pair.queue, pair.priority) for pair in pairs if pair.has_lanes}
+    if with_lanes:
+        # In the order of the ids stand only those of one lane.
+        lanes = waiting_lanes(base.db, MOST_LANES)
+        if lanes is None:
+            return None
+        for queue, priority, lane in lanes:
+            if (queue, priority) in with_lanes:
+                rows = slices.lane_of(base, queue, priority, lane).reverse()
+                found.append(slices.Slice(rows, "lane", lane))
+    return [Part(one) for one in found]

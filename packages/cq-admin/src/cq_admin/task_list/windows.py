@@ -10,6 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections
+from django.db.models import Value
 
 from cq.db.statements import uuid_of
 from cq.tables.together import merged
@@ -92,21 +93,14 @@ class Look:
         return _page([uuid_of(row[-1]) for row in rows], size)
 
     def _as_claimed(self, place: Place | None, onward: bool, size: int) -> Found:
-        parts: list[QuerySet[Any, Any]] = []
-        for part in self.source.parts:
-            rows = part.slice.rows
-            if place is not None:
-                priority, task_id = place.key
-                assert part.priority is not None
-                behind = part.priority < priority
-                if part.priority == priority:
-                    rows = rows.filter(**{"pk__gt" if onward else "pk__lt": task_id})
-                elif behind != onward:
-                    continue
-            parts.append(rows if onward else rows.reverse())
-        found = self._rows(
-            [p.values_list("priority", "pk") for p in parts], onward, size
-        )
+        parts = [
+            (rows if onward else rows.reverse())
+            .annotate(has_lane=Value(int(part.lanes)))
+            .values_list("priority", "has_lane", "lane", "pk")
+            for part in self.source.parts
+            for rows in part.behind(place)
+        ]
+        found = self._rows(parts, onward, size)
         return _page([uuid_of(row[-1]) for row in found], size)
 
     def _rows(
