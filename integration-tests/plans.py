@@ -58,3 +58,11 @@ def rows_read(*tables: str) -> int:
             [list(tables or ("cq_tasks",))],
         )
         return int(cursor.fetchone()[0])
+
+
+def sorts(sql: str, params: Any = None) -> bool:
+    """Tell whether MariaDB would put rows in order that no index has in it."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {sql}", params)
+        extra = [column[0] for column in cursor.description].index("Extra")
+        return any("filesort" in (row[extra] or "") for row in cursor.fetchall())

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from forced import forced, forced_many
 from laned import in_lane, lane_id
-from plans import analyze, plan, reads_all, rows_read
+from plans import analyze, plan, reads_all, rows_read, sorts
 
 from cq.models import Lane
 from cq.status import Status
@@ -89,14 +89,17 @@ def test_each_statement_takes_the_index_of_what_is_ready() -> None:
     forced_many(2_000, Status.COMPLETE)
     in_lane(20, 1)
     forced_many(20, Status.QUEUED, queue="b")
+    forced_many(20, Status.QUEUED, queue="b", priority=3)
     analyze("cq_tasks")
     with CaptureQueriesContext(connection) as sent:
-        assert len(waiting_pairs(DB)) == 2
-        assert len(waiting_pairs(DB, ["b"])) == 1
+        assert len(waiting_pairs(DB)) == 3
+        assert len(waiting_pairs(DB, ["b"])) == 2
     for query in sent:
         found = plan(query["sql"].replace("%", "%%"))
         assert "cq_ready" in found
         assert not reads_all(found), found
+        if connection.vendor == "mysql":
+            assert not sorts(query["sql"].replace("%", "%%")), query["sql"]
 
 
 # --- lanes ----------------------------------------------------------------------------

@@ -58,25 +58,18 @@ def pages(using: str) -> Iterator[list[WaitingCall]]:
 
 def _queued(using: str) -> Iterator[list[WaitingCall]]:
     for pair in waiting_pairs(using):
-        of_pair = tasks(using).filter(
-            has_status(Status.QUEUED),
-            status=Status.QUEUED,
-            queue=pair.queue,
-            priority=pair.priority,
-        )
-        # In the order of the index, which the primary key does not give.
-        of_pair = of_pair.order_by("lane", "pk").only(*_COLUMNS, "lane")
+        of = (tasks(using).only(*_COLUMNS, "lane"), pair.queue, pair.priority)
         if pair.first is not None:
             # Never without a bound for the id, as in a claim.
-            plain = of_pair.filter(lane__isnull=True, pk__gte=pair.first)
-            yield from _paged(plain, "cq_ready", _behind)
+            rows = slices.queued_of(*of).filter(pk__gte=pair.first)
+            yield from _paged(rows, "cq_ready", _behind)
         if pair.has_lanes:
-            yield from _with_lanes(of_pair)
+            yield from _with_lanes(slices.with_lanes_of(*of))
 
 
 def _with_lanes(of_pair: QuerySet[TaskRow]) -> Iterator[list[WaitingCall]]:
     """Yield those that have a lane, several small lanes as one page."""
-    rows = of_pair.filter(lane__isnull=False)
+    rows = of_pair
     while page := _page(rows, "cq_ready"):
         yield [_call_of(task) for task in page]
         # The last one may go on for millions, and behind it are others.

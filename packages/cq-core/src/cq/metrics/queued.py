@@ -49,7 +49,7 @@ _COUNT = (
 _OLDEST = (
     "SELECT MIN({oldest}) FROM (SELECT {ready} AS ready{name} FROM cq_tasks t{hint} "
     "WHERE t.status = 'QUEUED' AND t.queue = {queue} AND t.priority = {priority} "
-    "AND t.lane IS NULL ORDER BY t.lane, t.id LIMIT {limit}) h"
+    "AND t.lane IS NULL ORDER BY {order} LIMIT {limit}) h"
 )
 _QUEUES = "(SELECT DISTINCT queue FROM chosen)"
 _SHARE = (
@@ -79,6 +79,7 @@ _STATEMENT = (
         hint="",
         queue="p.queue",
         priority="p.priority",
+        order="t.lane, t.id",
         limit=_FRONT,
     ),
     count=_COUNT.format(
@@ -170,6 +171,8 @@ def _stepwise(
         hint=hint,
         queue="%s",
         priority="%s",
+        # By what is equal to one value as well, MariaDB would put all in order.
+        order="t.id",
         limit=front,
     )
     count = _COUNT.format(hint=hint, queue="%s", order="t.priority", share=share)

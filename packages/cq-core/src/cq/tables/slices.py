@@ -125,8 +125,12 @@ def queued_of(
 
     Of the tasks without a lane.
     """
-    # Behind what is equal to one value the index has the lanes, and no other has.
-    return _pair(found, queue, priority).filter(lane__isnull=True)
+    rows = _pair(found, queue, priority).filter(lane__isnull=True)
+    if connections[found.db].vendor == "mysql":
+        # By what is equal to one value as well, MariaDB would put all in order. Elsewhere
+        # that is an order which the primary key does not give.
+        return rows.order_by("pk")
+    return rows
 
 
 def with_lanes_of(
