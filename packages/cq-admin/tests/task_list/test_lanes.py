@@ -85,6 +85,7 @@ def test_what_has_a_lane_comes_behind_all_else_of_its_priority(
     last = ["n12", "n13", "n14"]
     assert walked(staff, "?status=QUEUED", "newer") == [*first, "n10", *last]
     assert walked(staff, "?status=QUEUED&queue=b,c", "newer") == ["n15", "n11", "n10"]
+    assert "take turns" in changelist(staff, "?status=QUEUED").order_said
 
 
 @pytest.mark.parametrize("most", [100, 2])

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from forced import BEFORE, NOW, draft, forced, forced_many, saved
 from laned import in_lane, into_lane, lane_id
 from plans import analyze, plan, reads_all, rows_read, sorts
 
-from cq.metrics import lanes, read
+from cq.live.whole import Whole, read_whole
+from cq.metrics import depths, lanes, read
 from cq.metrics.lanes import Asked, oldest_of_lanes
 from cq.metrics.queued import Queued, oldest_ready, queued
 from cq.models import Lane
 from cq.status import Status
+from cq.workers.lease import Lease
 from cq.workers.waiting import lanes as waiting_lanes
 
 if TYPE_CHECKING:
@@ -116,7 +121,7 @@ def test_lanes_of_very_many_queues_are_asked_by_parts(
 
 
 @pytest.mark.backend("sqlite", "postgres")
-def test_lanes_are_two_statements_more_however_many_there_are() -> None:
+def test_lanes_are_three_statements_more_however_many_there_are() -> None:
     forced(Status.QUEUED)
     for number in range(40):
         made = forced_many(2, Status.QUEUED, queue=f"q{number % 4}")
@@ -228,3 +233,26 @@ def test_each_statement_takes_an_index() -> None:
         # Of lanes there is one.
         if connection.vendor == "mysql" and "cq_lanes" not in sql:
             assert not sorts(sql, params), sql
+
+
+# --- whoever asks ---------------------------------------------------------------------
+
+
+def test_a_minute_has_the_depth_of_a_queue_of_tasks_with_lanes() -> None:
+    in_lane(3, 1, queue="held", submitted=ago(90))
+    total, queues = depths.measured(DB, NOW)
+    assert (queues["held"].waiting, queues["held"].oldest) == (3, ago(90))
+    assert (total.waiting, total.oldest) == (3, ago(90))
+    assert read_whole(DB, Whole.OVERVIEW).numbers["waiting"] == 3
+
+
+def test_health_fails_when_a_task_with_a_lane_has_been_queued_for_too_long() -> None:
+    lease = Lease(DB, "worker")
+    lease.register()
+    try:
+        in_lane(1, 1, submitted=timezone.now() - timedelta(minutes=5), listed=False)
+        with pytest.raises(CommandError, match=r"longer than --queue-age 60"):
+            call_command("cq", "health", "--queue-age", "60", stdout=StringIO())
+        call_command("cq", "health", "--queue-age", "600", stdout=StringIO())
+    finally:
+        lease.close()

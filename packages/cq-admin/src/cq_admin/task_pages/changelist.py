@@ -294,4 +294,9 @@ class TaskChangeList(ChangeList):
             return ""
         if self.source.order is LONGEST:
             return _("What has been running for longest comes first.")
+        if any(part.lanes for part in self.source.parts):
+            return _(
+                "In the order in which workers will take them; of each priority those with "
+                "limits or a fair key come last, and take turns."
+            )
         return _("In the order in which workers will take them.")

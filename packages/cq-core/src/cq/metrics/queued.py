@@ -107,7 +107,7 @@ def queued(
 ) -> dict[str, Queued]:
     """Return what is queued, by queue: one statement, but for MariaDB.
 
-    Two more where there are tasks with lanes. without: names of tasks that are not asked
+    Three more where there are tasks with lanes. without: names of tasks that are not asked
     since when they are ready.
     """
     connection = connections[using]
