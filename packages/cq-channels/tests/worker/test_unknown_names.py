@@ -81,7 +81,7 @@ def test_twenty_of_a_name_are_one_warning_and_no_traceback(
 ) -> None:
     found = claimed(names)
     assert len(found) == 20
-    assert all(names.are_left_alone(task) for task in found)
+    assert all(names.is_left_alone(task.name) for task in found)
     assert names.leave(found) == []
     [record] = caplog.records
     assert record.levelname == "WARNING"
@@ -136,10 +136,10 @@ def test_without_a_grace_the_runner_says_so_at_once(
     names: UnknownNames, settings: Any
 ) -> None:
     settings.CQ_UNKNOWN_GRACE = 0
-    assert not any(names.are_left_alone(task) for task in claimed(names))
+    assert not any(names.is_left_alone(task.name) for task in claimed(names))
 
 
 def test_a_name_that_is_known_is_run(names: UnknownNames) -> None:
     known.delay()
     [found] = claimed(names)
-    assert not names.are_left_alone(found)
+    assert not names.is_left_alone(found.name)

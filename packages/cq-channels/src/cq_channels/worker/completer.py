@@ -153,11 +153,12 @@ class BatchCompleter:
         sweep finds.
         """
         if unsettled:
-            for task_id in lifecycle.complete_many(
-                self.using, list(unsettled.values())
-            ):
+            won = lifecycle.complete_many(self.using, list(unsettled.values()))
+            settled_ids += won
+            if len(won) == len(unsettled):  # as nearly always
+                unsettled.clear()
+            for task_id in unsettled.keys() & won:
                 del unsettled[task_id]
-                settled_ids.append(task_id)
         for task_id, (claim, result) in list(unsettled.items()):
             status = lifecycle.complete(self.using, claim, result)
             if status == Status.WAITING:

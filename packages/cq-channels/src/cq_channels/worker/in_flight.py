@@ -28,6 +28,7 @@ def claim_of(task: TaskRow) -> Claim:
     """Return the claim under which a task was given to this process."""
     assert task.worker_id is not None
     # `id` and not `pk`, here and below: Django looks up `pk` each time, which is slower.
+    # And what is kept by it is kept by its number: a UUID's own hash is Python's.
     return Claim(task.id, task.fence, task.worker_id)
 
 
@@ -65,12 +66,13 @@ class InFlight:
     ) -> None:
         #: The places of those that were claimed from lanes.
         self.places = HeldPlaces(lane_ended)
-        self._claims: dict[UUID, Claim] = {}
+        #: By the number of their task's id.
+        self._claims: dict[int, Claim] = {}
         self._lock = threading.Lock()
         self._suspects: set[UUID] = set()
         self._shared_page = shared_page
-        #: By task: the place on the shared page of a run that has begun.
-        self._places: dict[UUID, int] = {}
+        #: The same way: the place on the shared page of a run that has begun.
+        self._places: dict[int, int] = {}
         #: Claims that were dropped through no fault of what ran under them.
         self._blameless: set[UUID] = set()
         #: Claims whose outcome was written, or given up.
@@ -80,29 +82,30 @@ class InFlight:
         return len(self._claims)
 
     def __contains__(self, claim: Claim) -> bool:
-        return self._claims.get(claim.id) == claim
+        return self._claims.get(claim.id.int) == claim
 
     def add(self, claims: Iterable[Claim]) -> None:
         with self._lock:
-            self._claims.update((claim.id, claim) for claim in claims)
+            self._claims.update((claim.id.int, claim) for claim in claims)
 
     def begin(self, task: TaskRow) -> None:
         """Let the supervisor know that a task is about to run."""
-        if self._shared_page is not None and task.id not in self._places:
+        number = task.id.int
+        if self._shared_page is not None and number not in self._places:
             place = self._shared_page.begin(task.id)
             if place is not None:
-                self._places[task.id] = place
+                self._places[number] = place
 
     def limit(self, task_id: UUID, moment: float) -> None:
         """Let the supervisor know when the time of a run is over; 0: it has ended.
 
         moment: by the monotonic clock.
         """
-        place = self._places.get(task_id)
+        place = self._places.get(task_id.int)
         if place is None or self._shared_page is None:
             return
         self._shared_page.limit(place, moment)
-        if self._places.get(task_id) != place:
+        if self._places.get(task_id.int) != place:
             # The run has just ended, and another may have got its place.
             self._shared_page.limit(place, 0.0)
 
@@ -117,10 +120,10 @@ class InFlight:
         is as if it had not begun.
         """
         if task.rerun_lost:
-            self._free_place(task.id)
+            self._free_place(task.id.int)
 
-    def _free_place(self, task_id: UUID) -> None:
-        place = self._places.pop(task_id, None)
+    def _free_place(self, number: int) -> None:
+        place = self._places.pop(number, None)
         if place is not None and self._shared_page is not None:
             self._shared_page.end(place)
 
@@ -136,13 +139,14 @@ class InFlight:
 
     def drop(self, claim: Claim) -> None:
         self.places.end(claim)
+        number = claim.id.int
         with self._lock:
             # The task may have been claimed here again already, under a later fence.
-            if self._claims.get(claim.id) != claim:
+            if self._claims.get(number) != claim:
                 return
-            del self._claims[claim.id]
+            del self._claims[number]
             self.ended += 1
-            self._free_place(claim.id)
+            self._free_place(number)
 
     def all(self) -> list[Claim]:
         with self._lock:
@@ -154,7 +158,7 @@ class InFlight:
         The first time it may be a claim whose answer has not arrived yet.
         """
         with self._lock:
-            unknown = {pk for pk in running if pk not in self._claims}
+            unknown = {pk for pk in running if pk.int not in self._claims}
             orphans = sorted(unknown & self._suspects)
             self._suspects = unknown
             return orphans

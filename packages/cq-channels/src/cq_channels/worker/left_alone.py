@@ -36,13 +36,16 @@ class LeftAlone:
         Of a newer release are also those whose name is not known: that says nothing yet.
         """
         compares = conf.RELEASE is not None
+        names = {task.name for task in found}
+        if not compares and not any(map(self._unknown.is_left_alone, names)):
+            return found, [], []
         run: list[TaskRow] = []
         newer: list[TaskRow] = []
         unknown: list[TaskRow] = []
         for task in found:
             if compares and self._newer.has(task):
                 newer.append(task)
-            elif self._unknown.are_left_alone(task):
+            elif self._unknown.is_left_alone(task.name):
                 unknown.append(task)
             else:
                 run.append(task)

@@ -55,10 +55,10 @@ class UnknownNames:
             self._until = {n: at for n, at in self._until.items() if at > now}
         return sorted(self._until)
 
-    def are_left_alone(self, task: TaskRow) -> bool:
-        """Tell whether a task that was claimed is not to be run here for now."""
+    def is_left_alone(self, name: str) -> bool:
+        """Tell whether what was claimed of a name is not to be run here for now."""
         try:
-            registry.get(task.name)
+            registry.get(name)
         except UnknownTask:
             return bool(conf.UNKNOWN_GRACE > 0)
         return False

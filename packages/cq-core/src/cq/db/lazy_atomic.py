@@ -179,13 +179,24 @@ class LazyAtomic(Atomic):
             super().__exit__(kind, error, traceback)
 
     def is_untouched(self) -> bool:
-        """Tell whether the database has been asked nothing inside."""
-        if self._statements:
+        """Tell whether nothing has to be done at the end of this block, the only one.
+
+        The database has been asked nothing inside, and nothing hangs on the commit.
+        """
+        if self._has_not_begun():
+            return True
+        connection = self._connection
+        if (
+            self._statements
+            or connection.needs_rollback
+            or internals.has_commit_hooks(connection)
+            or internals.depth(connection) > 1
+        ):
             return False
-        if self._connection.vendor == "postgresql":
-            return in_transaction(self._connection) is False
+        if connection.vendor == "postgresql":
+            return in_transaction(connection) is False
         return (
-            in_transaction(self._connection) is True
+            in_transaction(connection) is True
             and self._changes is not None
             and self._changes == self._changes_of_sqlite()
         )
@@ -242,21 +253,26 @@ class LazyAtomic(Atomic):
 
     def _end(self) -> bool:
         """End what has not begun; False: it has, or something hangs on its commit."""
+        if not self._has_not_begun():
+            return False
+        connection = self._connection
+        assert self._stand_in is not None
+        self._stand_in.end()
+        connection.atomic_blocks.pop()
+        connection.in_atomic_block = False
+        connection.autocommit = True
+        return True
+
+    def _has_not_begun(self) -> bool:
         connection, stand_in = self._connection, self._stand_in
-        if (
+        return not (
             stand_in is None
             or connection.connection is not stand_in
             or connection.needs_rollback
             or connection.closed_in_transaction
             or connection.run_on_commit
             or connection.savepoint_ids
-        ):
-            return False
-        stand_in.end()
-        connection.atomic_blocks.pop()
-        connection.in_atomic_block = False
-        connection.autocommit = True
-        return True
+        )
 
 
 def _begins_deferred(connection: Any) -> bool:

@@ -118,7 +118,10 @@ def _begin_with(connection: Any, mode: str) -> Iterator[None]:
 
 
 def is_untouched(connection: Any) -> bool:
-    """Tell whether the innermost block is a task's that has asked the database nothing."""
+    """Tell whether a task's block is the only one, and nothing has to be done at its end.
+
+    It has asked the database nothing, and hung nothing on its commit.
+    """
     block = internals.innermost_block(connection)
     return isinstance(block, LazyAtomic) and block.is_untouched()
 

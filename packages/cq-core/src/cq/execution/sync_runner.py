@@ -66,50 +66,53 @@ class SyncRunner:
 
     @calls_task
     def call(self) -> Any:
-        args, kwargs = self.attempt.arguments()
-        if self.attempt.takes_result:
+        attempt = self.attempt
+        args, kwargs = attempt.arguments()
+        if attempt.takes_result:
             return args[0]
-        assert self.attempt.definition is not None
-        function: Any = self.attempt.definition.function
-        if self.attempt.definition.is_async:
-            function = async_to_sync(self.attempt.awaited)
-        connection = self.attempt.connection
+        assert attempt.definition is not None
+        function: Any = attempt.definition.function
+        is_async = attempt.definition.is_async
+        if is_async:
+            function = async_to_sync(attempt.awaited)
+        connection, run = attempt.connection, attempt.run
         opened = of_this_thread(connection)
         before = transactions.depths(opened)
-        interrupter = self.attempt.run.interrupter
+        interrupter = run.interrupter
         process = os.getpid()
-        watcher.add(self.attempt.run)
+        watcher.add(run)
         try:
-            if not self.attempt.definition.is_async:
+            if not is_async:
                 interrupter.enter_thread(opened)
-            value = function(self.attempt.task, *args, **kwargs)
+            value = function(attempt.task, *args, **kwargs)
             if os.getpid() != process:
-                forked.leave(self.attempt.task)
+                forked.leave(attempt.task)
             interrupter.close()
         except BaseException:
             if os.getpid() != process:
-                forked.leave(self.attempt.task)
+                forked.leave(attempt.task)
             interrupter.close()
             transactions.roll_back_left_open(of_this_thread(connection), before)
             raise
         finally:
-            watcher.discard(self.attempt.run)
+            watcher.discard(run)
         # Asked for again: the task may have opened others meanwhile.
         left_open.check(of_this_thread(connection), before)
         return value
 
     def execute(self, completer: Completer | None = None) -> bool:
         drop_broken_when_idle()
+        attempt = self.attempt
         try:
-            self.attempt.prepare()
+            attempt.prepare()
         except Exception as error:
-            self.attempt.enter()
+            attempt.enter()
             self.outcome.failed(error)
             return self.outcome.report(completer)
-        run = self.attempt.enter()
+        run = attempt.enter()
         handed_over = False
         try:
-            announce.started(self.attempt.task)
+            announce.started(attempt.task)
             with entered(run):
                 handed_over = self._run(completer)
             run.log.confirm()
@@ -120,13 +123,13 @@ class SyncRunner:
             self.outcome.report()
             raise
         except BaseException as error:
-            self.outcome.failed(as_timeout(self.attempt, error))
+            self.outcome.failed(as_timeout(attempt, error))
         finally:
-            self.attempt.task.bind(None)
-            if self.attempt.backs_off:
-                self.attempt.back_off()
+            attempt.task.bind(None)
+            if run.back_offs:
+                attempt.back_off()
         if handed_over:
-            count_run(self.attempt.task, run.began, Status.COMPLETE)
+            count_run(attempt.task, run.began, Status.COMPLETE)
             return True
         return self.outcome.report(completer)
 
@@ -248,31 +251,32 @@ class SyncRunner:
         return pause
 
     def _run_atomic(self, completer: Completer | None, immediate: bool) -> bool:
-        finished, connection = False, self.attempt.connection
+        attempt, outcome = self.attempt, self.outcome
+        finished, connection = False, attempt.connection
         try:
             with transactions.task_transaction(connection, immediate):
                 if connection.vendor == "sqlite":
                     raw = connection.connection
-                    self.attempt.run.write_lock = WriteLock(raw, immediate)
-                with InsertBatch(self.attempt.run, connection):
+                    attempt.run.write_lock = WriteLock(raw, immediate)
+                with InsertBatch(attempt.run, connection):
                     if self.around is None:
                         value = self.call()
                     else:
                         value = self.around.inside(self.call)
                 result = None
                 if completer and self._touched_nothing():
-                    result = self.outcome.plain_result(value)
+                    result = outcome.plain_result(value)
                 if result is None:
-                    self.outcome.succeed(value)
+                    outcome.succeed(value)
                     finished = True
         except (OperationalError, InterfaceError) as error:
-            if not finished or not self.outcome.committed_after_all(error):
+            if not finished or not outcome.committed_after_all(error):
                 raise
             return False
         if completer is None or result is None:
             return False
-        self.outcome.flush_log()
-        completer.add(self.attempt.claim, result)
+        outcome.flush_log()
+        completer.add(attempt.claim, result)
         return True
 
     def _touched_nothing(self) -> bool:
@@ -280,11 +284,9 @@ class SyncRunner:
 
         There is nothing then that the completion would have to be atomic with.
         """
-        if self.attempt.run.children:
-            return False
         connection = self.attempt.connection
-        if internals.has_commit_hooks(connection) or internals.depth(connection) > 1:
-            return False
-        if connection.needs_rollback or len(transactions.aliases(connection.alias)) > 1:
-            return False
-        return transactions.is_untouched(connection)
+        return (
+            not self.attempt.run.children
+            and transactions.is_untouched(connection)
+            and len(transactions.aliases(connection.alias)) == 1
+        )
