@@ -13,10 +13,10 @@ from cq.db.clock import database_now
 from cq.definitions.bounds import bounds_of
 from cq.limits import naming
 from cq.limits.changing import reset_limit, set_limit
-from cq.limits.claiming import LaneClaims
+from cq.limits.claims.claiming import LaneClaims
+from cq.limits.claims.turns import open_pairs
 from cq.limits.newcomers import admit
 from cq.limits.overrides import Overrides
-from cq.limits.turns import open_pairs
 from cq.models import Lane, Task
 from cq.models import Limit as LimitSet
 from cq.workers import doorbell

@@ -10,10 +10,10 @@ import pytest
 
 from cq import Limit, lifecycle, task
 from cq.limits import places
-from cq.limits.claiming import Claimed, LaneClaims
+from cq.limits.claims.claiming import Claimed, LaneClaims
+from cq.limits.claims.turns import open_pairs
 from cq.limits.holding import due, open_lanes
 from cq.limits.newcomers import admit
-from cq.limits.turns import open_pairs
 from cq.models import Lane, LimitKey, Task
 from cq.models import Place as PlaceRow
 from cq.status import Status

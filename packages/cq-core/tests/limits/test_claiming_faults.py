@@ -10,11 +10,12 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 
 from cq import Limit, lifecycle, task
-from cq.limits import newcomers, openings, passed_over, places
-from cq.limits.claiming import LaneClaims, Which
+from cq.limits import newcomers, openings, places
+from cq.limits.claims import passed_over
+from cq.limits.claims.claiming import LaneClaims, Which
+from cq.limits.claims.turns import open_pairs
 from cq.limits.holding import Served, open_lanes
 from cq.limits.newcomers import admit
-from cq.limits.turns import open_pairs
 from cq.models import Lane, Task
 from cq.models import Place as PlaceRow
 from cq.workers import doorbell

@@ -12,9 +12,9 @@ from meanwhile import Before
 
 from cq import Limit, task
 from cq.db.clock import database_now
-from cq.limits.claiming import LaneClaims
+from cq.limits.claims.claiming import LaneClaims
+from cq.limits.claims.turns import open_pairs
 from cq.limits.newcomers import admit
-from cq.limits.turns import open_pairs
 from cq.maintenance import sweep
 from cq.models import Place, Task
 from cq.status import Status

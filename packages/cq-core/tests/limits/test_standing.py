@@ -11,10 +11,10 @@ from cq import task
 from cq.db.clock import database_now
 from cq.limits import standing
 from cq.limits.changing import set_limit
-from cq.limits.claiming import LaneClaims
+from cq.limits.claims.claiming import LaneClaims
+from cq.limits.claims.turns import open_pairs
 from cq.limits.newcomers import admit
 from cq.limits.standing import standings
-from cq.limits.turns import open_pairs
 from cq.models import LimitKey
 from cq.workers.lease import Lease
 

@@ -12,6 +12,8 @@ MAX_CLAIMED_AHEAD = 200
 #: Seconds. While runs take longer, tasks are claimed for free slots only: another worker
 #: may be idle meanwhile.
 SHORT_RUN_SECONDS = 0.01
+#: Tasks from lanes that each slot has before it, at most, while runs are short.
+MAX_SOON = 25
 
 
 class ClaimAhead:
@@ -65,7 +67,7 @@ class ClaimAhead:
         free, waiting = self.threads.free, self._others_waiting
         room = max(free, 0)
         if self.runs_are_short:
-            room = max(room, self.threads.count - self.threads.waiting_first)
+            room = max(room, self._soon - self.threads.waiting_first)
         if alone or not room:
             # Without a slot nobody's turn is over.
             return room
@@ -75,6 +77,13 @@ class ClaimAhead:
             return (room + self._lanes_next) // 2
         begun = self._others - waiting
         return max(0, min(room, begun - self._from_lanes + self.threads.count))
+
+    @property
+    def _soon(self) -> int:
+        """How many of what waits will have started within SHORT_RUN_SECONDS."""
+        shortest = SHORT_RUN_SECONDS / MAX_SOON
+        starts = SHORT_RUN_SECONDS / max(self.threads.duration, shortest)
+        return self.threads.count * int(starts)
 
     @property
     def _others_waiting(self) -> int:

@@ -233,7 +233,7 @@ class Claimer:
         return more
 
     def _served(self) -> Served:
-        without = {*self.left_alone.names(), *self.pauses.now.tasks}
+        without = tuple({*self.left_alone.names(), *self.pauses.now.tasks})
         return Served(self._which["queues"], self._which["exclude"] or (), without)
 
     def _take(

@@ -227,6 +227,10 @@ def uuid_of(value: UUID | str) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 
+#: For what PostgreSQL returns of a row: this transaction is not waited for until it is on
+#: the disk. Should a crash of the server undo it, the next sweep does it again.
+NOT_WAITING_FOR_THE_DISK = "set_config('synchronous_commit', 'off', true)"
+
 #: Fewer than a thousand: a list of so many ids MariaDB takes for a table, and reads the
 #: whole of the other to join them.
 BATCH = 900

@@ -8,13 +8,14 @@ is. One of them sees the other.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections
 from django.db.models import Count
 
 from cq.db.clock import Moment
-from cq.db.statements import any_of, none_of
+from cq.db.statements import NOT_WAITING_FOR_THE_DISK, any_of, none_of
 from cq.tables.limits.queries import limit_keys, places
 from cq.workers import doorbell
 
@@ -42,10 +43,15 @@ def open_lanes(using: str, rooms: Mapping[str, int], served: Served = Served()) 
     First those that the caller can claim from, for nobody else may come by. All are rung
     for others, for whom else it opens some.
     """
+    rooms = {key: room for key, room in sorted(rooms.items()) if room > 0}
     opened = for_others = 0
-    for key, room in sorted(rooms.items()):
-        if room <= 0:
-            continue
+    if rooms and connections[using].vendor == "postgresql":
+        at_once = _open_at_once(using, rooms, *_of_served(using, served))
+        opened = at_once.total()
+        rooms = _still_holding(
+            using, {key: room - at_once[key] for key, room in rooms.items()}
+        )
+    for key, room in rooms.items():
         mine = _open(using, key, room, *_of_served(using, served))
         opened += mine
         if mine < room and served != Served():
@@ -53,6 +59,42 @@ def open_lanes(using: str, rooms: Mapping[str, int], served: Served = Served()) 
     if for_others:
         doorbell.ring(using, [(doorbell.LANES, "")])
     return opened + for_others
+
+
+def _open_at_once(
+    using: str, rooms: Mapping[str, int], sql: str, params: list[Any]
+) -> Counter[str]:
+    """Open what nobody has locked, by one statement; how many of each key."""
+    connection = connections[using]
+    held = (
+        f"SELECT l.id FROM cq_lanes l WHERE l.held_by = k.key{sql} "
+        "ORDER BY l.held_by, l.priority DESC, l.head LIMIT k.room FOR UPDATE SKIP LOCKED"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH chosen AS MATERIALIZED (SELECT k.key, h.id FROM "
+            "unnest(%s::varchar[], %s::integer[]) AS k(key, room) "
+            f"CROSS JOIN LATERAL ({held}) h) "
+            "UPDATE cq_lanes SET held_by = NULL FROM chosen "
+            "WHERE cq_lanes.id = chosen.id "
+            f"RETURNING chosen.key, {NOT_WAITING_FOR_THE_DISK}",
+            [list(rooms), list(rooms.values()), *params],
+        )
+        return Counter(row[0] for row in cursor.fetchall())
+
+
+def _still_holding(using: str, rooms: Mapping[str, int]) -> dict[str, int]:
+    """Return those of some keys with room that hold a lane: others serve it, or lock it."""
+    keys = [key for key, room in rooms.items() if room > 0]
+    if not keys:
+        return {}
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT k.key FROM unnest(%s::varchar[]) AS k(key) WHERE EXISTS "
+            "(SELECT 1 FROM cq_lanes l WHERE l.held_by = k.key)",
+            [keys],
+        )
+        return {row[0]: rooms[row[0]] for row in cursor.fetchall()}
 
 
 def _of_served(using: str, served: Served) -> tuple[str, list[Any]]:

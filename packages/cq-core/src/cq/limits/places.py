@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db import connections
 
 from cq.db.internals import delete_rows
-from cq.db.statements import array_literal, uuid_of, uuid_param
+from cq.db.statements import (
+    NOT_WAITING_FOR_THE_DISK,
+    array_literal,
+    uuid_of,
+    uuid_param,
+)
 from cq.tables.limits.queries import places
 
 if TYPE_CHECKING:
@@ -82,7 +87,8 @@ def free(using: str, given_back: Iterable[Place]) -> Counter[str]:
                 "DELETE FROM cq_places p USING unnest(%s::varchar[], %s::integer[], "
                 "%s::uuid[], %s::integer[]) AS g(limit_key, number, task, fence) "
                 "WHERE p.limit_key = g.limit_key AND p.number = g.number "
-                "AND p.task = g.task AND p.fence = g.fence RETURNING p.limit_key",
+                "AND p.task = g.task AND p.fence = g.fence "
+                f"RETURNING p.limit_key, {NOT_WAITING_FOR_THE_DISK}",
                 [
                     list(keys),
                     list(numbers),

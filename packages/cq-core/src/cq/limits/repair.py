@@ -17,8 +17,8 @@ from cq.tables.limits.queries import lanes, limit_keys, limits_set, places
 from cq.tables.queries import workers
 from cq.workers import doorbell
 
+from .claims.keys import Keys
 from .holding import open_lanes
-from .keys import Keys
 from .release import release_worker
 
 if TYPE_CHECKING:

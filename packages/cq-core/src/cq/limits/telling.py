@@ -11,7 +11,7 @@ from cq.db.clock import database_now
 from cq.definitions.bounds import bounds_of
 from cq.tables.limits.queries import limit_keys, limits_set, places
 
-from .rate import Meter
+from .claims.rate import Meter
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

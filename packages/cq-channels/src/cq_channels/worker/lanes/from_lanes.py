@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cq.limits.turns import Names
+from cq.limits.claims.turns import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections
 
 from cq.db.internals import delete_rows
-from cq.db.statements import uuid_param
+from cq.db.statements import array_literal, uuid_param
 from cq.tables.limits.queries import lanes
 
 if TYPE_CHECKING:
@@ -35,8 +35,19 @@ def leave(using: str, nexts: Sequence[Next]) -> None:
         delete_rows(lanes(using).filter(pk__in=gone))
     moved = [lane for lane in nexts if not lane.gone and lane.head is not None]
     if moved:
-        connection = connections[using]
-        with connection.cursor() as cursor:
+        _move(connections[using], moved)
+    held: dict[str, list[int]] = defaultdict(list)
+    for lane in nexts:
+        if not lane.gone and lane.head is None and lane.held_by is not None:
+            held[lane.held_by].append(lane.pk)
+    for key, ids in held.items():
+        lanes(using).filter(pk__in=ids).update(held_by=key)
+
+
+def _move(connection: Any, moved: Sequence[Next]) -> None:
+    """Write what is the first task of each of these now, and what holds it."""
+    with connection.cursor() as cursor:
+        if connection.vendor != "postgresql":
             cursor.executemany(
                 "UPDATE cq_lanes SET head = %s, held_by = %s WHERE id = %s",
                 [
@@ -44,9 +55,14 @@ def leave(using: str, nexts: Sequence[Next]) -> None:
                     for lane in moved
                 ],
             )
-    held: dict[str, list[int]] = defaultdict(list)
-    for lane in nexts:
-        if not lane.gone and lane.head is None and lane.held_by is not None:
-            held[lane.held_by].append(lane.pk)
-    for key, ids in held.items():
-        lanes(using).filter(pk__in=ids).update(held_by=key)
+            return
+        cursor.execute(
+            "UPDATE cq_lanes l SET head = m.head, held_by = m.held_by FROM "
+            "unnest(%s::bigint[], %s::uuid[], %s::varchar[]) AS m(id, head, held_by) "
+            "WHERE l.id = m.id",
+            [
+                [lane.pk for lane in moved],
+                array_literal(lane.head.hex for lane in moved if lane.head),
+                [lane.held_by for lane in moved],
+            ],
+        )

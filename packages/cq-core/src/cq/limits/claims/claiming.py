@@ -14,16 +14,16 @@ from django.db import connections, transaction
 from cq import lifecycle
 from cq.db.transactions import immediate
 from cq.definitions.bounds import Bound, bounds_of
+from cq.limits import places
+from cq.limits.holding import Served
+from cq.limits.openings import Openings
+from cq.limits.overrides import Overrides
+from cq.limits.places import Place
 
-from . import places
-from .heads import Head, is_empty, read_heads
-from .holding import Served
+from .heads import Head, are_empty, read_heads
 from .keys import Keys
 from .lanes import Next, leave
-from .openings import Openings
-from .overrides import Overrides
 from .passed_over import PassedOver
-from .places import Place
 from .turns import Lane, Names, Pair, Turns
 
 if TYPE_CHECKING:
@@ -244,13 +244,17 @@ class _Claim:
         taken = {(start.lane.pk, start.head.id) for start in started}
         nexts: list[Next] = []
         touched: dict[str, Bound] = {}
+        left = {
+            lane.pk: [h for h in heads.get(lane.pk, ()) if (lane.pk, h.id) not in taken]
+            for lane in lanes
+        }
+        seen_to_the_end = [of for of in lanes if of.pk in heads and not left[of.pk]]
+        empty = are_empty(self.using, seen_to_the_end)
         for lane in lanes:
             bounds = self._bounds[lane.pk]
             touched |= {bound.key: bound for bound in bounds}
             room = keys.room(bounds)
-            rest = [h for h in heads.get(lane.pk, ()) if (lane.pk, h.id) not in taken]
-            looked = lane.pk in heads
-            gone = looked and not rest and is_empty(self.using, lane)
+            rest, looked, gone = left[lane.pk], lane.pk in heads, lane.pk in empty
             held_by = None if room.starts or gone else room.held_by
             nexts.append(Next(lane.pk, rest[0].id if rest else None, held_by, gone))
             self.put_away += gone or held_by is not None
@@ -262,8 +266,8 @@ class _Claim:
         self.opens_in = keys.opens_in(touched.values())
         keys.write(self.opens_in)
         for key, bound in touched.items():
-            if key not in self.full and (left := keys.room([bound]).starts):
-                self.left_over[key] = min(left, MOST_STARTS)
+            if key not in self.full and (free := keys.room([bound]).starts):
+                self.left_over[key] = min(free, MOST_STARTS)
 
     def _note_full(self, bounds: Sequence[Bound], key: str, keys: Keys) -> None:
         """Note that a key has no place free. What is shut until a moment opens then."""
