@@ -25,7 +25,7 @@ def nothing(cqt: Any) -> None:
 
 
 class Threads:
-    """Slots with tasks that wait, while another has run for long."""
+    """Slots with tasks that wait, while others have run for long in all of them."""
 
     waiting = 1
     count = 1
@@ -33,7 +33,7 @@ class Threads:
     def __init__(self, tasks: list[Any]) -> None:
         self.tasks = tasks
 
-    def longest(self) -> float:
+    def all_busy_for(self) -> float:
         return 60.0
 
     def take_back(self) -> list[Any]:

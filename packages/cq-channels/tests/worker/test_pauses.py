@@ -38,7 +38,7 @@ class Threads:
     def waiting(self) -> int:
         return len(self.tasks)
 
-    def longest(self) -> float:
+    def all_busy_for(self) -> float:
         return 0.0
 
     def put(self, made: Any) -> None:

@@ -45,10 +45,10 @@ class ClaimAhead:
     def long_runs_in_between(self) -> bool:
         """Whether what was claimed ahead waits behind runs that take long after all.
 
-        As many as there are slots that run nothing are about to start.
+        Those of all slots: while one of them runs short ones, it comes to what waits.
         """
-        threads = self.threads
-        return threads.free < 0 and threads.longest() > SHORT_RUN_SECONDS * 10
+        busy_for = self.threads.all_busy_for()
+        return self.threads.waiting > 0 and busy_for > SHORT_RUN_SECONDS * 10
 
     # --- lanes ------------------------------------------------------------------------
 

@@ -62,10 +62,10 @@ class ThreadSlots:
         """How many tasks are claimed ahead, and have not started."""
         return self._tasks.qsize()
 
-    def longest(self) -> float:
-        """Return the seconds that the longest of the present runs has taken so far."""
+    def all_busy_for(self) -> float:
+        """Return the seconds for which no slot has begun or ended anything; 0.0: one is free."""
         started = list(self._started.values())
-        return time.monotonic() - min(started) if started else 0.0
+        return time.monotonic() - max(started) if len(started) >= self.count else 0.0
 
     @property
     def waiting_first(self) -> int:
