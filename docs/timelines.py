@@ -1,4 +1,4 @@
-"""Draws the pictures of scheduling.md: what coalesces, and what was missed.
+"""Draws the pictures of clocks: what coalesces, what was missed, and places of a limit.
 
 On a ground of their own, so that they can be read where the page is dark.
 """
@@ -130,6 +130,30 @@ def missed() -> str:
     return line.svg()
 
 
+def places() -> str:
+    """Two places of a key, five calls at once, and one of another key."""
+    line = Timeline("Two places of a key, and five calls at once", 0, 5)
+    called = line.row("called", "customer:4, five")
+    for number in range(5):
+        line.dot(called, number * 0.09, QUIET)
+    for label, runs in (
+        ("place 1", ((0, 1.2), (1.2, 2.9), (2.9, 4.2))),
+        ("place 2", ((0, 2), (2, 3.1))),
+    ):
+        y = line.row(label)
+        for start, end in runs:
+            line.bar(y, start, end - 0.06)
+    other = line.row("place 1", "customer:5")
+    line.bar(other, 0.5, 1.6, PALE)
+    for hour in (1.2, 2, 2.9):
+        line.down(hour)
+    return line.svg()
+
+
 def pictures() -> dict[str, str]:
     """Return the pictures by their file names."""
-    return {"coalescing.svg": coalescing(), "misfire.svg": missed()}
+    return {
+        "coalescing.svg": coalescing(),
+        "misfire.svg": missed(),
+        "places.svg": places(),
+    }

@@ -47,6 +47,23 @@ def test_what_is_paused_waits_and_runs_once_it_is_resumed(project: Site) -> None
         project.check(one_task)
 
 
+def test_what_has_limits_runs_as_the_page_says(project: Site) -> None:
+    every = blocks("docs/limits.md")
+    project.put(PROVIDER)
+    for block in every:
+        if place(block) == "shop/tasks.py":
+            project.put(block)
+        elif place(block):
+            project.set(block)
+    first, _key, of_call = [b for b in every if not place(b)]
+    assert "20/s (90/s)" in project.manage("cq", "limits", "stripe", "--rate", "20/s")
+    assert "as the settings say" in project.manage("cq", "limits", "stripe", "--reset")
+    with project.worker():
+        project.check(first)
+        project.check(of_call)
+        project.check(RECIPES_OF_LIMITS)
+
+
 def test_what_has_a_key_is_made_once(project: Site) -> None:
     every = blocks("docs/once.md")
     for block in every:
@@ -283,4 +300,29 @@ found = Task.objects.filter(name="shop.tasks.send_invoice")
 {t.get(60) for t in found}  # {"bill 7 in en"}
 found.count()  # 3
 Task.objects.get(name="shop.tasks.pack").get(60)  # "LARGE"
+"""
+
+PROVIDER = '''# shop/provider.py
+"""The other side, which says 429 once."""
+from types import SimpleNamespace
+
+answers = [SimpleNamespace(status=429, retry_after=1)]
+
+
+def refund(order):
+    if answers:
+        return answers.pop()
+    return SimpleNamespace(status=200, text=f"{order} is refunded")
+'''
+RECIPES_OF_LIMITS = """
+from shop.tasks import charge, mail, rebuild_index, refund
+
+refunded = refund.delay(7)
+refunded.get(60)  # '7 is refunded'
+refunded.failures  # 0
+refunded.attempts  # 2
+
+charge.delay(7).get(60)  # '7 is paid'
+mail.delay("acme", "a@example.org").get(60)  # 'acme to a@example.org'
+rebuild_index.delay().get(60)  # 'rebuilt'
 """
