@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,6 +89,23 @@ def place_of(order: Order, parameters: Mapping[str, str]) -> Place | None:
             )
             return Place(key, onward=name == order.onward)
     return None
+
+
+def said(order: Order, with_lanes: bool) -> str:
+    """Return an order in words; that of the newest goes without.
+
+    with_lanes: whether there is something that limits hold back, or that takes turns.
+    """
+    if order is NEWEST:
+        return ""
+    if order is LONGEST:
+        return _("What has been running for longest comes first.")
+    if with_lanes:
+        return _(
+            "In the order in which workers will take them; of each priority those with "
+            "limits or a fair key come last, and take turns."
+        )
+    return _("In the order in which workers will take them.")
 
 
 def text_of(key: tuple[Any, ...]) -> str:

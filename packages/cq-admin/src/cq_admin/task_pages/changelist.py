@@ -33,12 +33,11 @@ from cq_admin.task_list.matching import Matcher, any_case
 from cq_admin.task_list.orders import (
     AFTER,
     BEFORE,
-    LONGEST,
-    NEWEST,
     PARAMETERS,
     Place,
     links,
     place_of,
+    said,
     text_of,
     way_on,
 )
@@ -290,13 +289,6 @@ class TaskChangeList(ChangeList):
     @property
     def order_said(self) -> str:
         """The order in words, where it is not that of the newest."""
-        if self.source is None or self.source.order is NEWEST:
+        if self.source is None:
             return ""
-        if self.source.order is LONGEST:
-            return _("What has been running for longest comes first.")
-        if any(part.lanes for part in self.source.parts):
-            return _(
-                "In the order in which workers will take them; of each priority those with "
-                "limits or a fair key come last, and take turns."
-            )
-        return _("In the order in which workers will take them.")
+        return said(self.source.order, any(part.lanes for part in self.source.parts))
