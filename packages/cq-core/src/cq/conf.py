@@ -22,23 +22,23 @@ class Conf:
     """Attribute access to the settings: ``conf.LEASE`` is ``CQ_LEASE``."""
 
     def __init__(self) -> None:
-        #: By name: the settings object that lacks it.
-        self._lacking: dict[str, Any] = {}
+        #: By name: the settings object that lacks it, and what is taken then.
+        self._lacking: dict[str, tuple[Any, Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
+        # Django is quick with what is set, and ten times as slow to say that something
+        # is not; a task asks a dozen times. An override brings an object of its own.
+        lacking = self._lacking.get(name)
+        if lacking is not None and lacking[0] is _held.get("_wrapped"):
+            return lacking[1]
         try:
             setting = SETTINGS[name]
         except KeyError:
             raise AttributeError(f"cq has no setting CQ_{name}") from None
-        # Django is quick with what is set, and ten times as slow to say that something
-        # is not; a task asks a dozen times. An override brings an object of its own.
-        holder = _held.get("_wrapped")
-        if holder is not None and self._lacking.get(name) is holder:
-            return setting.default
         try:
             return getattr(django_settings, f"CQ_{name}")
         except AttributeError:
-            self._lacking[name] = _held.get("_wrapped")
+            self._lacking[name] = _held.get("_wrapped"), setting.default
             return setting.default
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.core.exceptions import EmptyResultSet
 from django.db import connection, models, transaction
+from django.test import override_settings
 from forced import forced
 from referring import referring
 
@@ -254,3 +255,12 @@ def test_a_model_saves_its_table_by_the_method_that_cq_overrides() -> None:
     # Fixtures come by it as well: what is encoded is to be written as it stands.
     assert callable(getattr(models.Model, "_save_table", None))
     assert Task._save_table is EncodedRow._save_table  # type: ignore[attr-defined]
+
+
+def test_app_configs_are_others_while_other_apps_are_installed() -> None:
+    before = internals.app_configs()
+    assert "cq" in before
+    with override_settings(INSTALLED_APPS=["django.contrib.contenttypes"]):
+        assert internals.app_configs() is not before
+        assert "cq" not in internals.app_configs()
+    assert internals.app_configs() is before

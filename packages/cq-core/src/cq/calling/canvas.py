@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
 from asgiref.sync import sync_to_async
@@ -74,17 +75,24 @@ ON_THE_LOOP = (
 )
 
 
-def launch(call: AnyCall[R_co]) -> Task[R_co]:
+@cache
+def _on_rows() -> tuple[Any, Any, Any]:
+    # Once: each such import looks whether there is anything to import.
     from cq.enqueue import recording
     from cq.execution import inline
     from cq.serial import workflow
 
+    return recording, inline, workflow
+
+
+def launch(call: AnyCall[R_co]) -> Task[R_co]:
+    recording, inline, workflow = _on_rows()
     if workflow.current_serial() is not None:
         # In a serial run everything is serial: the double offers the same calls.
         return cast("Task", workflow.launch(call))
     try:
-        task = cast("Task", recording.record(conf.DATABASE, call))
-        return inline.up_to_date(task)
+        task = recording.record(conf.DATABASE, call)
+        return cast("Task", inline.up_to_date(task))
     except SynchronousOnlyOperation:
         raise RuntimeError(ON_THE_LOOP) from None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.db import transaction
 from django.db.models.deletion import Collector
 from django.db.models.sql import UpdateQuery
@@ -143,3 +144,12 @@ def set_transaction_mode(connection: Any, mode: str | None) -> str | None:
     before: str | None = connection.transaction_mode
     connection.transaction_mode = mode
     return before
+
+
+# --- apps -----------------------------------------------------------------------------
+
+
+def app_configs() -> dict[str, Any]:
+    """Return the apps that there are: where a test installs others, another dictionary."""
+    found: dict[str, Any] = apps.app_configs
+    return found

@@ -9,7 +9,7 @@ import os
 import threading
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.apps import apps
 from django.core.exceptions import ObjectDoesNotExist
@@ -17,6 +17,7 @@ from django.db import Error, connections
 
 from cq import lifecycle
 from cq.conf import conf
+from cq.db import internals
 from cq.db.statements import uuid_param
 from cq.tables import hydration
 from cq.tables.rows import TaskRow
@@ -43,9 +44,21 @@ def runs_here() -> bool:
     if conf.SERIAL:
         return True
     inline = conf.RUN_INLINE
-    if inline is None:
-        return not apps.is_installed("cq_channels")
-    return bool(inline)
+    return not _has_channels() if inline is None else bool(inline)
+
+
+#: The apps that were looked through, and whether cq-channels is among them.
+_seen: tuple[Any, bool] = None, False
+
+
+def _has_channels() -> bool:
+    # Each call is asked twice, and Django goes through all apps. Other ones are in a
+    # dictionary of their own.
+    global _seen
+    there = internals.app_configs()
+    if _seen[0] is not there:
+        _seen = there, apps.is_installed("cq_channels")
+    return _seen[1]
 
 
 def up_to_date(task: T) -> T:
