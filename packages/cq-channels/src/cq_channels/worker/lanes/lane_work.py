@@ -12,13 +12,12 @@ from django.db import Error
 
 from cq.definitions.registry import has_lanes
 from cq.limits import places
-from cq.limits.claims.claiming import LaneClaims, Which
+from cq.limits.claims.claiming import LaneClaims, Which, claim_of
 from cq.limits.claims.turns import Names, Pair, open_pairs
 from cq.limits.holding import Served, any_left, due
 from cq.limits.newcomers import admit
 from cq.limits.release import release
 from cq.workers import doorbell
-from cq_channels.worker.in_flight import claim_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

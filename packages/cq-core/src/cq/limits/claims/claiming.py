@@ -216,7 +216,7 @@ class _Claim:
         self.claimed = [task for task in found if task.pk in mine]
         self.places = [place for start in started for place in start.places]
         if len(found) > len(started):
-            others = [lifecycle_claim(task) for task in found if task.pk not in mine]
+            others = [claim_of(task) for task in found if task.pk not in mine]
             lifecycle.hand_back(self.using, others)
         return started
 
@@ -280,6 +280,6 @@ class _Claim:
                 self.full[key] = bound.concurrency
 
 
-def lifecycle_claim(task: TaskRow) -> lifecycle.Claim:
+def claim_of(task: TaskRow) -> lifecycle.Claim:
     assert task.worker_id is not None
     return lifecycle.Claim(task.pk, task.fence, task.worker_id)
