@@ -19,6 +19,8 @@ class Stay(models.Model):
     key = models.CharField(max_length=50)
     came = models.DateTimeField()
     went = models.DateTimeField(null=True)
+    #: The group of processes that it was in.
+    processes = models.IntegerField(default=0)
 
     def __str__(self) -> str:
         return self.key

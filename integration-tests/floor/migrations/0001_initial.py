@@ -20,6 +20,7 @@ class Migration(migrations.Migration):
                 ("key", models.CharField(max_length=50)),
                 ("came", models.DateTimeField()),
                 ("went", models.DateTimeField(null=True)),
+                ("processes", models.IntegerField(default=0)),
             ],
         ),
     ]
