@@ -51,7 +51,8 @@ def _analyze() -> None:
 
 def _many(task: Any, calls: list[tuple[Any, ...]]) -> Task:
     """Record these calls, at once; the last of them."""
-    return task.delay_many(calls)[-1]
+    last: Task = task.delay_many(calls)[-1]
+    return last
 
 
 def _two(stack: ExitStack) -> WorkerProcess:
@@ -120,7 +121,7 @@ def _rate(seconds: int) -> dict[str, float]:
         _many(tasks.call_api, [()] * (RATE * seconds + 10 * BURST))
         time.sleep(seconds + 1)
     started = Task.objects.filter(name=tasks.call_api.name, started__isnull=False)
-    moments = sorted(started.values_list("started", flat=True))
+    moments: list[Any] = sorted(started.values_list("started", flat=True))
     at = [(moment - moments[0]).total_seconds() for moment in moments]
     within = [moment for moment in at if moment < seconds]
     most = max(bisect.bisect_left(at, moment + 1.0) - n for n, moment in enumerate(at))
@@ -158,7 +159,7 @@ def _free(count: int) -> dict[str, float]:
         process = _two(stack)
         process.until_settled(_many(tasks.one_at_once, [(1, 0.03)] * count))
     rows = Task.objects.filter(name=tasks.one_at_once.name).order_by("started")
-    moments = list(rows.values_list("started", "finished"))
+    moments: list[Any] = list(rows.values_list("started", "finished"))
     waits = [
         (later - finished).total_seconds() * 1000
         for (_, finished), (later, _) in pairwise(moments)

@@ -91,7 +91,7 @@ class BeginsOnUse:
     def __exit__(self, *error: Any) -> Any:
         return self._begun().__exit__(*error)
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         return type(self._raw)
 
