@@ -110,16 +110,21 @@ class ThreadSlots:
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
+    def _next(self) -> TaskRow | None:
+        """Return the task that is to start, once there is one; None: there are no more."""
+        task = self._tasks.get()
+        if not self._first or task is None:
+            return task
+        if task is not _FIRST:
+            # It is the next behind them, by one of their marks.
+            self._first.append(task)
+        return self._first.popleft()
+
     def _work(self) -> None:
         me = threading.get_ident()
         session_cleanup = SessionCleanup()
         try:
-            while (task := self._tasks.get()) is not None:
-                if self._first:
-                    if task is not _FIRST:
-                        # It is the next behind them, by one of their marks.
-                        self._first.append(task)
-                    task = self._first.popleft()
+            while (task := self._next()) is not None:
                 started = time.monotonic()
                 self._started[me] = started
                 handed_over = False

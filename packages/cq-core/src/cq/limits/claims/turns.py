@@ -29,6 +29,11 @@ _OPEN = "l.held_by IS NULL"
 _OF_PAIR = f"{_OPEN} AND l.queue = %s AND l.priority = %s"
 
 
+#: Keys that are looked at beyond the starts that there are: one whose weight is below 1 is
+#: passed over in most of its turns.
+MORE_KEYS = 4
+
+
 class Lane(NamedTuple):
     """A lane that is locked: its row, and how many of its tasks may start in this turn."""
 
@@ -148,7 +153,7 @@ class Turns:
 
         To be called in a transaction. Lanes that another claim has locked are passed over.
         """
-        by_key = self._firsts_of_keys(pair, starts, names)
+        by_key = self._firsts_of_keys(pair, starts + MORE_KEYS, names)
         share = starts
         if by_key:
             # Where the other half finds nothing, the keys have that, too.
