@@ -80,8 +80,12 @@ def urgent(using: str, now: datetime | None = None) -> Urgent:
 def _may_start(using: str) -> bool:
     """Tell whether there is a lane that is open, or a task without one."""
     connection = connections[using]
-    is_open = _exists(connection, "queue", "held_by IS NULL", "cq_lanes")
-    return _ask(connection, is_open, [])[0] or bool(first_of_each(using, None, None))
+    # By the queue alone, other indexes have the lanes in order as well, with all that are
+    # held.
+    order = "priority DESC, fair" if connection.vendor != "mysql" else "priority, fair"
+    is_open = f"SELECT id FROM cq_lanes WHERE held_by IS NULL ORDER BY queue, {order}"
+    found = _ask(connection, f"({is_open} LIMIT 1) IS NOT NULL", [])
+    return found[0] or bool(first_of_each(using, None, None))
 
 
 def sweepable(using: str) -> Sweepable:
