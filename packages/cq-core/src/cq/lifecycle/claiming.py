@@ -57,8 +57,10 @@ def claim(
         where, params = f"{these} AND {where}", [*these_ids, *params]
     skip = "" if connection.vendor == "sqlite" else "FOR UPDATE SKIP LOCKED"
     by = f"FORCE INDEX ({index})" if index and connection.vendor == "mysql" else ""
-    # The order in which the index has those of one pair and lane.
-    order = "id" if by_id else "lane, id"
+    # The order in which the index has those of one pair that have no lane. MariaDB would
+    # put all in order by a column that is NULL in each; elsewhere by the id alone the
+    # primary key might do.
+    order = "id" if by_id or connection.vendor == "mysql" else "lane, id"
     # Where the planner knows of no row that is QUEUED, the index of those costs nothing
     # in its eyes, and it would read all of it. What is an expression, no index has.
     by_key = "UPPER(status) = 'QUEUED'"

@@ -106,8 +106,10 @@ def _first_of_each_stepwise(
     """
     after = "t.queue = %s AND t.priority > %s"
     for name in [None] if names is None else names:
+        # By what is equal to one value as well, MariaDB would put all in order.
+        order = "t.queue, t.priority" if name is None else "t.priority"
         where, params = ("TRUE", []) if name is None else ("t.queue = %s", [name])
-        while row := _first_on_mysql(cursor, where, params):
+        while row := _first_on_mysql(cursor, where, params, order):
             queue, priority, head, lane = row
             if lane is not None:
                 # NULL comes first, so no task of this pair is without one.
@@ -118,12 +120,12 @@ def _first_of_each_stepwise(
                 where, params = f"(t.queue > %s OR ({after}))", [queue, *params]
 
 
-def _first_on_mysql(cursor: Any, where: str, params: list[Any]) -> Any:
+def _first_on_mysql(cursor: Any, where: str, params: list[Any], order: str) -> Any:
     cursor.execute(
         "SELECT t.queue, t.priority, t.id, t.lane "
         "FROM cq_tasks t FORCE INDEX (cq_ready) "
         f"WHERE t.status = 'QUEUED' AND {where} "
-        "ORDER BY t.queue, t.priority, t.lane, t.id LIMIT 1",
+        f"ORDER BY {order}, t.lane, t.id LIMIT 1",
         params,
     )
     return cursor.fetchone()
@@ -133,12 +135,14 @@ def last_of_pair(using: str, pair: Pair) -> UUID | None:
     """Return the id of the last task of a pair without a lane; None: there is none."""
     queue, priority = pair
     connection = connections[using]
-    hint = "FORCE INDEX (cq_ready) " if connection.vendor == "mysql" else ""
+    hint, order = "", "t.lane DESC, t.id DESC"
+    if connection.vendor == "mysql":
+        hint, order = "FORCE INDEX (cq_ready) ", "t.id DESC"
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT t.id FROM cq_tasks t {hint}WHERE t.status = 'QUEUED' "
             "AND t.queue = %s AND t.priority = %s AND t.lane IS NULL "
-            "ORDER BY t.lane DESC, t.id DESC LIMIT 1",
+            f"ORDER BY {order} LIMIT 1",
             [queue, priority],
         )
         row = cursor.fetchone()
@@ -154,14 +158,16 @@ def part_of_pair(
     """
     queue, priority = pair
     connection = connections[using]
-    hint = "FORCE INDEX (cq_ready) " if connection.vendor == "mysql" else ""
+    hint, order = "", "t.lane, t.id"
+    if connection.vendor == "mysql":
+        hint, order = "FORCE INDEX (cq_ready) ", "t.id"
     with connection.cursor() as cursor:
         # By the lane, too: the primary key has no such order, and PostgreSQL might read all
         # that has finished since by that.
         cursor.execute(
             f"SELECT t.id, t.name FROM cq_tasks t {hint}WHERE t.status = 'QUEUED' "
             "AND t.queue = %s AND t.priority = %s AND t.lane IS NULL AND t.id > %s "
-            f"ORDER BY t.lane, t.id LIMIT {most}",
+            f"ORDER BY {order} LIMIT {most}",
             [queue, priority, uuid_param(connection, after)],
         )
         return [(uuid_of(pk), name) for pk, name in cursor.fetchall()]
