@@ -50,9 +50,9 @@ def test_the_page_names_each_folder_and_file_at_the_root(package: str) -> None:
     )
 
 
-def test_the_page_has_seven_walks_and_a_table_of_where_to_look() -> None:
-    walks, _, table = PAGE.partition("## Seven walks")[2].partition("\n## ")
-    assert walks.count("\n### ") == 7
+def test_the_page_has_eight_walks_and_a_table_of_where_to_look() -> None:
+    walks, _, table = PAGE.partition("## Eight walks")[2].partition("\n## ")
+    assert walks.count("\n### ") == 8
     assert table.count("\n| ") >= 25
 
 
