@@ -21,6 +21,7 @@ from cq.db import outage
 from cq.figures.writer import writer
 from cq.hooks import announce
 from cq.hooks.around import check_settings
+from cq.limits.unlimited import claim_before_others
 from cq.live.answering import answering_lease
 from cq.maintenance import probe, rescue
 from cq.maintenance.sweep import THOROUGH_SHARE, queue_due, sweep
@@ -234,6 +235,12 @@ def _claim(
         if pauses.refresh():
             looks.restart(pauses.now.tasks)
         which["exclude"] = pauses.now.queues
+    paused = () if pauses is None else pauses.now.tasks
+    from_lane = claim_before_others(
+        newer.using, newer.worker, queues, without=paused, **which
+    )
+    if from_lane:
+        return from_lane
     if not looks.passing.names:
         # Without cursors: the order is exact then.
         return claim_next(newer.using, newer.worker, 1, queues, **which)

@@ -10,10 +10,12 @@ from cq import lifecycle
 from cq.conf import conf
 from cq.execution import sync_runner
 from cq.execution.inline import suspended
+from cq.limits.unlimited import claim_before_others
 from cq.maintenance import rescue, sweep
 from cq.tables.queries import tasks
-from cq.workers.claim_order import claim_next, ready_pairs
+from cq.workers.claim_order import claim_next
 from cq.workers.lease import Lease
+from cq.workers.waiting.pairs import waiting_pairs
 
 from .crash import Crash
 
@@ -56,13 +58,14 @@ def run_tasks(
     try:
         with suspended():
             while True:
-                if len(runs) >= limit and ready_pairs(using):
+                if len(runs) >= limit and waiting_pairs(using):
                     raise RuntimeError(
                         f"{limit} runs did not come to an end, the last one was of "
                         f"{runs[-1].name}; does a task enqueue itself? Else give a "
                         "higher limit="
                     )
-                found = claim_next(using, lease.worker, 1, now=now)
+                found = claim_before_others(using, lease.worker, now=now)
+                found = found or claim_next(using, lease.worker, 1, now=now)
                 for task in cast("list[Task]", found):
                     runs.append(task)
                     _run(using, task, now, crash)
