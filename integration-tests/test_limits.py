@@ -10,7 +10,7 @@ from floor import limited, tasks
 from floor.models import Stay
 from processes import PATIENCE, until
 
-from cq.limits.changing import reset_limit, set_limit
+from cq.limits.operating.changing import reset_limit, set_limit
 from cq.models import Lane, Place, Task
 
 if TYPE_CHECKING:

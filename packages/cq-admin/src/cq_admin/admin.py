@@ -9,7 +9,8 @@ from django.apps import apps
 from django.contrib import admin
 
 from cq.conf import conf
-from cq.models import Overview, Queue, Task, Worker
+from cq.models import Limit, Overview, Queue, Task, Worker
+from cq_admin.limit_page.admin import LimitAdmin
 from cq_admin.overview_page.admin import OverviewAdmin
 from cq_admin.queue_page.admin import QueueAdmin
 from cq_admin.schedule_pages.admin import RepeatingTaskAdmin
@@ -18,6 +19,7 @@ from cq_admin.task_pages.admin import TaskAdmin
 from .worker_page import WorkerAdmin
 
 __all__ = [
+    "LimitAdmin",
     "OverviewAdmin",
     "QueueAdmin",
     "RepeatingTaskAdmin",
@@ -31,6 +33,7 @@ def register(site: admin.AdminSite) -> None:
     """Add the pages of everything that is installed to an admin site."""
     site.register(Overview, OverviewAdmin)
     site.register(Queue, QueueAdmin)
+    site.register(Limit, LimitAdmin)
     site.register(Task, TaskAdmin)
     site.register(Worker, WorkerAdmin)
     if apps.is_installed("cq_scheduler"):

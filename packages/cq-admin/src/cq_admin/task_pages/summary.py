@@ -12,10 +12,12 @@ from django.utils.translation import gettext as _
 from cq.definitions import registry
 from cq.definitions.signatures import changes_of
 from cq.errors import UnknownTask
+from cq.limits.operating.telling import holds
 from cq.status import Status
 from cq.text import cut_off
 from cq.workers.pauses import pause_over
 from cq_admin.display import tracebacks
+from cq_admin.display.holds import hold_of
 from cq_admin.display.html import bar, named, shortened, state, visible
 from cq_admin.display.pauses import pause_of
 
@@ -115,6 +117,14 @@ class Summary:
             return ""
         row = pause_over(self.detail.using, self.task)
         return "" if row is None else pause_of(row, self.detail.now)
+
+    @cached_property
+    def holds(self) -> list[SafeString]:
+        """Which of its limits let it not start, while it is queued."""
+        if self.task.status != Status.QUEUED:
+            return []
+        now = self.detail.now
+        return [hold_of(hold, now) for hold in holds(self.detail.using, self.task, now)]
 
     # --- what it was called with ------------------------------------------------------
 

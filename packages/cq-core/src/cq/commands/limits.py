@@ -9,8 +9,8 @@ from django.core.management.base import CommandError
 from cq.cli.asker import asked_by, note
 from cq.cli.verb import Verb, add_format
 from cq.conf import conf
-from cq.limits.changing import NUMBERS, reset_limit, set_limit
-from cq.limits.standing import Standing, standings
+from cq.limits.operating.changing import NUMBERS, reset_limit, set_limit
+from cq.limits.operating.standing import Standing, standings
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -19,7 +19,7 @@ from cq.definitions import registry
 from cq.enqueue import commit_hooks
 from cq.errors import CycleError, WaitError, WaitTimeout
 from cq.execution.inline import inline_runner, runs_here
-from cq.limits.telling import why_held
+from cq.limits.operating.telling import why_held
 from cq.runs.run import Run, current_run
 from cq.status import FINAL, Status
 from cq.tables import hydration

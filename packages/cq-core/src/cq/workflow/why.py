@@ -15,7 +15,7 @@ from cq.conf import conf
 from cq.db.clock import database_now
 from cq.definitions import registry
 from cq.errors import UnknownTask
-from cq.limits.telling import why_held
+from cq.limits.operating.telling import why_held
 from cq.status import FINAL, OPEN, Status
 from cq.tables import slices
 from cq.tables.queries import edges, tasks, workers

@@ -11,11 +11,11 @@ from django.db import transaction
 from cq import Limit, task
 from cq.db.clock import database_now
 from cq.definitions.bounds import bounds_of
-from cq.limits import naming
-from cq.limits.changing import reset_limit, set_limit
 from cq.limits.claims.claiming import LaneClaims
 from cq.limits.claims.turns import open_pairs
 from cq.limits.newcomers import admit
+from cq.limits.operating import naming
+from cq.limits.operating.changing import reset_limit, set_limit
 from cq.limits.overrides import Overrides
 from cq.models import Lane, Task
 from cq.models import Limit as LimitSet

@@ -9,12 +9,12 @@ import pytest
 
 from cq import task
 from cq.db.clock import database_now
-from cq.limits import standing
-from cq.limits.changing import set_limit
 from cq.limits.claims.claiming import LaneClaims
 from cq.limits.claims.turns import open_pairs
 from cq.limits.newcomers import admit
-from cq.limits.standing import standings
+from cq.limits.operating import standing
+from cq.limits.operating.changing import set_limit
+from cq.limits.operating.standing import standings
 from cq.models import LimitKey
 from cq.workers.lease import Lease
 
