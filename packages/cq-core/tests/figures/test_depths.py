@@ -9,14 +9,15 @@ import pytest
 from forced import NOW, forced, forced_many, register
 from racing import race
 
+import cq
 from cq.figures import depths
 from cq.figures.depths import ALL, EMPTY, Depth, found_at, history
 from cq.figures.folding import fold_depths
-from cq.figures.steps import DEPTHS_KEPT, Span, minute_of
+from cq.figures.steps import DAY, DEPTHS_KEPT, Span, minute_of
 from cq.metrics import depths as measuring
 from cq.metrics.depths import keep_minute
 from cq.models import Depth as DepthRow
-from cq.models import Task
+from cq.models import Figure, Mark, Task
 from cq.status import Status
 from cq.tables.worker_rows import WorkerState
 from cq.workers import requests
@@ -199,3 +200,15 @@ def test_only_the_queues_with_the_most_are_kept(
     assert found is not None
     assert set(found.queues) == {"q2", "q3"}
     assert found.total.waiting == 10
+
+
+def test_who_counts_the_queues_folds_what_is_old_within_three_minutes() -> None:
+    long_ago = minute_of(ago(days=500))
+    Figure.objects.create(step=DAY, slot=long_ago, name="one", queue="default")
+    DepthRow.objects.create(step=10, slot=long_ago, queue="mail", waiting=1)
+    cq.mark("long ago", now=ago(days=500))
+    for minutes in range(3):
+        keep_minute(DB, NOW + timedelta(minutes=minutes))
+    assert not Figure.objects.exists()
+    assert not DepthRow.objects.filter(slot=long_ago).exists()
+    assert not Mark.objects.exists()

@@ -23,7 +23,7 @@ from .still_open import still_open
 from .workers import MOST_WORKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from cq.tables.worker_rows import WorkerRow
@@ -40,8 +40,8 @@ def seconds_to_next_minute() -> float:
 def keep_minute(using: str, now: datetime | None = None) -> bool:
     """Do what one worker does once a minute; False where another one does it.
 
-    It counts the queues, and folds what is older of depths and figures. now: the present
-    moment; None: as the database says.
+    It counts the queues, and folds what is older of figures, of depths, or of marks, each
+    every three minutes. now: the present moment; None: as the database says.
     """
     if not conf.FIGURES:
         return False
@@ -50,10 +50,16 @@ def keep_minute(using: str, now: datetime | None = None) -> bool:
     if not depths.begin(using, minute):
         return False
     depths.keep(using, minute, *measured(using, now))
-    fold_figures(using, now)
-    fold_depths(using, now)
-    prune_marks(using, now)
+    # One a minute: most have nothing to do, and that costs more than all of the above.
+    _FOLDS[minute % len(_FOLDS)](using, now)
     return True
+
+
+_FOLDS: tuple[Callable[[str, datetime], int], ...] = (
+    fold_figures,
+    fold_depths,
+    prune_marks,
+)
 
 
 def measured(using: str, now: datetime) -> tuple[Depth, dict[str, Depth]]:
