@@ -14,6 +14,7 @@ import sites
 from beginnings import until_begun
 from django.core.management import call_command
 from django.db import connections
+from django.utils import timezone
 from floor import limited, tasks
 from floor.models import Stay
 from processes import PATIENCE, until
@@ -22,7 +23,8 @@ from test_postgres_outage import server  # noqa: F401
 
 from cq import Limit, chain, lifecycle, queues, task
 from cq.db.clock import database_now
-from cq.models import Lane, Place, Task
+from cq.models import Lane, Place, Task, schedule_task
+from cq_scheduler.models import RepeatingTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -253,7 +255,9 @@ def blocker(workers: Workers) -> Process:
 def test_tasks_that_expire_or_are_revoked_at_the_head_of_a_lane_stop_nobody(
     blocker: Process, ledger: Ledger
 ) -> None:
-    late = [limited.stays.using(expires=0.1).delay() for _ in range(20)]
+    late = [
+        limited.stays.using(expires=timedelta(seconds=0.1)).delay() for _ in range(20)
+    ]
     gone = limited.stays.delay_many([()] * 20)
     last = limited.stays.delay()
     for handle in gone:
@@ -323,26 +327,17 @@ def test_what_no_worker_has_the_code_of_leaves_no_place(workers: Workers) -> Non
 def test_schedules_of_limited_tasks_take_no_more_than_there_is(
     workers: Workers, ledger: Ledger
 ) -> None:
-    schedules = [call(limited.stays, 0.01) for call in [_each_second] * 3]
+    for n in range(5):
+        schedule_task(RepeatingTask, "* * * * *", limited.stays, [n / 100])
+    # Not a whole minute of waiting.
+    RepeatingTask.objects.update(next_run=timezone.now() + timedelta(seconds=1))
     workers.start("--threads", "3")
-    until(lambda: Stay.objects.count() >= 6, "six of them")
-    for schedule in schedules:
-        schedule.delete()
+    until(lambda: Stay.objects.count() >= 5, "one of each")
+    RepeatingTask.objects.all().delete()
 
     come_out_even()
 
     assert ledger.crowds() == {"one": 1}
-
-
-def _each_second(function: Any, seconds: float) -> Any:
-    from cq_scheduler.models import Schedule
-
-    return Schedule.objects.create(
-        name=f"each second {Schedule.objects.count()}",
-        task=function.name,
-        args=[seconds],
-        every=timedelta(seconds=1),
-    )
 
 
 # --- the other side says when ---------------------------------------------------------
