@@ -54,11 +54,9 @@ class Openings:
 
     def settle(self, served: Served) -> int:
         """Open what is to be opened, after the commit of what led to it; how many lanes."""
-        rooms = {
-            **self._rooms,
-            **free_again(self.using, self._full),
-            **self._set_anew(),
-        }
+        # Owed first: asked again, they have not changed any more.
+        self.owe(self._set_anew())
+        rooms = {**self._rooms, **free_again(self.using, self._full)}
         opened = open_lanes(self.using, rooms, served)
         self._rooms, self._full, self._named = {}, {}, {}
         return opened

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from cq import Limit, task
 from cq.db.clock import database_now
 from cq.definitions.bounds import bounds_of
+from cq.limits import openings
 from cq.limits.claims.claiming import LaneClaims
 from cq.limits.claims.turns import open_pairs
+from cq.limits.holding import Served
 from cq.limits.newcomers import admit
 from cq.limits.operating import naming
 from cq.limits.operating.changing import reset_limit, set_limit
@@ -252,6 +254,30 @@ def test_who_holds_a_lane_by_what_was_set_before_opens_it_again(
     set_limit("stripe", {"concurrency": 2})
 
     assert claim(claims) == [(1,)]
+
+
+def test_where_that_fails_it_is_opened_the_next_time(
+    claims: LaneClaims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stripe.delay(0)
+    stripe.delay(1)
+    assert claim(claims) == [(0,)]
+    known = Overrides(DB)
+    known.now()
+    owed = openings.Openings(DB, known)
+    owed.held({}, {"stripe": "stripe"})
+    LimitSet.objects.create(name="stripe", concurrency=2, since=database_now(DB))
+
+    def fails(*given: Any) -> int:
+        raise OperationalError("the database is away")
+
+    with monkeypatch.context() as away:
+        away.setattr(openings, "open_lanes", fails)
+        assert owed.settle_or_keep(Served()) == 0
+    assert Lane.objects.get().held_by == "stripe"
+
+    assert owed.settle_or_keep(Served()) == 1
+    assert Lane.objects.get().held_by is None
 
 
 def test_a_lower_number_ends_nothing_that_runs(claims: LaneClaims) -> None:
