@@ -199,13 +199,13 @@ def schedules(evidence: Evidence) -> Check:
 
 def audited(evidence: Evidence) -> Check:
     """cq's own auditor."""
-    check = Check("cq audit: invariants I1 to I11")
+    check = Check("cq audit: invariants I1 to I12")
     report = audit("default", limit=MOST)
     check.looked_at = sum(report.looked_at.values())
     for finding in report.findings:
         ids = ", ".join(str(task) for task in finding.tasks[:MOST])
         check.broken.append(
-            f"{finding.invariant}: {finding.what}: {finding.count}: {ids}"
+            f"{finding.invariant}: {finding.what}: {finding.total}: {ids}"
         )
     return check
 

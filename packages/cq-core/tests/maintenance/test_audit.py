@@ -20,20 +20,23 @@ from django.test.utils import CaptureQueriesContext
 from driving import claim, run, run_all
 from forced import register
 
-from cq import chain, group, lifecycle, task
+from cq import Limit, chain, group, lifecycle, task
 from cq.conf import conf
 from cq.db.clock import database_now
 from cq.db.statements import uuid_param
 from cq.execution import sync_runner
 from cq.lifecycle import Claim
+from cq.limits.claiming import LaneClaims
+from cq.limits.newcomers import admit
 from cq.maintenance import audit as auditor
 from cq.maintenance import invariants, sweep
 from cq.maintenance.audit import audit
 from cq.maintenance.check import Check
 from cq.maintenance.invariants import CHECKS, LATE_AFTER, grace
 from cq.maintenance.rescue import rescue
-from cq.models import Attempt, Edge, Task, TaskLog, Worker
+from cq.models import Attempt, Edge, Lane, Place, Task, TaskLog, Worker
 from cq.status import OPEN, Status
+from cq.tables.limits.queries import lanes, places
 from cq.tables.queries import attempts, edges, logs, tasks
 from cq.workflow import revocation
 
@@ -44,7 +47,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 #: Without those that another app may have registered.
-CORE = [check for check in CHECKS if check.rows in (tasks, edges, logs, attempts)]
+OWN = (tasks, edges, logs, attempts, lanes, places)
+CORE = [check for check in CHECKS if check.rows in OWN]
 
 
 @pytest.fixture(autouse=True)
@@ -502,6 +506,83 @@ def a_loss_with_an_invented_exception() -> Task:
 def a_success_with_an_error() -> Task:
     row = done()
     force(row, "error = 'no'")
+    return row
+
+
+@task
+def one_at_once(cqt: Any) -> None: ...
+
+
+_workers = itertools.count(1000)
+
+
+def limited() -> Task:
+    """One of a limit that is claimed, and one that it holds back."""
+    worker = next(_workers)
+    register(worker)
+    key = f"of {worker}"
+    of_limit = one_at_once.using(limits=[Limit(concurrency=1, key=key)], queue=key)
+    row = of_limit.delay()
+    of_limit.delay()
+    admit("default")
+    claims = LaneClaims("default", worker)
+    for _ in range(2):
+        claims.claim((key, 0), 1)
+    assert Lane.objects.get(queue=key).held_by == key
+    assert Place.objects.get(key=key).task == row.pk
+    row.refresh_from_db()
+    return row
+
+
+def run_out(row: Task) -> None:
+    """It has ended, and its place is as it was."""
+    assert row.worker_id is not None
+    held = Claim(row.pk, row.fence, row.worker_id)
+    assert lifecycle.complete("default", held, "null") == Status.COMPLETE
+
+
+def test_limits_that_hold_tasks_back_break_nothing() -> None:
+    row = limited()
+    assert not found()
+    # It may run on until its thread has ended.
+    assert row.revoke()
+    assert not found()
+
+
+@breaks("I1")
+def a_lane_that_is_held_for_nothing() -> Task:
+    row = limited()
+    Place.objects.filter(task=row.pk).delete()
+    run_out(row)
+    return Task.objects.get(pk=Lane.objects.get(queue=row.queue).head)
+
+
+@breaks("I1")
+def a_listed_task_whose_lane_has_no_row() -> Task:
+    row = limited()
+    Lane.objects.filter(queue=row.queue).delete()
+    return Task.objects.get(queue=row.queue, status=Status.QUEUED)
+
+
+@breaks("I12")
+def a_place_of_a_worker_without_a_row() -> Task:
+    row = limited()
+    run_out(row)
+    Worker.objects.filter(pk=row.worker_id).delete()
+    return row
+
+
+@breaks("I12")
+def a_place_whose_run_has_ended() -> Task:
+    row = limited()
+    run_out(row)
+    return row
+
+
+@breaks("I12")
+def a_place_of_an_earlier_claim() -> Task:
+    row = limited()
+    Place.objects.filter(task=row.pk).update(fence=row.fence + 1)
     return row
 
 

@@ -1,4 +1,4 @@
-"""The audit: a look for rows that break a promise, on a live system. Invariants I1 to I11.
+"""The audit: a look for rows that break a promise, on a live system. Invariants I1 to I12.
 
 Reads only. What a running system mends by itself may be so for a moment: a parent whose
 last subtask has just settled, a worker that died a second ago. Such rows are looked at
@@ -87,8 +87,8 @@ def audit(
     if suspects:
         pause(max(0.0, began + grace() - time.monotonic()))
     for check in suspects:
-        again = check.found(using, now).filter(pk__in=list(found[check]))
-        found[check] = dict(again)
+        same = {f"{check.key}__in": list(found[check])}
+        found[check] = dict(check.found(using, now).filter(**same))
     findings = [
         Finding(
             c.invariant, c.what, list(dict.fromkeys(ids.values()))[:limit], len(ids)

@@ -24,10 +24,12 @@ class Check:
     passing: bool = False
     #: The column with the id of the task that is named.
     names: str = "pk"
+    #: The column by which a row is found again.
+    key: str = "pk"
 
     def condition(self, using: str, now: datetime | None) -> Q:
         return self.broken if isinstance(self.broken, Q) else self.broken(using, now)
 
     def found(self, using: str, now: datetime | None) -> QuerySet[Any]:
         rows = self.rows(using).order_by()
-        return rows.filter(self.condition(using, now)).values_list("pk", self.names)
+        return rows.filter(self.condition(using, now)).values_list(self.key, self.names)

@@ -15,6 +15,8 @@ I6   The limit `retries` stands in the code; here, CQ_MAX_LOSSES. When that is l
      open tasks with as many losses are named until they are done.
 I9   The history itself is not kept; here, what no legal one ends in.
 I10  The slots are cq-scheduler's, see :func:`register`.
+I12  How many places a key has, and which tasks need one, stands in the code and the
+     settings; here, that each place is that of a run. One that was revoked may run on.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from cq.lifecycle import rules
 from cq.status import FAILED, FINAL, OPEN, Status
 from cq.tables.queries import edges, logs, tasks, workers
 
-from . import attempt_checks
+from . import attempt_checks, limit_checks
 from .check import Check
 
 #: How long what has come to its time may be in coming forward: the sweep takes a
@@ -161,6 +163,7 @@ _RAISED_BY_NOBODY = (Q(exception__isnull=False) | Q(traceback__isnull=False)) & 
 )
 CHECKS: list[Check] = [
     *attempt_checks.CHECKS,
+    *limit_checks.CHECKS,
     Check("I1", "its time has come, but it is not queued", tasks, _due, True),
     Check("I1", "PENDING, but it waits for nothing", tasks, _forgotten, True),
     Check("I1", "expired, but it is open", tasks, _expired, True),
