@@ -203,3 +203,12 @@ def test_another_priority_is_another_lane(claims: LaneClaims) -> None:
     found = claim(claims, 1)
     assert [t.pk for t in tasks_of(found)] == [second.pk, first.pk]
     assert not Lane.objects.exists()
+
+
+def test_another_queue_is_another_lane(claims: LaneClaims) -> None:
+    first, second = charge.delay("ann", 1), charge.delay("ann", 2)
+    admit_all()
+    lifecycle.move(DB, [second.pk], "other")
+    found = claim(claims, 1)
+    assert {t.pk for t in tasks_of(found)} == {first.pk, second.pk}
+    assert not Lane.objects.exists()

@@ -88,7 +88,10 @@ def move(
     using: str, ids: Sequence[UUID], queue: str, only: frozenset[Status] = NOT_BEGUN
 ) -> list[tuple[UUID, str]]:
     """Put what has not begun into another queue; the id and status of each."""
-    moved = update_returning(_not_begun(using, ids, only), ("status",), queue=queue)
+    # Another queue is another lane, as another priority is.
+    moved = update_returning(
+        _not_begun(using, ids, only), ("status",), queue=queue, listed=None
+    )
     return [(row[0], row[1]) for row in moved]
 
 
