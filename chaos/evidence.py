@@ -6,15 +6,19 @@ Nothing here asks cq what it thinks it did.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import crowds
 from journal import MADE
 
 from cq.models import Task
 from cq.status import OPEN, Status
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from crowds import Span
     from journal import Told
 
 CONTAINERS = ("cq.group", "cq.chain")
@@ -52,6 +56,9 @@ class Evidence:
     runs: dict[str, list[Run]]
     #: Names of the tasks that are not atomic.
     outside: frozenset[str]
+    #: By key of a limit: who was there; and when those started that have a rate.
+    stays: dict[str, list[Span]] = field(default_factory=dict)
+    metered: list[datetime] = field(default_factory=list)
 
 
 def gather(told: Told) -> Evidence:
@@ -68,7 +75,8 @@ def gather(told: Told) -> Evidence:
         runs[str(task)].append(Run(fence, atomic))
     names = {row.name for row in rows.values() if row.name not in CONTAINERS}
     outside = frozenset(n for n in names if not registry.get(n).options.atomic)
-    return Evidence(told, rows, runs, outside)
+    metered = crowds.starts("work.tasks.metered")
+    return Evidence(told, rows, runs, outside, crowds.spans(), metered)
 
 
 def describe(task: Task) -> str:

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from crowds import most_at_once, most_within
 from evidence import (
     CONTAINERS,
     Evidence,
@@ -32,6 +33,8 @@ EXPECTED = {
     "work.tasks.flaky_outside": {"work.tasks.Flaky"},
 }
 SCHEDULED = ("work.tasks.scheduled",)
+#: As in `work.tasks`, which only a site that is set up can import.
+AT_ONCE, STARTS_A_SECOND, BURST = 2, 20, 10
 #: Broken rows that a report names.
 MOST = 10
 
@@ -197,6 +200,19 @@ def schedules(evidence: Evidence) -> Check:
     return check
 
 
+def limits(evidence: Evidence) -> Check:
+    check = Check("never more at once, or within a second, than a limit allows")
+    for key, found in evidence.stays.items():
+        most = most_at_once(found)
+        check.must(most <= AT_ONCE, f"{most} were at once at customer {key}")
+    # A claim may be frozen between what it takes of the rate and its starts: at most a
+    # burst comes late.
+    most = most_within(evidence.metered, 1.0)
+    check.must(most <= STARTS_A_SECOND + 2 * BURST, f"{most} started within a second")
+    check.looked_at += len(evidence.metered)
+    return check
+
+
 def audited(evidence: Evidence) -> Check:
     """cq's own auditor."""
     check = Check("cq audit: invariants I1 to I12")
@@ -223,5 +239,6 @@ CHECKS = (
     claims_counted,
     poisons,
     schedules,
+    limits,
     audited,
 )

@@ -12,7 +12,8 @@ from django.db import transaction
 from journal import COMMITTED, MADE, REVOKED, ROLLED_BACK, Journal
 from work import tasks
 
-from cq import chain, group
+from cq import chain, group, queues
+from cq.db.clock import database_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,6 +190,30 @@ def timed(client: Client) -> int:
     return 1
 
 
+def limited(client: Client) -> int:
+    """A customer's, of whom there are 200; some have more to do than others."""
+    key = str(int(200 * client.random.random() ** 3))
+    client.enqueue(tasks.limited.s(key, client.seconds()), result="done")
+    return 1
+
+
+def metered(client: Client) -> int:
+    client.enqueue(tasks.metered.s(), result="done")
+    return 1
+
+
+def paused(client: Client) -> int:
+    """In a queue that is paused now and then, for a moment."""
+    if client.random.random() < 0.1:
+        until = database_now("default") + timedelta(seconds=client.random.uniform(1, 4))
+        queues.pause("paused", reason="chaos", until=until)
+    key = str(int(200 * client.random.random()))
+    limited = tasks.limited.using(queue="paused").s(key, 0.01)
+    call = client.random.choice([tasks.pausable.s(), limited])
+    client.enqueue(call, result="done")
+    return 1
+
+
 def rolled_back(client: Client) -> int:
     """Recorded, with a workflow around it, and undone: none of it may run."""
     made: list[Any] = []
@@ -239,6 +264,9 @@ ACTIONS: dict[Callable[[Client], int], int] = {
     revoked: 5,
     unique: 3,
     timed: 4,
+    limited: 14,
+    metered: 6,
+    paused: 4,
     rolled_back: 4,
     partly_rolled_back: 2,
 }

@@ -76,6 +76,23 @@ BREACHES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+def test_who_comes_before_there_is_room_is_seen(
+    judge: Any, case: Callable[..., Any]
+) -> None:
+    def after(*seconds: int) -> Any:
+        return tuple(NOW + timedelta(seconds=n) for n in seconds)
+
+    evidence = case(**DONE)
+    # Who goes as another comes has made room; of who was killed as he came nothing is known.
+    evidence.stays["1"] = [after(0, 2), after(1, 3), after(2, 4), (NOW, None)]
+    evidence.metered = [NOW + timedelta(seconds=n / 40) for n in range(400)]
+    assert judge.limits(evidence).broken == []
+
+    evidence.stays["1"].append(after(2, 3))
+    evidence.metered += [NOW + timedelta(seconds=5)]
+    assert len(judge.limits(evidence).broken) == 2
+
+
 @pytest.mark.parametrize(("check", "values"), BREACHES)
 def test_a_breach_is_seen(
     judge: Any, case: Callable[..., Any], check: str, values: dict[str, Any]

@@ -22,6 +22,16 @@ class Effect(models.Model):
     made = models.DateTimeField(db_default=Now())
 
 
+class Stay(models.Model):
+    """One run under a limit: when it came and went, by the database's clock."""
+
+    key = models.CharField(max_length=50)
+    task = models.UUIDField()
+    fence = models.IntegerField()
+    came = models.DateTimeField(db_default=Now())
+    went = models.DateTimeField(null=True)
+
+
 def effect(cqt: Any, *, atomic: bool) -> Effect:
     """Return the row, to be saved, of this run."""
     return Effect(

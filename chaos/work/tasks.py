@@ -8,9 +8,11 @@ import signal
 import time
 from typing import Any
 
-from cq import task
+from django.db.models.functions import Now
 
-from .models import effect
+from cq import Limit, task
+
+from .models import Stay, effect
 
 
 class Flaky(Exception):
@@ -123,6 +125,37 @@ def poison(cqt: Any) -> None:
     """Kills the process that runs it, whenever it is run."""
     _note(cqt)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+# --- under limits -----------------------------------------------------------------------
+
+#: At once under one key; and starts under the one that has a rate.
+AT_ONCE, STARTS_A_SECOND, BURST = 2, 20, 10
+
+
+@task(
+    atomic=False,
+    on_lost="retry",
+    limits=[Limit(concurrency=AT_ONCE, key="customer:{key}")],
+)
+def limited(cqt: Any, key: str, seconds: float = 0.0) -> str:
+    _note(cqt, atomic=False)
+    stay = Stay.objects.create(key=key, task=cqt.pk, fence=cqt.fence)
+    time.sleep(seconds)
+    Stay.objects.filter(pk=stay.pk).update(went=Now())
+    return "done"
+
+
+@task(queue="paused")
+def pausable(cqt: Any) -> str:
+    _note(cqt)
+    return "done"
+
+
+@task(limits=[Limit(rate=f"{STARTS_A_SECOND}/s", burst=BURST, key="rate")])
+def metered(cqt: Any) -> str:
+    _note(cqt)
+    return "done"
 
 
 # --- workflows --------------------------------------------------------------------------

@@ -19,4 +19,15 @@ class Migration(migrations.Migration):
                 ("made", models.DateTimeField(db_default=Now())),
             ],
         ),
+    migrations.CreateModel(
+            name="Stay",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("key", models.CharField(max_length=50)),
+                ("task", models.UUIDField()),
+                ("fence", models.IntegerField()),
+                ("came", models.DateTimeField(db_default=Now())),
+                ("went", models.DateTimeField(null=True)),
+            ],
+        ),
     ]
