@@ -96,9 +96,9 @@ def test_never_three_at_once_whatever_is_killed_or_frozen(
         frozen = three[(n + 1) % 3]
         frozen.signal_group(signal.SIGSTOP)
         ledger.kill(three[n])
-        three[n] = workers.start("--threads", "3")
-        # Far sooner than its lease is over.
+        # Far sooner than its lease is over, and so before another process has started.
         frozen.signal_group(signal.SIGCONT)
+        three[n] = workers.start("--threads", "3")
 
     come_out_even()
 
