@@ -47,8 +47,8 @@ class ClaimAhead:
 
         Those of all slots: while one of them runs short ones, it comes to what waits.
         """
-        busy_for = self.threads.all_busy_for()
-        return self.threads.waiting > 0 and busy_for > SHORT_RUN_SECONDS * 10
+        threads = self.threads
+        return threads.waiting > 0 and threads.all_busy_for() > SHORT_RUN_SECONDS * 10
 
     # --- lanes ------------------------------------------------------------------------
 
