@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from cq.limits.claims.turns import Names
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     Claim = Callable[[int, Sequence[str]], list[TaskRow]]
 
 
+#: Seconds: no index has lanes by the names of their tasks, so a look for those of coroutines
+#: comes past all others that are open. What takes longer and finds none comes again after a
+#: multiple of that.
+QUICK_SECONDS, SPACING = 0.005, 20.0
+
+
 class FromLanes:
     """The claims from lanes of one claimer, by how urgent they are beside others.
 
@@ -34,6 +41,8 @@ class FromLanes:
     ) -> None:
         self.lanes, self.ahead, self.loop = lanes, ahead, loop
         self._take = take
+        #: When lanes of coroutines are looked for again.
+        self._loop_next = 0.0
 
     @property
     def room(self) -> bool:
@@ -73,12 +82,21 @@ class FromLanes:
     def _on_loop(self, coroutines: Sequence[str]) -> None:
         left_alone = self.lanes.served().without_names
         names = [name for name in coroutines if name not in left_alone]
-        if names:
-            self._claim(self.loop.free, Names(names), lambda priority: True)
+        if not names or not self.lanes.open or self.loop.free <= 0:
+            return
+        began = time.monotonic()
+        if began < self._loop_next:
+            self.lanes.look_again(self._loop_next)
+            return
+        found = self._claim(self.loop.free, Names(names), lambda priority: True)
+        took = time.monotonic() - began
+        if not found and took > QUICK_SECONDS:
+            self._loop_next = began + took * SPACING
 
-    def _claim(self, room: int, names: Names, which: Callable[[int], bool]) -> None:
+    def _claim(self, room: int, names: Names, which: Callable[[int], bool]) -> int:
         found = self._take(
             room,
             lambda starts, not_of: self.lanes.claim(starts, names, not_of, which),
         )
         self.ahead.claimed(from_lanes=found)
+        return found

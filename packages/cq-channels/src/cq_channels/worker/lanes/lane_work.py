@@ -75,6 +75,11 @@ class LaneWork:
             self.exist = self._newcomers = self._opened = self._due = True
         return newcomers or lanes
 
+    def look_again(self, at: float) -> None:
+        """Look at what is open at that moment, by the monotonic clock."""
+        if at not in self._moments:
+            heapq.heappush(self._moments, at)
+
     @property
     def pending(self) -> bool:
         """Whether there is something to do."""
@@ -104,7 +109,7 @@ class LaneWork:
         if freed := self.held.take_freed():
             self._give_back(freed)
         if self._due or self.opens_in <= 0:
-            self._due = False
+            self._due, self._opened = False, True
             self._forget_moments()
             for key in due(self.using):
                 # One alone: who claims from it opens more where the key lets more start.
