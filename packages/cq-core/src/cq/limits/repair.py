@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from cq.db.clock import Moment
 from cq.db.internals import delete_rows
@@ -27,8 +27,20 @@ if TYPE_CHECKING:
 
 #: Keys that a pass looks at, and lanes that it opens where a limit is none any more.
 MOST_KEYS, MOST_LANES = 200, 500
+#: Lanes that are opened where there is room, though it be for one: the most urgent may be in
+#: queues that nobody serves, and what is opened in vain is held again.
+SOME_LANES = 20
 #: Of a key that nobody has asked for, and that holds nothing.
 FORGOTTEN_AFTER = timedelta(hours=1)
+
+
+class _Held(NamedTuple):
+    """A key that holds lanes, with what the most urgent of them keeps."""
+
+    key: str
+    name: str
+    options: Any
+
 
 #: By database: the key at which the last pass ended.
 _come_to: dict[str, str] = {}
@@ -38,7 +50,7 @@ def repair(using: str, now: datetime | None = None) -> int:
     """Free what dead workers left, and open what is held for nothing; how many lanes."""
     for worker in _gone(using):
         release_worker(using, worker)
-    opened = sum(_open_if_free(using, key, now) for key in _held_keys(using))
+    opened = _open_held(using, now)
     if opened:
         doorbell.ring(using, [(doorbell.LANES, "")])
     _forget_keys(using, now)
@@ -52,32 +64,48 @@ def _gone(using: str) -> list[int]:
     return list(rows.distinct()[:MOST_KEYS])
 
 
-def _held_keys(using: str) -> Iterator[str]:
+def _held_keys(using: str) -> Iterator[_Held]:
     """Yield the keys that hold lanes, some at a time: one step of the index for each."""
     key = _come_to.pop(using, "")
-    held = lanes(using).filter(held_by__isnull=False).order_by("held_by")
+    held = lanes(using).filter(held_by__isnull=False)
+    # The order of ``cq_lane_held``.
+    held = held.order_by("held_by", "-priority", "head")
     for _ in range(MOST_KEYS):
-        found = held.filter(held_by__gt=key).values_list("held_by", flat=True).first()
+        columns = ("held_by", "name", "options")
+        found = held.filter(held_by__gt=key).values_list(*columns).first()
         if found is None:
             return
-        yield found
-        key = found
+        yield _Held(*found)
+        key = found[0]
     _come_to[using] = key
 
 
-def _open_if_free(using: str, key: str, now: datetime | None) -> int:
-    """Open the lanes that a key holds, as far as it lets something start."""
-    first = lanes(using).filter(held_by=key).order_by("-priority", "head").first()
-    if first is None:
+def _open_held(using: str, now: datetime | None) -> int:
+    """Open lanes that keys hold which let something start; how many.
+
+    Those whose moment to open is to come are left to that.
+    """
+    found = list(_held_keys(using))
+    if not found:
         return 0
+    keys = [held.key for held in found]
     overrides = {row.name: row for row in limits_set(using)}
-    bounds = [
-        b for b in bounds_of(first.name, first.options, overrides) if b.key == key
-    ]
-    if not bounds:
-        # The code, or the settings, have this limit no more.
-        return open_lanes(using, {key: MOST_LANES})
-    return open_lanes(using, {key: _room(using, bounds, now)})
+    waiting = limit_keys(using).filter(key__in=keys, opens__gt=Moment(now))
+    told = set(waiting.values_list("key", flat=True))
+    rows = places(using).filter(key__in=keys).values("key")
+    taken = dict(rows.annotate(taken=Count("number")).values_list("key", "taken"))
+    opened = 0
+    for key, name, options in found:
+        bounds = [b for b in bounds_of(name, options, overrides) if b.key == key]
+        # Where several share a key they go by their own numbers: the lowest of one's.
+        full = any(b.concurrency and taken.get(key, 0) >= b.concurrency for b in bounds)
+        if not bounds:
+            # The code, or the settings, have this limit no more.
+            opened += open_lanes(using, {key: MOST_LANES})
+        elif not full and key not in told:
+            room = _room(using, bounds, now)
+            opened += open_lanes(using, {key: room and max(room, SOME_LANES)})
+    return opened
 
 
 def _room(using: str, bounds: list[Bound], now: datetime | None) -> int:
