@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from cq import Limit, task
-from cq.limits.claiming import LaneClaims
+from cq.limits.claims.claiming import LaneClaims
 from cq.limits.newcomers import admit
 from cq.limits.repair import repair
 from cq.models import Lane, LimitKey, Place

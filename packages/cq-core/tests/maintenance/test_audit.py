@@ -26,7 +26,7 @@ from cq.db.clock import database_now
 from cq.db.statements import uuid_param
 from cq.execution import sync_runner
 from cq.lifecycle import Claim
-from cq.limits.claiming import LaneClaims
+from cq.limits.claims.claiming import LaneClaims
 from cq.limits.newcomers import admit
 from cq.maintenance import audit as auditor
 from cq.maintenance import invariants, sweep

@@ -76,6 +76,10 @@ class BeginsOnUse:
         """Have the driver's connection begin with its next statement, or now."""
         raise NotImplementedError
 
+    def use(self) -> None:
+        """Have the transaction begin, and the driver's connection in this one's place."""
+        self._begun()
+
     def __getattr__(self, name: str) -> Any:
         raw = self._raw if name in self.told_of else self._begun()
         return getattr(raw, name)
@@ -219,6 +223,10 @@ class LazyAtomic(Atomic):
     def _note(
         self, execute: Any, sql: Any, params: Any, many: bool, context: Any
     ) -> Any:
+        stand_in = self._stand_in
+        if stand_in is not None and self._connection.connection is stand_in:
+            # A cursor that was made before the task has the driver's connection itself.
+            stand_in.use()
         if self._statements and in_transaction(self._connection) is False:
             self._ended_inside = True
         self._statements += 1
