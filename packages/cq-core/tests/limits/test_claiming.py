@@ -7,13 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
 
 from cq import Limit, lifecycle, task
 from cq.limits import places
+from cq.limits.claims import claiming
 from cq.limits.claims.claiming import Claimed, LaneClaims
 from cq.limits.claims.turns import open_pairs
 from cq.limits.holding import due, open_lanes
 from cq.limits.newcomers import admit
+from cq.limits.starts import give_back_starts
 from cq.models import Lane, LimitKey, Task
 from cq.models import Place as PlaceRow
 from cq.status import Status
@@ -212,3 +215,34 @@ def test_another_queue_is_another_lane(claims: LaneClaims) -> None:
     found = claim(claims, 1)
     assert {t.pk for t in tasks_of(found)} == {first.pk, second.pk}
     assert not Lane.objects.exists()
+
+
+def test_a_start_that_did_not_come_to_be_is_given_back(claims: LaneClaims) -> None:
+    for number in range(5):
+        call.delay(number)
+    [first] = claim(claims)
+    assert len(first.tasks) == 3
+    taken = [rate for hold in first.holds.values() for rate in hold.rates]
+    assert taken == [("api", 0.1)] * 3
+    give_back_starts(DB, taken[:2])
+    assert open_lanes(DB, {"api": 1}) == 1
+    [again] = claim(claims)
+    assert len(again.tasks) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_keys_of_rates_are_made_while_nothing_is_locked(
+    claims: LaneClaims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: list[bool] = []
+    make_keys = claiming.make_keys
+
+    def made(using: str, names: Any) -> None:
+        inside.append(connection.in_atomic_block)
+        make_keys(using, names)
+
+    monkeypatch.setattr(claiming, "make_keys", made)
+    call.delay()
+    [first] = claim(claims)
+    assert len(first.tasks) == 1
+    assert inside == [False]

@@ -9,6 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from cq import Limit, task
+from cq.definitions.bounds import Bound
+from cq.limits import repair as module
 from cq.limits.claims.claiming import LaneClaims
 from cq.limits.newcomers import admit
 from cq.limits.repair import repair
@@ -73,8 +75,27 @@ def test_a_key_whose_moment_nobody_knows_is_told_one(claims: LaneClaims) -> None
     assert LimitKey.objects.get().opens is not None
 
 
+def test_a_rate_that_the_code_has_raised_is_not_waited_for(
+    claims: LaneClaims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold_back(claims, metered.s())
+    assert repair(DB) == 0
+
+    # As another process, of another release.
+    monkeypatch.setattr(module, "_asked", {})
+    monkeypatch.setattr(
+        module,
+        "bounds_of",
+        lambda *of: [Bound("metered", None, None, interval=0.001, burst=5)],
+    )
+
+    assert repair(DB) == 1
+
+
 def test_keys_that_hold_with_reason_cost_a_step_each(claims: LaneClaims) -> None:
     hold_back(claims, metered.s(), *(of.s(f"{n}") for n in range(30)))
+    # What this process's code says of one that opens late is asked once.
+    repair(DB)
 
     with CaptureQueriesContext(connection) as queries:
         assert repair(DB) == 0

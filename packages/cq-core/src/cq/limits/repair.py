@@ -17,7 +17,7 @@ from cq.tables.limits.queries import lanes, limit_keys, limits_set, places
 from cq.tables.queries import workers
 from cq.workers import doorbell
 
-from .claims.keys import Keys
+from .claims.keys import Keys, make_keys
 from .holding import open_lanes
 from .release import release_worker
 
@@ -30,6 +30,7 @@ MOST_KEYS, MOST_LANES = 200, 500
 #: Lanes that are opened where there is room, though it be for one: the most urgent may be in
 #: queues that nobody serves, and what is opened in vain is held again.
 SOME_LANES = 20
+SOON = timedelta(minutes=1)
 #: Of a key that nobody has asked for, and that holds nothing.
 FORGOTTEN_AFTER = timedelta(hours=1)
 
@@ -41,6 +42,10 @@ class _Held(NamedTuple):
     name: str
     options: Any
 
+
+#: Keys that open late, of which a process remembers that it has asked, at most.
+MOST_ASKED = 10_000
+_asked: dict[str, set[tuple[str, datetime]]] = {}
 
 #: By database: the key at which the last pass ended.
 _come_to: dict[str, str] = {}
@@ -83,7 +88,8 @@ def _held_keys(using: str) -> Iterator[_Held]:
 def _open_held(using: str, now: datetime | None) -> int:
     """Open lanes that keys hold which let something start; how many.
 
-    Those whose moment to open is to come are left to that.
+    Those whose moment to open is to come are left to that. Where it is not soon they are
+    asked once in each process, whose code may say by now that it is sooner.
     """
     found = list(_held_keys(using))
     if not found:
@@ -92,6 +98,8 @@ def _open_held(using: str, now: datetime | None) -> int:
     overrides = {row.name: row for row in limits_set(using)}
     waiting = limit_keys(using).filter(key__in=keys, opens__gt=Moment(now))
     told = set(waiting.values_list("key", flat=True))
+    late = waiting.filter(opens__gt=Moment(now, SOON)).values_list("key", "opens")
+    told -= _to_be_asked(using, set(late))
     rows = places(using).filter(key__in=keys).values("key")
     taken = dict(rows.annotate(taken=Count("number")).values_list("key", "taken"))
     opened = 0
@@ -108,8 +116,19 @@ def _open_held(using: str, now: datetime | None) -> int:
     return opened
 
 
+def _to_be_asked(using: str, late: set[tuple[str, datetime]]) -> set[str]:
+    """Return the keys of those that this process has not asked of that moment yet."""
+    asked = _asked.setdefault(using, set())
+    fresh = late - asked
+    if len(asked) + len(fresh) > MOST_ASKED:
+        asked.clear()
+    asked |= fresh
+    return {key for key, _ in fresh}
+
+
 def _room(using: str, bounds: list[Bound], now: datetime | None) -> int:
     """Return how many a key lets start; where it is shut, write when it opens."""
+    make_keys(using, {b.key: b.name or "" for b in bounds if b.interval is not None})
     whole = transaction.atomic(using=using, savepoint=False)
     with immediate(connections[using], True), whole:
         keys = Keys(using, bounds, now)

@@ -27,6 +27,8 @@ def give_back(
     claims = [claim_of(task) for task in found]
     try:
         back = lifecycle.hand_back(using, claims)
+        for claim in claims:
+            in_flight.places.give_back(claim)
     finally:
         # Also where it is not known whether they are back: nobody here runs them any
         # more, and maintenance rescues those that are still ours.

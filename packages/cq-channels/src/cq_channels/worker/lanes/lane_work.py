@@ -17,6 +17,7 @@ from cq.limits.claims.turns import Names, Pair, open_pairs
 from cq.limits.holding import Served, any_left, due
 from cq.limits.newcomers import admit
 from cq.limits.release import release
+from cq.limits.starts import give_back_starts
 from cq.workers import doorbell
 
 if TYPE_CHECKING:
@@ -108,6 +109,9 @@ class LaneWork:
         served = self.served()
         if freed := self.held.take_freed():
             self._give_back(freed)
+        if rates := self.held.take_not_begun():
+            # Once: where that fails a few start later than they might.
+            give_back_starts(self.using, rates)
         if self._due or self.opens_in <= 0:
             self._due, self._opened = False, True
             self._forget_moments()
@@ -159,13 +163,9 @@ class LaneWork:
             self._fresh |= claimed.opened > 0
             if claimed.opens_in is not None and len(self._moments) < MOST_MOMENTS:
                 heapq.heappush(self._moments, time.monotonic() + claimed.opens_in)
-            by_task = {task.pk: claim_of(task) for task in claimed.tasks}
-            of_claims: dict[object, list[places.Place]] = {
-                claim: [] for claim in by_task.values()
-            }
-            for place in claimed.places:
-                of_claims[by_task[place.task]].append(place)
-            self.held.add(of_claims)  # type: ignore[arg-type]
+            self.held.add(
+                {claim_of(task): claimed.holds[task.pk] for task in claimed.tasks}
+            )
             found += claimed.tasks
         return found
 
@@ -187,8 +187,9 @@ class LaneWork:
         """
         if not self.held.some_freed:
             return
-        freed = self.held.take_freed()
+        freed, rates = self.held.take_freed(), self.held.take_not_begun()
         try:
+            give_back_starts(self.using, rates)
             release(self.using, freed)
         except Error as error:
             self.held.put_back(freed)

@@ -21,7 +21,7 @@ from cq.limits.overrides import Overrides
 from cq.limits.places import Place
 
 from .heads import Head, are_empty, read_heads
-from .keys import Keys
+from .keys import Keys, MissingKeys, make_keys
 from .lanes import Next, leave
 from .passed_over import PassedOver
 from .turns import Lane, Names, Pair, Turns
@@ -29,6 +29,7 @@ from .turns import Lane, Names, Pair, Turns
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from cq.tables.rows import TaskRow
 
@@ -43,18 +44,33 @@ class Which(NamedTuple):
     not_of: Sequence[str] = ()
 
 
+class Hold(NamedTuple):
+    """What a claim holds of keys until its run has ended.
+
+    rates: the keys of rates with the seconds of an interval, of which it has taken one.
+    """
+
+    places: Sequence[Place] = ()
+    rates: Sequence[tuple[str, float]] = ()
+
+
 class Claimed(NamedTuple):
     """What came of one claim.
 
-    places: of these tasks. opens_in: seconds until the first of the keys that are shut by
+    holds: by the id of each task. opens_in: seconds until the first of the keys that are shut by
     their rate opens; None: none is. opened: lanes. more: there may be more at once.
     """
 
     tasks: list[TaskRow]
-    places: list[Place]
+    holds: dict[UUID, Hold]
     opens_in: float | None
     opened: int
     more: bool
+
+    @property
+    def places(self) -> list[Place]:
+        """The places that they have taken."""
+        return [place for hold in self.holds.values() for place in hold.places]
 
 
 class _Start(NamedTuple):
@@ -94,10 +110,14 @@ class LaneClaims:
         starts = min(starts, MOST_STARTS)
         names = which.names._replace(passed_over=self._passed_over.now())
         which = which._replace(names=names)
-        whole = transaction.atomic(using=self.using, savepoint=False)
-        with immediate(connection, True), whole:
+        while True:
             claim = _Claim(self, pair, starts, which, now)
-            claim.run()
+            try:
+                with immediate(connection, True), transaction.atomic(using=self.using):
+                    claim.run()
+                break
+            except MissingKeys as missing:
+                make_keys(self.using, missing.names)
         # After the commit, see `cq.limits.holding`. The tasks are claimed by now, whatever
         # becomes of the lanes.
         self.openings.owe(claim.left_over)
@@ -107,7 +127,7 @@ class LaneClaims:
         seconds = [wait.total_seconds() for wait in claim.opens_in.values()]
         return Claimed(
             claim.claimed,
-            claim.places,
+            claim.holds,
             min(seconds, default=None),
             opened,
             # Others stood behind the lanes that were looked at.
@@ -133,7 +153,7 @@ class _Claim:
         self._of, self.using = of, of.using
         self._pair, self._starts, self._which, self._now = pair, starts, which, now
         self.claimed: list[TaskRow] = []
-        self.places: list[Place] = []
+        self.holds: dict[UUID, Hold] = {}
         #: Lanes that are looked at no more: they are gone or held, or somebody else was
         #: faster there.
         self.put_away = 0
@@ -214,7 +234,10 @@ class _Claim:
         self.fruitless = [s.lane.pk for s in whole if s not in started]
         mine = {start.head.id for start in started}
         self.claimed = [task for task in found if task.pk in mine]
-        self.places = [place for start in started for place in start.places]
+        for start in started:
+            bounds = self._bounds[start.lane.pk]
+            rates = [(b.key, b.interval) for b in bounds if b.interval is not None]
+            self.holds[start.head.id] = Hold(start.places, rates)
         if len(found) > len(started):
             others = [claim_of(task) for task in found if task.pk not in mine]
             lifecycle.hand_back(self.using, others)

@@ -14,7 +14,7 @@ from cq.tables.limits.queries import limit_keys, places
 from .rate import Meter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from cq.definitions.bounds import Bound
 
@@ -29,6 +29,25 @@ class Room(NamedTuple):
     held_by: str | None
 
 
+class MissingKeys(Exception):
+    """Keys with a rate have no rows yet; to be made outside of the transaction.
+
+    Who inserts a row waits for who is about to insert the same, and must hold no lock then.
+    """
+
+    def __init__(self, names: dict[str, str]) -> None:
+        super().__init__(", ".join(names))
+        #: The names of their limits, by key.
+        self.names = names
+
+
+def make_keys(using: str, names: Mapping[str, str]) -> None:
+    """Make the rows of keys, as far as there are none."""
+    model = limit_keys(using).model
+    rows = [model(key=key, name=name) for key, name in sorted(names.items())]
+    limit_keys(using).bulk_create(rows, ignore_conflicts=True)
+
+
 class Keys:
     """What is taken of some keys, by the database's word, and what this claim takes.
 
@@ -39,6 +58,7 @@ class Keys:
     def __init__(
         self, using: str, bounds: Iterable[Bound], now: datetime | None
     ) -> None:
+        """Raises MissingKeys."""
         self.using = using
         by_key: dict[str, list[Bound]] = defaultdict(list)
         for bound in bounds:
@@ -68,10 +88,7 @@ class Keys:
         found = self._read(keys)
         missing = [key for key in metered if key not in found]
         if missing:
-            model = limit_keys(self.using).model
-            rows = [model(key=key, name=self._names[key]) for key in missing]
-            limit_keys(self.using).bulk_create(rows, ignore_conflicts=True)
-            found = self._read(keys)
+            raise MissingKeys({key: self._names[key] for key in missing})
         for key, (arrival, closed, opens) in found.items():
             self._arrivals[key], self._opens[key] = arrival, opens
             if closed is not None:

@@ -29,6 +29,9 @@ _OPEN = "l.held_by IS NULL"
 _OF_PAIR = f"{_OPEN} AND l.queue = %s AND l.priority = %s"
 
 
+#: Keys whose turns are remembered in part, at most: of very many with odd weights some lose
+#: that part.
+MOST_LEFT = 100_000
 #: Keys that are looked at beyond the starts that there are: one whose weight is below 1 is
 #: passed over in most of its turns.
 MORE_KEYS = 4
@@ -244,7 +247,7 @@ class Turns:
                 taken = min(int(left), starts)
                 turns[key] += taken
                 starts -= taken
-                if left - taken > 0:
+                if left - taken > 0 and len(self._left) < MOST_LEFT:
                     self._left[of] = left - taken
                 self._last[pair] = key
                 if starts <= 0:
