@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from cq import Limit, task
+from cq.db.clock import database_now
 from cq.definitions.bounds import Bound
 from cq.limits import repair as module
 from cq.limits.claims.claiming import LaneClaims
@@ -89,7 +91,12 @@ def test_a_rate_that_the_code_has_raised_is_not_waited_for(
         lambda *of: [Bound("metered", None, None, interval=0.001, burst=5)],
     )
 
-    assert repair(DB) == 1
+    before = database_now(DB)
+    repair(DB)
+
+    opens = LimitKey.objects.get().opens
+    assert opens is not None
+    assert opens < before + timedelta(minutes=1)
 
 
 def test_keys_that_hold_with_reason_cost_a_step_each(claims: LaneClaims) -> None:

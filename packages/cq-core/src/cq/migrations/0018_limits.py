@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "limit",
-                "verbose_name_plural": "limits",
+                "verbose_name_plural": "task limits",
                 "db_table": "cq_limits",
                 "permissions": (("change_limits", "Can change named limits"),),
                 "abstract": False,

@@ -141,7 +141,7 @@ class LimitRow(models.Model):
         abstract = True
         db_table = "cq_limits"
         verbose_name = _("limit")
-        verbose_name_plural = _("limits")
+        verbose_name_plural = _("task limits")
         default_permissions = ("view",)
         permissions = (("change_limits", "Can change named limits"),)
 
