@@ -99,7 +99,7 @@ def _open_held(using: str, now: datetime | None) -> int:
     waiting = limit_keys(using).filter(key__in=keys, opens__gt=Moment(now))
     told = set(waiting.values_list("key", flat=True))
     late = waiting.filter(opens__gt=Moment(now, SOON)).values_list("key", "opens")
-    told -= _to_be_asked(using, set(late))
+    told -= _to_be_asked(using, {(key, opens) for key, opens in late if opens})
     rows = places(using).filter(key__in=keys).values("key")
     taken = dict(rows.annotate(taken=Count("number")).values_list("key", "taken"))
     opened = 0
