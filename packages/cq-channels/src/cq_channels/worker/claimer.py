@@ -183,7 +183,7 @@ class Claimer:
         if self.hints.drop(doorbell.LANES) or (self.hints.table and self.lanes.exist):
             self.lanes.rung()
         if self.lanes.pending:
-            self.lanes.prepare()
+            self.lanes.prepare(self.hints.added)
         if self.admission.go_on():
             return False
         if not self.lease.healthy or self.tasks_left == 0:
@@ -218,7 +218,7 @@ class Claimer:
         self.ahead.claimed(others=found + claimed)
         if self.lanes.exist:
             if claimed < len(ids):
-                self.lanes.rung()
+                self.lanes.not_claimed(self.hints.added)
             self.from_lanes.rest(coroutines)
             more = more or self.lanes.pending
         room = room and (self.threads.free > 0 or self.ahead.wanted() > 0)

@@ -23,6 +23,8 @@ class Hints:
         self.found_nothing = False
         #: Whether anybody has rung since the claimer last looked for new pairs.
         self.rung = False
+        #: How often hints were added.
+        self.added = 0
         self._ids: set[UUID] = set()
         self._lock = threading.Lock()
 
@@ -32,6 +34,7 @@ class Hints:
         """Add these tasks, but for those of some queues; None: the table."""
         with self._lock:
             self.rung = True
+            self.added += 1
             if ready is None or len(self._ids) + len(ready) > MAX_IDS:
                 self.table = True
             else:

@@ -56,6 +56,8 @@ class LaneWork:
         self.exist = has_lanes()
         #: Whether to look for newcomers, and for lanes that are open.
         self._newcomers = self._opened = True
+        #: How often there was a ring before the last look for newcomers.
+        self._rings = -1
         #: Whether keys may have opened whose moments another worker knows.
         self._due = True
         #: Whether lanes were opened since others were told of that.
@@ -69,6 +71,15 @@ class LaneWork:
     def rung(self) -> None:
         """Hear that there may be newcomers, or open lanes."""
         self._newcomers = self._opened = True
+
+    def not_claimed(self, rings: int) -> None:
+        """Hear that not all was claimed that was rung for: some may have come to a lane.
+
+        rings: how often there was a ring. Those before the last look for newcomers have
+        been heeded by that.
+        """
+        if rings != self._rings:
+            self.rung()
 
     def found(self, newcomers: bool, lanes: bool) -> bool:
         """Hear what a look has found; whether there is something to do. Of any thread."""
@@ -104,8 +115,11 @@ class LaneWork:
         """The priorities that have an open lane, the highest first."""
         return [priority for _, priority in self._pairs]
 
-    def prepare(self) -> None:
-        """Give back places, open what is to be opened, and learn which lanes are open."""
+    def prepare(self, rings: int) -> None:
+        """Give back places, open what is to be opened, and learn which lanes are open.
+
+        rings: how often there was a ring before this.
+        """
         served = self.served()
         if freed := self.held.take_freed():
             self._give_back(freed)
@@ -122,7 +136,7 @@ class LaneWork:
             self._opened = self._fresh = True
         if self._newcomers:
             # Before the look: who comes during it is looked for again.
-            self._newcomers = False
+            self._newcomers, self._rings = False, rings
             self._newcomers = admit(self.using)
             self._opened = self._fresh = True
         if self._opened:
