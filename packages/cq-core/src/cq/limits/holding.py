@@ -37,7 +37,13 @@ class Served(NamedTuple):
     without_names: Collection[str] = ()
 
 
-def open_lanes(using: str, rooms: Mapping[str, int], served: Served = Served()) -> int:  # noqa: B008
+#: Of one who can claim from all there is.
+EVERYTHING = Served()
+
+
+def open_lanes(
+    using: str, rooms: Mapping[str, int], served: Served = EVERYTHING
+) -> int:
     """Open as many lanes as each key has room for, the most urgent first; how many.
 
     First those that the caller can claim from, for nobody else may come by. All are rung
@@ -54,7 +60,7 @@ def open_lanes(using: str, rooms: Mapping[str, int], served: Served = Served()) 
     for key, room in rooms.items():
         mine = _open(using, key, room, *_of_served(using, served))
         opened += mine
-        if mine < room and served != Served():
+        if mine < room and served != EVERYTHING:
             for_others += _open(using, key, room - mine, "", [])
     if for_others:
         doorbell.ring(using, [(doorbell.LANES, "")])

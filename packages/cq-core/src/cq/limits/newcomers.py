@@ -132,8 +132,8 @@ def _insert(
 ) -> set[tuple[str, int, UUID]]:
     """Insert the rows of lanes, by their first newcomers; those that are there stay.
 
-    Returns the lanes. In one order, for they lock each other out: also who has found a lane empty, and is
-    about to delete its row.
+    Returns the lanes. In one order, for they lock each other out: also who has found a
+    lane empty, and is about to delete its row.
     """
     rows = tasks(connection.alias).filter(pk__in=list(firsts.values()))
     # It may be deleted since, or be another call, of another lane: see `debounce`.

@@ -15,7 +15,7 @@ from cq import lifecycle
 from cq.db.transactions import immediate
 from cq.definitions.bounds import Bound, bounds_of
 from cq.limits import places
-from cq.limits.holding import Served
+from cq.limits.holding import EVERYTHING, Served
 from cq.limits.openings import Openings
 from cq.limits.overrides import Overrides
 from cq.limits.places import Place
@@ -42,6 +42,9 @@ class Which(NamedTuple):
 
     names: Names = Names()
     not_of: Sequence[str] = ()
+
+
+ALL = Which()
 
 
 class Hold(NamedTuple):
@@ -97,8 +100,8 @@ class LaneClaims:
         self,
         pair: Pair,
         starts: int,
-        which: Which = Which(),  # noqa: B008
-        served: Served = Served(),  # noqa: B008
+        which: Which = ALL,
+        served: Served = EVERYTHING,
         now: datetime | None = None,
     ) -> Claimed:
         """Claim at most so many tasks from the lanes of a pair whose turn it is.
