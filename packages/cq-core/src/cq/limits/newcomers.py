@@ -16,6 +16,7 @@ from django.db import connections, transaction
 from cq.db.statements import array_literal, uuid_of, uuid_param
 from cq.db.transactions import immediate
 from cq.definitions.lanes import fair_of
+from cq.tables.limits.queries import newcomer_sql
 from cq.tables.queries import tasks
 
 if TYPE_CHECKING:
@@ -30,25 +31,24 @@ MOST_LANES_STEPWISE = 100
 #: Rows of one INSERT, of seven parameters each: any SQLite takes 999.
 _ROWS_AT_ONCE = 100
 
-_NEW = "t.status = 'QUEUED' AND t.lane IS NOT NULL AND t.listed IS NULL"
 # Each step is one descent into ``cq_newcomers``, however many tasks a lane has there.
-_LANES = f"""
+_LANES = """
     WITH RECURSIVE lanes(lane) AS (
-        SELECT (SELECT t.lane FROM cq_tasks t WHERE {_NEW} ORDER BY t.lane LIMIT 1)
+        SELECT (SELECT t.lane FROM cq_tasks t WHERE {new} ORDER BY t.lane LIMIT 1)
         UNION ALL
         SELECT (
-            SELECT t.lane FROM cq_tasks t WHERE {_NEW} AND t.lane > l.lane
+            SELECT t.lane FROM cq_tasks t WHERE {new} AND t.lane > l.lane
             ORDER BY t.lane LIMIT 1
         )
         FROM lanes l WHERE l.lane IS NOT NULL
     )
-    SELECT l.lane FROM lanes l WHERE l.lane IS NOT NULL LIMIT {{most}}
+    SELECT l.lane FROM lanes l WHERE l.lane IS NOT NULL LIMIT {most}
 """
 # As a range: by what is equal to one value nothing is put in order, and the primary key
 # would do for the rest of it.
 _OF_LANE = (
     "SELECT t.lane, t.id, t.queue, t.priority FROM cq_tasks t{hint} "
-    f"WHERE {_NEW} AND t.lane >= {{lane}} AND t.lane <= {{lane}} "
+    "WHERE {new} AND t.lane >= {lane} AND t.lane <= {lane} "
     "ORDER BY t.lane, t.id LIMIT {most}"
 )
 
@@ -82,14 +82,16 @@ def admit(using: str) -> bool:
 
 def _lanes(connection: Any, cursor: Any) -> list[UUID]:
     if connection.vendor != "mysql":
-        cursor.execute(_LANES.format(most=MOST_LANES))
+        new = newcomer_sql(connection, "t")
+        cursor.execute(_LANES.format(new=new, most=MOST_LANES))
         return [uuid_of(row[0]) for row in cursor.fetchall()]
     found: list[UUID] = []
     behind = ""
     params: list[Any] = []
     while len(found) < MOST_LANES_STEPWISE:
         cursor.execute(
-            f"SELECT t.lane FROM cq_tasks t FORCE INDEX (cq_newcomers) WHERE {_NEW}"
+            f"SELECT t.lane FROM cq_tasks t FORCE INDEX (cq_newcomers) "
+            f"WHERE {newcomer_sql(connection, 't')}"
             f"{behind} ORDER BY t.lane LIMIT 1",
             params,
         )
@@ -105,9 +107,9 @@ def _newcomers(
     connection: Any, cursor: Any, lanes: Sequence[UUID]
 ) -> Iterator[_Newcomer]:
     """Yield some newcomers of each lane, in the order of their ids."""
-    most = max(1, MOST_TASKS // len(lanes))
+    most, new = max(1, MOST_TASKS // len(lanes)), newcomer_sql(connection, "t")
     if connection.vendor == "postgresql":
-        of_lane = _OF_LANE.format(hint="", lane="l.lane", most=most)
+        of_lane = _OF_LANE.format(new=new, hint="", lane="l.lane", most=most)
         cursor.execute(
             "SELECT n.* FROM unnest(%s::uuid[]) AS l(lane) "
             f"CROSS JOIN LATERAL ({of_lane}) n",
@@ -116,7 +118,7 @@ def _newcomers(
         yield from _read(cursor.fetchall())
         return
     hint = " FORCE INDEX (cq_newcomers)" if connection.vendor == "mysql" else ""
-    of_lane = _OF_LANE.format(hint=hint, lane="%s", most=most)
+    of_lane = _OF_LANE.format(new=new, hint=hint, lane="%s", most=most)
     for lane in lanes:
         cursor.execute(of_lane, [uuid_param(connection, lane)] * 2)
         yield from _read(cursor.fetchall())

@@ -8,9 +8,7 @@ from django.db import connections
 from django.db.models import Q
 
 from cq import lifecycle
-from cq.status import Status
-from cq.tables.limits.queries import lanes
-from cq.tables.queries import has_status, tasks
+from cq.tables.limits.queries import lanes, newcomers
 from cq.workers.ready_pairs import first_of_each
 from cq.workers.releases import of_none
 
@@ -59,14 +57,8 @@ def claim_before_others(
 
 
 def _newcomer(using: str, where: Q) -> _Order | None:
-    rows = tasks(using).filter(
-        has_status(Status.QUEUED),
-        where,
-        status=Status.QUEUED,
-        lane__isnull=False,
-        listed__isnull=True,
-    )
-    row = rows.order_by("-priority", "pk").values_list("priority", "pk").first()
+    rows = newcomers(using).filter(where).order_by("-priority", "pk")
+    row = rows.values_list("priority", "pk").first()
     return None if row is None else (-row[0], row[1])
 
 

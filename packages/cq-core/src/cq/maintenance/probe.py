@@ -13,6 +13,7 @@ from django.db import connections
 
 from cq.db.clock import later, moment
 from cq.status import TRANSITIONS, Status, sql_list
+from cq.tables.limits.queries import newcomer_sql
 from cq.workers.ready_pairs import first_of_each
 from cq.workers.session_locks import UNLOCKED, can_lock
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _TIMED = TRANSITIONS["queue"].sources | TRANSITIONS["requeue"].sources
 _EXPIRING = TRANSITIONS["expire"].sources
 _IS_QUEUED = f"status = '{Status.QUEUED}'"
-_IS_NEWCOMER = f"status = '{Status.QUEUED}' AND lane IS NOT NULL AND listed IS NULL"
 _IS_WAITING = f"status = '{Status.WAITING}'"
 _IS_PENDING = f"status = '{Status.PENDING}'"
 
@@ -67,7 +67,7 @@ def urgent(using: str, now: datetime | None = None) -> Urgent:
         f" {unlocked},"
         f" (SELECT MAX(until) FROM cq_watchers) > {now_sql},"
         " (SELECT MAX(kind) FROM cq_pauses) IS NOT NULL,"
-        f" {_exists(connection, 'lane', _IS_NEWCOMER)},"
+        f" {_exists(connection, 'lane', newcomer_sql(connection, 'cq_tasks'))},"
         " (SELECT MAX(id) FROM cq_lanes) IS NOT NULL"
     )
     found = Urgent(*_ask(connection, sql, [*params, *params, *params]))

@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 from django.db.models import F, OrderBy, Q
+from django.db.models.functions import Upper
+from django.db.models.lookups import Exact
 
 QUEUED = Q(status="QUEUED")
 #: No index of MySQL is of some rows only: what is a condition elsewhere comes first here.
@@ -13,7 +15,9 @@ MYSQL_INDEXES = {
         "cq_newcomers": "listed, status, lane, id",
     },
 }
-NEWCOMER = Q(lane__isnull=False, listed__isnull=True, status="QUEUED")
+NEWCOMER = Q(
+    Exact(Upper("status"), "QUEUED"), lane__isnull=False, listed__isnull=True
+)
 
 
 def fit_mysql(apps, schema_editor):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Upper
+from django.db.models.lookups import Exact
 
 from cq.status import ATTENTION, FAILED, FINAL, OPEN, Status
 
@@ -37,6 +39,13 @@ CONSTRAINTS = (
     models.CheckConstraint(name="cq_fence_not_negative", condition=Q(fence__gte=0)),
 )
 
+#: A task that is QUEUED, and whose lane may have no row yet. Its status as an expression:
+#: what has it by the column may be looked for in ``cq_ready`` as well, and where the planner
+#: knows of no row that is QUEUED it would read all of that.
+NEWCOMER = Q(
+    Exact(Upper("status"), Status.QUEUED), lane__isnull=False, listed__isnull=True
+)
+
 #: Each for one question, and over those rows alone that may be an answer.
 INDEXES = (
     models.Index(
@@ -50,7 +59,7 @@ INDEXES = (
     models.Index(
         fields=["lane", "id"],
         name="cq_newcomers",
-        condition=Q(status=Status.QUEUED, lane__isnull=False, listed__isnull=True),
+        condition=NEWCOMER,
     ),
     models.Index(
         fields=["run_after"],

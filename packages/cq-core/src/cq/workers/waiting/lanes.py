@@ -13,9 +13,7 @@ from uuid import UUID
 from django.db import connections
 
 from cq.db.statements import by_index, uuid_of
-from cq.status import Status
-from cq.tables.limits.queries import lanes
-from cq.tables.queries import has_status, tasks
+from cq.tables.limits.queries import lanes, newcomers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,14 +70,8 @@ def oldest_lanes(using: str, queues: Sequence[str], most: int) -> list[Lane]:
 
 def _newcomers(using: str) -> list[Lane]:
     """Return the lanes of the first newcomers, of each as often as there are some."""
-    rows = tasks(using).filter(
-        has_status(Status.QUEUED),
-        status=Status.QUEUED,
-        lane__isnull=False,
-        listed__isnull=True,
-    )
     # Their index alone has this order.
-    rows = rows.order_by("lane", "pk")
+    rows = newcomers(using).order_by("lane", "pk")
     with by_index(using, "cq_newcomers"):
         found: Any = rows.values_list("queue", "priority", "lane")
         return list(found[:MOST_NEWCOMERS])
