@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NO_TESTS = 5  # pytest's exit status when nothing was collected
 #: How a run is interrupted is up to the driver, which is one for PostgreSQL of any kind.
 ENDING = "integration-tests/test_ending_tasks.py"
+#: Limits are kept by statements that each kind of database has in its own words.
+LIMITS = ["integration-tests/test_limits.py", "integration-tests/test_limits_faults.py"]
 #: What every database has to pass: all that writes statements, and real workers.
 CONFORMANCE = [
     "packages/cq-core",
@@ -63,6 +65,7 @@ WITH_A_LAYER = [
     "integration-tests/test_enqueueing.py",
     "integration-tests/test_fork.py",
     "integration-tests/test_latency.py",
+    "integration-tests/test_limits.py",
     "integration-tests/test_live.py",
     "integration-tests/test_memory.py",
     "integration-tests/test_operations.py",
@@ -102,7 +105,7 @@ WHOLE = {
         *OF_A_DATABASE,
     ],
     # What the admin searches for and sorts by is other SQL there.
-    "mariadb": [*CONFORMANCE, ENDING, "packages/cq-admin", *OF_A_DATABASE],
+    "mariadb": [*CONFORMANCE, ENDING, *LIMITS, "packages/cq-admin", *OF_A_DATABASE],
 }
 COUNTED = ("passed", "failed", "error", "skipped", "xfailed", "deselected")
 
