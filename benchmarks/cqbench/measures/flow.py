@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from cq.models import Task
-from cqbench import tasks
+from cqbench import limited, tasks
 from cqbench.workers import WorkerProcess, started_worker, worker
 
 KEYS, QUICK_KEYS, TASKS_OF_A_KEY = 100_000, 1_000, 10
@@ -68,7 +68,7 @@ def _keys(count: int) -> float:
     with ExitStack() as stack:
         process = _two(stack)
         with transaction.atomic():
-            _many(tasks.one_at_once, calls)
+            _many(limited.one_at_once, calls)
             began = time.perf_counter()
         left = Task.objects.filter(status="QUEUED")
         process.until(lambda: not left.exists(), "the end of all", pause=0.2)
@@ -88,10 +88,10 @@ def _beside(behind: int, count: int) -> float:
             ):
                 if full:
                     # Another worker has the place: each slot of this one is free.
-                    tasks.behind_full.using(queue="held").delay(file.name)
+                    limited.behind_full.using(queue="held").delay(file.name)
                     runs = Task.objects.filter(status="RUNNING")
                     process.until(runs.exists, "the key to be full")
-                    _many(tasks.behind_full, [()] * behind)
+                    _many(limited.behind_full, [()] * behind)
                     process.until(_all_are_listed, "the lane")
                 _analyze()
                 with transaction.atomic():
@@ -99,7 +99,7 @@ def _beside(behind: int, count: int) -> float:
                     began = time.perf_counter()
                 process.until(_nothing_is_left_of_them, "the end of them", pause=0.05)
                 seconds[full].append(time.perf_counter() - began)
-                Task.objects.filter(name=tasks.behind_full.name).delete()
+                Task.objects.filter(name=limited.behind_full.name).delete()
                 process.kill()
     return min(seconds[True]) / min(seconds[False])
 
@@ -118,9 +118,9 @@ def _rate(seconds: int) -> dict[str, float]:
     _empty()
     with ExitStack() as stack:
         _two(stack)
-        _many(tasks.call_api, [()] * (RATE * seconds + 10 * BURST))
+        _many(limited.call_api, [()] * (RATE * seconds + 10 * BURST))
         time.sleep(seconds + 1)
-    started = Task.objects.filter(name=tasks.call_api.name, started__isnull=False)
+    started = Task.objects.filter(name=limited.call_api.name, started__isnull=False)
     moments: list[Any] = sorted(started.values_list("started", flat=True))
     at = [(moment - moments[0]).total_seconds() for moment in moments]
     within = [moment for moment in at if moment < seconds]
@@ -136,13 +136,13 @@ def _rate(seconds: int) -> dict[str, float]:
 def _jain(most: int) -> float:
     """Jain's index of the first starts of tenants, of whom one has very many tasks."""
     _empty()
-    _many(tasks.of_tenant, [(0, number) for number in range(most)])
+    _many(limited.of_tenant, [(0, number) for number in range(most)])
     _many(
-        tasks.of_tenant,
+        limited.of_tenant,
         [(n % TENANTS, n) for n in range(2 * STARTS) if n % TENANTS],
     )
     _analyze()
-    of_tenants = Task.objects.filter(name=tasks.of_tenant.name, started__isnull=False)
+    of_tenants = Task.objects.filter(name=limited.of_tenant.name, started__isnull=False)
     with started_worker() as process:
         process.until(lambda: of_tenants.count() >= STARTS, "the starts", pause=0.1)
         process.kill()
@@ -157,8 +157,8 @@ def _free(count: int) -> dict[str, float]:
     _empty()
     with ExitStack() as stack:
         process = _two(stack)
-        process.until_settled(_many(tasks.one_at_once, [(1, 0.03)] * count))
-    rows = Task.objects.filter(name=tasks.one_at_once.name).order_by("started")
+        process.until_settled(_many(limited.one_at_once, [(1, 0.03)] * count))
+    rows = Task.objects.filter(name=limited.one_at_once.name).order_by("started")
     moments: list[Any] = list(rows.values_list("started", "finished"))
     waits = [
         (later - finished).total_seconds() * 1000
