@@ -15,8 +15,8 @@ MYSQL_INDEXES = {
         "cq_newcomers": "listed, status, lane, id",
     },
 }
-NEWCOMER = Q(
-    Exact(Upper("status"), "QUEUED"), lane__isnull=False, listed__isnull=True
+NEWCOMER = Q(lane__isnull=False, listed__isnull=True) & Q(
+    Exact(Upper("status"), "QUEUED")
 )
 
 

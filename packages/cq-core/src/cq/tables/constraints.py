@@ -42,8 +42,9 @@ CONSTRAINTS = (
 #: A task that is QUEUED, and whose lane may have no row yet. Its status as an expression:
 #: what has it by the column may be looked for in ``cq_ready`` as well, and where the planner
 #: knows of no row that is QUEUED it would read all of that.
-NEWCOMER = Q(
-    Exact(Upper("status"), Status.QUEUED), lane__isnull=False, listed__isnull=True
+#: The lane first: it is looked at for each row that is written, and hardly any has one.
+NEWCOMER = Q(lane__isnull=False, listed__isnull=True) & Q(
+    Exact(Upper("status"), Status.QUEUED)
 )
 
 #: Each for one question, and over those rows alone that may be an answer.
