@@ -12,7 +12,7 @@ from django.db import connection
 from cq import Limit, lifecycle, task
 from cq.limits import places
 from cq.limits.claims import claiming
-from cq.limits.claims.claiming import Claimed, LaneClaims
+from cq.limits.claims.claiming import LaneClaims
 from cq.limits.claims.turns import open_pairs
 from cq.limits.holding import due, open_lanes
 from cq.limits.newcomers import admit
@@ -25,6 +25,8 @@ from cq.workers.lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from cq.limits.claims.claimed import Claimed
 
 pytestmark = pytest.mark.django_db
 

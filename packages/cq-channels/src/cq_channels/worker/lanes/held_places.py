@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from cq.lifecycle import Claim
-    from cq.limits.claims.claiming import Hold
+    from cq.limits.claims.claimed import Hold
     from cq.limits.places import Place
 
 

@@ -12,7 +12,8 @@ from django.db import Error
 
 from cq.definitions.registry import has_lanes
 from cq.limits import places
-from cq.limits.claims.claiming import LaneClaims, Which, claim_of
+from cq.limits.claims.claimed import Which, claim_of
+from cq.limits.claims.claiming import LaneClaims
 from cq.limits.claims.turns import Names, Pair, open_pairs
 from cq.limits.holding import Served, any_left, due
 from cq.limits.newcomers import admit

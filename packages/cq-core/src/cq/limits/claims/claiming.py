@@ -20,11 +20,12 @@ from cq.limits.openings import Openings
 from cq.limits.overrides import Overrides
 from cq.limits.places import Place
 
+from .claimed import ALL, Claimed, Hold, Which, claim_of
 from .heads import Head, are_empty, read_heads
 from .keys import Keys, MissingKeys, make_keys
 from .lanes import Next, leave
 from .passed_over import PassedOver
-from .turns import Lane, Names, Pair, Turns
+from .turns import Lane, Pair, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,45 +36,6 @@ if TYPE_CHECKING:
 
 #: Lanes that one transaction locks, and starts that it claims, at most.
 MOST_STARTS = 100
-
-
-class Which(NamedTuple):
-    """What is claimed: of which tasks and, of those, of no release of `not_of`."""
-
-    names: Names = Names()
-    not_of: Sequence[str] = ()
-
-
-ALL = Which()
-
-
-class Hold(NamedTuple):
-    """What a claim holds of keys until its run has ended.
-
-    rates: the keys of rates with the seconds of an interval, of which it has taken one.
-    """
-
-    places: Sequence[Place] = ()
-    rates: Sequence[tuple[str, float]] = ()
-
-
-class Claimed(NamedTuple):
-    """What came of one claim.
-
-    holds: by the id of each task. opens_in: seconds until the first of the keys that are shut by
-    their rate opens; None: none is. opened: lanes. more: there may be more at once.
-    """
-
-    tasks: list[TaskRow]
-    holds: dict[UUID, Hold]
-    opens_in: float | None
-    opened: int
-    more: bool
-
-    @property
-    def places(self) -> list[Place]:
-        """The places that they have taken."""
-        return [place for hold in self.holds.values() for place in hold.places]
 
 
 class _Start(NamedTuple):
@@ -304,8 +266,3 @@ class _Claim:
                 self.named[key] = bound.name
             if bound.concurrency and not keys.opens_in([bound]):
                 self.full[key] = bound.concurrency
-
-
-def claim_of(task: TaskRow) -> lifecycle.Claim:
-    assert task.worker_id is not None
-    return lifecycle.Claim(task.pk, task.fence, task.worker_id)
