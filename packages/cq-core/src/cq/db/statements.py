@@ -194,6 +194,13 @@ def none_of(column: str, connection: Any, values: Sequence[Any]) -> Condition:
     return f"NOT ({sql})", params
 
 
+def and_all(parts: Iterable[Condition]) -> Condition:
+    """Return SQL, with its parameters, for all of these, each with `AND` in front."""
+    parts = list(parts)
+    sql = "".join(f" AND {part}" for part, _ in parts)
+    return sql, [param for _, some in parts for param in some]
+
+
 def array_literal(values: Iterable[str | None]) -> str:
     """Return texts, none of which has a NUL, as PostgreSQL reads an array.
 

@@ -15,7 +15,7 @@ from django.db import connections
 from django.db.models import Count
 
 from cq.db.clock import Moment
-from cq.db.statements import NOT_WAITING_FOR_THE_DISK, any_of, none_of
+from cq.db.statements import NOT_WAITING_FOR_THE_DISK, and_all, any_of, none_of
 from cq.tables.limits.queries import limit_keys, places
 from cq.workers import doorbell
 
@@ -112,8 +112,7 @@ def _of_served(using: str, served: Served) -> tuple[str, list[Any]]:
         parts.append(none_of("l.queue", connection, sorted(served.exclude)))
     if served.without_names:
         parts.append(none_of("l.name", connection, sorted(served.without_names)))
-    sql = "".join(f" AND {part}" for part, _ in parts)
-    return sql, [param for _, some in parts for param in some]
+    return and_all(parts)
 
 
 def _open(using: str, key: str, room: int, sql: str, params: list[Any]) -> int:

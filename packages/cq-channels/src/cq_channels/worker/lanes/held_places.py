@@ -27,11 +27,6 @@ class HeldPlaces:
         self._not_begun: list[tuple[str, float]] = []
         self._lock = threading.Lock()
         self._suspects: set[Place] = set()
-        #: Claims from lanes that have ended.
-        self.ended_claims = 0
-
-    def __len__(self) -> int:
-        return len(self._held)
 
     def add(self, claims: Mapping[Claim, Hold]) -> None:
         """Note what was claimed, before anything of it can end."""
@@ -46,7 +41,6 @@ class HeldPlaces:
             found = self._held.pop(claim, None)
             if found is None:
                 return
-            self.ended_claims += 1
             self._freed += found.places
         self._wake()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections
 
-from cq.db.statements import any_of, none_of, uuid_of
+from cq.db.statements import and_all, any_of, none_of, uuid_of
 from cq.definitions.fairness import weight_of
 from cq.workers.ready_pairs import THERE
 
@@ -68,8 +68,7 @@ class Names(NamedTuple):
             parts.append(none_of("l.name", connection, sorted(self.without)))
         if self.passed_over:
             parts.append(none_of("l.id", connection, sorted(self.passed_over)))
-        sql = "".join(f" AND {part}" for part, _ in parts)
-        return sql, [param for _, some in parts for param in some]
+        return and_all(parts)
 
 
 def open_pairs(
