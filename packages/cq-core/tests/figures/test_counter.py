@@ -8,6 +8,7 @@ import sys
 import threading
 from bisect import bisect_left
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from django.test import override_settings
@@ -17,6 +18,9 @@ from cq.figures.counter import COMPLETE, FAILED, RETRIED, Counter
 from cq.figures.percentiles import percentile
 from cq.figures.reading import Figures
 from cq.tables.figure_columns import BOUNDS, NUMBERS, OTHERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MINUTE = 31_000_000
 
@@ -55,8 +59,8 @@ def test_runs_of_many_threads_are_all_counted() -> None:
     assert not counter
 
 
-def test_what_is_counted_while_it_is_written_is_counted_once() -> None:
-    counter = Counter(lambda: None)
+def taken_while(counter: Counter, count: Callable[[], None]) -> Figures:
+    """What is taken of a counter while three threads count."""
     taken = Figures()
     done = threading.Event()
 
@@ -67,10 +71,6 @@ def test_what_is_counted_while_it_is_written_is_counted_once() -> None:
                 some = Figures.of(numbers)
                 buckets = map(sum, zip(taken.waits, some.waits, strict=True))
                 taken = Figures(taken.complete + some.complete, waits=(*buckets,))
-
-    def count() -> None:
-        for number in range(20_000):
-            counter.succeeded(key(), number / 1000, 0.003)
 
     counting = [threading.Thread(target=count) for _ in range(3)]
     writing = threading.Thread(target=write)
@@ -85,40 +85,29 @@ def test_what_is_counted_while_it_is_written_is_counted_once() -> None:
         sys.setswitchinterval(before)
         done.set()
         writing.join()
+    return taken
+
+
+def test_what_is_counted_while_it_is_written_is_counted_once() -> None:
+    counter = Counter(lambda: None)
+
+    def count() -> None:
+        for number in range(20_000):
+            counter.succeeded(key(), number / 1000, 0.003)
+
+    taken = taken_while(counter, count)
 
     assert (taken.complete, sum(taken.waits)) == (60_000, 60_000)
 
 
 def test_runs_that_have_returned_are_counted_once_each() -> None:
     counter = Counter(lambda: None)
-    taken = Figures()
-    done = threading.Event()
-
-    def write() -> None:
-        nonlocal taken
-        while not done.is_set() or counter:
-            for numbers in counter.take().values():
-                some = Figures.of(numbers)
-                buckets = map(sum, zip(taken.waits, some.waits, strict=True))
-                taken = Figures(taken.complete + some.complete, waits=(*buckets,))
 
     def count() -> None:
         for number in range(20_000):
             counter.returned(run(number / 1000))
 
-    counting = [threading.Thread(target=count) for _ in range(3)]
-    writing = threading.Thread(target=write)
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for thread in (writing, *counting):
-            thread.start()
-        for thread in counting:
-            thread.join()
-    finally:
-        sys.setswitchinterval(before)
-        done.set()
-        writing.join()
+    taken = taken_while(counter, count)
 
     assert (taken.complete, sum(taken.waits)) == (60_000, 60_000)
 

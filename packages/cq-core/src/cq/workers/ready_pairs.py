@@ -80,7 +80,7 @@ def first_of_each(
     connection = connections[using]
     with connection.cursor() as cursor:
         if connection.vendor == "mysql":
-            rows = list(_first_of_each_stepwise(cursor, names))
+            rows = [row[:3] for row in first_of_each_stepwise(cursor, names)]
         else:
             source = " UNION ALL ".join(
                 ["SELECT CAST(%s AS varchar)"] * len(names or ())
@@ -97,10 +97,10 @@ def first_of_each(
     return sorted(found, key=lambda row: (-row[0][1], row[1]))
 
 
-def _first_of_each_stepwise(
+def first_of_each_stepwise(
     cursor: Any, names: Sequence[str] | None
-) -> Iterator[tuple[str, int, Any]]:
-    """As `_FIRST_OF_EACH`, by a statement for each step.
+) -> Iterator[tuple[str, int, Any, Any]]:
+    """Yield as `_FIRST_OF_EACH`, by a statement for each step; and a lane where all have one.
 
     MySQL bounds no index by what the row before has, and would read all that is queued.
     """
@@ -109,23 +109,25 @@ def _first_of_each_stepwise(
         # By what is equal to one value as well, MariaDB would put all in order.
         order = "t.queue, t.priority" if name is None else "t.priority"
         where, params = ("TRUE", []) if name is None else ("t.queue = %s", [name])
-        while row := _first_on_mysql(cursor, where, params, order):
+        while row := first_on_mysql(cursor, where, params, order):
             queue, priority, head, lane = row
             if lane is not None:
                 # NULL comes first, so no task of this pair is without one.
                 head = None
-            yield queue, priority, head
+            yield queue, priority, head, lane
             where, params = after, [queue, priority]
             if name is None:
                 where, params = f"(t.queue > %s OR ({after}))", [queue, *params]
 
 
-def _first_on_mysql(cursor: Any, where: str, params: list[Any], order: str) -> Any:
+def first_on_mysql(cursor: Any, where: str, params: list[Any], order: str) -> Any:
+    """Return queue, priority, id and lane of the first that is QUEUED, in some order."""
+    order = ", ".join(filter(None, (order, "t.lane, t.id")))
     cursor.execute(
         "SELECT t.queue, t.priority, t.id, t.lane "
         "FROM cq_tasks t FORCE INDEX (cq_ready) "
         f"WHERE t.status = 'QUEUED' AND {where} "
-        f"ORDER BY {order}, t.lane, t.id LIMIT 1",
+        f"ORDER BY {order} LIMIT 1",
         params,
     )
     return cursor.fetchone()

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db import connections
 
 from cq.db.statements import uuid_of
-from cq.workers.ready_pairs import ALL_QUEUES, PAIRS, THERE
+from cq.workers.ready_pairs import (
+    ALL_QUEUES,
+    PAIRS,
+    THERE,
+    first_of_each_stepwise,
+    first_on_mysql,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -74,31 +80,10 @@ def _order(pair: WaitingPair) -> tuple[int, bool, int, str]:
 
 def _stepwise(cursor: Any, names: list[str] | None) -> Iterator[tuple[Any, ...]]:
     """As the statement above, by two for each step; see `ready_pairs`."""
-    for name in [None] if names is None else names:
-        # By what is equal to one value as well, MariaDB would put all in order.
-        order = "t.queue, t.priority" if name is None else "t.priority"
-        where, params = ("TRUE", []) if name is None else ("t.queue = %s", [name])
-        while row := _first(cursor, where, params, order):
-            queue, priority, first, lane = row
-            if lane is not None:
-                # NULL comes first, so no task of this pair is without one.
-                first = None
-            else:
-                pair = "t.queue = %s AND t.priority = %s AND t.lane IS NOT NULL"
-                behind = _first(cursor, pair, [queue, priority], "")
-                lane = behind and behind[-1]
+    behind = "t.queue = %s AND t.priority = %s AND t.lane IS NOT NULL"
+    for queue, priority, first, lane in first_of_each_stepwise(cursor, names):
+        if lane is None:
+            row = first_on_mysql(cursor, behind, [queue, priority], "")
+            yield queue, priority, first, row and row[-1]
+        else:
             yield queue, priority, first, lane
-            where, params = "t.queue = %s AND t.priority > %s", [queue, priority]
-            if name is None:
-                where, params = f"(t.queue > %s OR ({where}))", [queue, *params]
-
-
-def _first(cursor: Any, where: str, params: list[Any], order: str) -> Any:
-    order = ", ".join(filter(None, (order, "t.lane, t.id")))
-    cursor.execute(
-        "SELECT t.queue, t.priority, t.id, t.lane "
-        f"FROM cq_tasks t FORCE INDEX (cq_ready) WHERE t.status = 'QUEUED' AND {where} "
-        f"ORDER BY {order} LIMIT 1",
-        params,
-    )
-    return cursor.fetchone()
