@@ -10,12 +10,12 @@ from django.db import OperationalError
 
 from cq import Status, chain, group, lifecycle, task
 from cq.codec import Encoded
+from cq.lifecycle import claim_of
 from cq.models import Task
 from cq.workers.claim_order import claim_next
 from cq.workflow import advance
 from cq_channels.worker import completer as completers
 from cq_channels.worker.completer import BatchCompleter
-from cq_channels.worker.in_flight import claim_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,11 +11,12 @@ from django.db import OperationalError, connection
 
 from cq import lifecycle, task
 from cq.db.statements import uuid_param
+from cq.lifecycle import claim_of
 from cq.models import Task
 from cq.tables.queries import tasks
 from cq_channels.slots.claim_ahead import MAX_CLAIMED_AHEAD
 from cq_channels.worker.claimer import Claimer
-from cq_channels.worker.in_flight import InFlight, claim_of
+from cq_channels.worker.in_flight import InFlight
 from cq_channels.worker.maintenance import Maintenance
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from cq import lifecycle, queues, task
+from cq.lifecycle import claim_of
 from cq.maintenance.probe import Urgent
 from cq.models import Task
 from cq.workers import doorbell
 from cq.workers.pauses import CHANGED
 from cq_channels.worker.claimer import Claimer
 from cq_channels.worker.claims import others
-from cq_channels.worker.in_flight import InFlight, claim_of
+from cq_channels.worker.in_flight import InFlight
 
 pytestmark = pytest.mark.django_db
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from cq.lifecycle import claim_of
 from cq.models import Task
-from cq_channels.worker.in_flight import InFlight, claim_of
+from cq_channels.worker.in_flight import InFlight
 from cq_channels.worker.poison import MAX_WAIT_ALONE_SECONDS, RunAlone, fewest_losses
 
 

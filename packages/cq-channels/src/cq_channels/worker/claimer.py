@@ -12,6 +12,7 @@ from django.db import connections
 
 from cq.db import outage
 from cq.definitions.registry import coroutine_names
+from cq.lifecycle import claim_of
 from cq.limits.holding import Served
 from cq.workers import doorbell
 from cq.workers.cursors import Looks
@@ -24,7 +25,6 @@ from .claims.giving_back import give_back
 from .claims.hints import Hints
 from .claims.others import OtherClaims
 from .claims.pair_scan import PairScan
-from .in_flight import InFlight, claim_of
 from .lanes.from_lanes import FromLanes
 from .lanes.lane_work import LaneWork
 from .left_alone import LeftAlone
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from cq.workers.lease import Lease
     from cq_channels.slots.event_loop import LoopSlots
     from cq_channels.slots.threads import ThreadSlots
+
+    from .in_flight import InFlight
 
 logger = logging.getLogger("cq.worker")
 

@@ -10,7 +10,6 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from cq.db import error_codes, outage
-from cq.lifecycle import Claim
 
 from .lanes.held_places import HeldPlaces
 
@@ -18,18 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from uuid import UUID
 
+    from cq.lifecycle import Claim
     from cq.tables.rows import TaskRow
 
 
 logger = logging.getLogger("cq.worker")
-
-
-def claim_of(task: TaskRow) -> Claim:
-    """Return the claim under which a task was given to this process."""
-    assert task.worker_id is not None
-    # `id` and not `pk`, here and below: Django looks up `pk` each time, which is slower.
-    # And what is kept by it is kept by its number: a UUID's own hash is Python's.
-    return Claim(task.id, task.fence, task.worker_id)
 
 
 class Supervision(Protocol):

@@ -18,8 +18,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from cq.conf import conf
-
-from .in_flight import claim_of
+from cq.lifecycle import claim_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cq.lifecycle import claim_of
 from cq.watching.marks import marks
-
-from .in_flight import claim_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

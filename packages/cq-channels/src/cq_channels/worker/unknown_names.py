@@ -19,9 +19,8 @@ from cq.definitions import registry
 from cq.errors import UnknownTask
 from cq.execution import grace
 from cq.hooks import announce
+from cq.lifecycle import claim_of
 from cq.workflow import advance
-
-from .in_flight import claim_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

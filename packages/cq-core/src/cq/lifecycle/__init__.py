@@ -14,7 +14,7 @@ several of a kind by ascending id.
 from __future__ import annotations
 
 from .claiming import claim
-from .claims import Claim, Failure
+from .claims import Claim, Failure, claim_of
 from .completing import complete, complete_many
 from .failing import fail, postpone, retry_later
 from .parents import (
@@ -50,6 +50,7 @@ __all__ = [
     "check_priority",
     "child_settled",
     "claim",
+    "claim_of",
     "clear_child_failure",
     "complete",
     "complete_many",

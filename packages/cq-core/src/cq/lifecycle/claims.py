@@ -21,6 +21,14 @@ class Claim(NamedTuple):
     worker: int
 
 
+def claim_of(task: TaskRow) -> Claim:
+    """Return the claim under which a task was given to a worker."""
+    assert task.worker_id is not None
+    # `id` and not `pk`: Django looks up `pk` each time, which is slower. And what a worker
+    # keeps by it is kept by its number: a UUID's own hash is Python's.
+    return Claim(task.id, task.fence, task.worker_id)
+
+
 class Failure(NamedTuple):
     """The reason why a task did not succeed, as text that any database stores."""
 

@@ -6,10 +6,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from cq import lifecycle
+from cq.lifecycle import claim_of
 from cq.maintenance import rescue
 from cq.tables.queries import tasks
 from cq.workers import doorbell
-from cq_channels.worker.in_flight import claim_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

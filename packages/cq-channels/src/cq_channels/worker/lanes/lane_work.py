@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from django.db import Error
 
 from cq.definitions.registry import has_lanes
+from cq.lifecycle import claim_of
 from cq.limits import places
-from cq.limits.claims.claimed import Which, claim_of
+from cq.limits.claims.claimed import Which
 from cq.limits.claims.claiming import LaneClaims
 from cq.limits.claims.turns import Names, Pair, open_pairs
 from cq.limits.holding import Served, any_left, due

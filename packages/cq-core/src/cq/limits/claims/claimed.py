@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cq import lifecycle
-
 from .turns import Names
 
 if TYPE_CHECKING:
@@ -53,8 +51,3 @@ class Claimed(NamedTuple):
     def places(self) -> list[Place]:
         """The places that they have taken."""
         return [place for hold in self.holds.values() for place in hold.places]
-
-
-def claim_of(task: TaskRow) -> lifecycle.Claim:
-    assert task.worker_id is not None
-    return lifecycle.Claim(task.pk, task.fence, task.worker_id)

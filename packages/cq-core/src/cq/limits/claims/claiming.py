@@ -20,7 +20,7 @@ from cq.limits.openings import Openings
 from cq.limits.overrides import Overrides
 from cq.limits.places import Place
 
-from .claimed import ALL, Claimed, Hold, Which, claim_of
+from .claimed import ALL, Claimed, Hold, Which
 from .heads import Head, are_empty, read_heads
 from .keys import Keys, MissingKeys, make_keys
 from .lanes import Next, leave
@@ -204,7 +204,7 @@ class _Claim:
             rates = [(b.key, b.interval) for b in bounds if b.interval is not None]
             self.holds[start.head.id] = Hold(start.places, rates)
         if len(found) > len(started):
-            others = [claim_of(task) for task in found if task.pk not in mine]
+            others = [lifecycle.claim_of(task) for task in found if task.pk not in mine]
             lifecycle.hand_back(self.using, others)
         return started
 
