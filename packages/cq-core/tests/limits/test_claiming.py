@@ -13,7 +13,7 @@ from cq import Limit, lifecycle, task
 from cq.limits import places
 from cq.limits.claims import claiming
 from cq.limits.claims.claiming import LaneClaims
-from cq.limits.claims.turns import open_pairs
+from cq.limits.claims.pairs import open_pairs
 from cq.limits.holding import due, open_lanes
 from cq.limits.newcomers import admit
 from cq.limits.starts import give_back_starts

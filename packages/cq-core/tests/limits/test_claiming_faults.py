@@ -14,7 +14,7 @@ from cq.limits import newcomers, openings, places
 from cq.limits.claims import passed_over
 from cq.limits.claims.claimed import Which
 from cq.limits.claims.claiming import LaneClaims
-from cq.limits.claims.turns import open_pairs
+from cq.limits.claims.pairs import open_pairs
 from cq.limits.holding import Served, open_lanes
 from cq.limits.newcomers import admit
 from cq.models import Lane, Task

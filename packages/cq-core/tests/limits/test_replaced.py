@@ -13,7 +13,7 @@ from meanwhile import Before
 from cq import Limit, task
 from cq.db.clock import database_now
 from cq.limits.claims.claiming import LaneClaims
-from cq.limits.claims.turns import open_pairs
+from cq.limits.claims.pairs import open_pairs
 from cq.limits.newcomers import admit
 from cq.maintenance import sweep
 from cq.models import Place, Task

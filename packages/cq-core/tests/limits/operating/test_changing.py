@@ -13,7 +13,7 @@ from cq.db.clock import database_now
 from cq.definitions.bounds import bounds_of
 from cq.limits import openings
 from cq.limits.claims.claiming import LaneClaims
-from cq.limits.claims.turns import open_pairs
+from cq.limits.claims.pairs import open_pairs
 from cq.limits.holding import Served
 from cq.limits.newcomers import admit
 from cq.limits.operating import naming

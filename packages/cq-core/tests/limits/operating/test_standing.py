@@ -10,7 +10,7 @@ import pytest
 from cq import task
 from cq.db.clock import database_now
 from cq.limits.claims.claiming import LaneClaims
-from cq.limits.claims.turns import open_pairs
+from cq.limits.claims.pairs import open_pairs
 from cq.limits.newcomers import admit
 from cq.limits.operating import standing
 from cq.limits.operating.changing import set_limit

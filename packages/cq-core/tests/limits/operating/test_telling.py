@@ -13,7 +13,7 @@ from django.utils import timezone
 from cq import Limit, WaitTimeout, task
 from cq.db.clock import database_now
 from cq.limits.claims.claiming import LaneClaims
-from cq.limits.claims.turns import open_pairs
+from cq.limits.claims.pairs import open_pairs
 from cq.limits.newcomers import admit
 from cq.limits.operating.changing import set_limit
 from cq.models import LimitKey

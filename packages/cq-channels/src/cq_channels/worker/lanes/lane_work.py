@@ -15,7 +15,7 @@ from cq.lifecycle import claim_of
 from cq.limits import places
 from cq.limits.claims.claimed import Which
 from cq.limits.claims.claiming import LaneClaims
-from cq.limits.claims.turns import Names, Pair, open_pairs
+from cq.limits.claims.pairs import open_pairs
 from cq.limits.holding import Served, any_left, due
 from cq.limits.newcomers import admit
 from cq.limits.release import release
@@ -25,7 +25,9 @@ from cq.workers import doorbell
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cq.limits.claims.turns import Names
     from cq.tables.rows import TaskRow
+    from cq.workers.ready_pairs import Pair
 
     from .held_places import HeldPlaces
 

@@ -25,7 +25,7 @@ from .heads import Head, are_empty, read_heads
 from .keys import Keys, MissingKeys, make_keys
 from .lanes import Next, leave
 from .passed_over import PassedOver
-from .turns import Lane, Pair, Turns
+from .turns import Lane, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from cq.tables.rows import TaskRow
+    from cq.workers.ready_pairs import Pair
 
 #: Lanes that one transaction locks, and starts that it claims, at most.
 MOST_STARTS = 100
