@@ -15,7 +15,8 @@ from cq.errors import UnknownTask
 from cq.models import Task
 from cq_scheduler import cron, pause, resume, run_now
 from cq_scheduler.models import RepeatingTask, Slot
-from cq_scheduler.ticker.tick import prune, tick
+from cq_scheduler.ticker.prune import prune
+from cq_scheduler.ticker.tick import tick
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

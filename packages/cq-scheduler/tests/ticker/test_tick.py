@@ -19,7 +19,8 @@ from cq.tables.values import schedule_of
 from cq.workers.claim_order import claim_next
 from cq.workers.lease import Lease
 from cq_scheduler.models import RepeatingTask, Slot
-from cq_scheduler.ticker.tick import prune, tick
+from cq_scheduler.ticker.prune import prune
+from cq_scheduler.ticker.tick import tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,8 @@ from cq.db.clock import Moment
 from cq_scheduler.actions.sync import make_missing
 from cq_scheduler.models import enabled
 
-from .tick import prune, tick
+from .prune import prune
+from .tick import tick
 
 logger = logging.getLogger("cq.scheduler")
 

@@ -10,22 +10,19 @@ a transaction of its own, so that one which cannot run holds up no other.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
-
-from django.db.models import F
 
 from cq.db.clock import database_now
 from cq.enqueue.unique_wait import waiting_at_most
 from cq.execution.inline import suspended
-from cq.tables.referrers import delete_unprotected, unprotected
 from cq_scheduler.actions.resume_due import resume_due
-from cq_scheduler.models import slots
 
 from .due import due_schedules, evaluate, set_next_run, without_next_run
 from .firing import fire_all
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cq_scheduler.models import RepeatingTask
 
     from .due import DueSchedule
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
 #: In one pass. Of tasks, those of one schedule more at most.
 MAX_SCHEDULES = 100
 MAX_TASKS = 1000
-#: How long the row of a slot is kept.
-SLOT_TTL = timedelta(days=7)
 #: For a transaction that holds the unique key of a run.
 UNIQUE_WAIT_SECONDS = 0.2
 
@@ -54,19 +49,6 @@ def tick(using: str, now: datetime | None = None, limit: int = MAX_SCHEDULES) ->
         return fire_all(
             using, _bounded(using, due_schedules(using, now, limit), now), now
         )
-
-
-def prune(using: str, now: datetime | None = None, limit: int = 1000) -> int:
-    """Forget slots that were made longer than `SLOT_TTL` ago, at most `limit` of them.
-
-    Return how many. The last one of each schedule stays, for people to find its run by.
-    """
-    over = (now or database_now(using)) - SLOT_TTL
-    old = slots(using).filter(made__lt=over).exclude(slot=F("schedule__last_run"))
-    # Else what a project's own rows protect would be all that is found.
-    old = unprotected(old)
-    ids = list(old.order_by("made").values_list("pk", flat=True)[:limit])
-    return delete_unprotected(slots(using).filter(pk__in=ids)) if ids else 0
 
 
 def _bounded(using: str, rows: list[RepeatingTask], now: datetime) -> list[DueSchedule]:
