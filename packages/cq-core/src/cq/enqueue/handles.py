@@ -1,4 +1,4 @@
-"""The handles that drafts become once they are written."""
+"""The handles that drafts become once they are written, and who is told of these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The inline runner: tasks run on the thread that queued them, where there is no worker."""
+"""The inline runner: tasks run on the thread that queued them, where there is no worker.
+
+And, where there are workers, the one task that a process runs by the way.
+"""
 
 from __future__ import annotations
 

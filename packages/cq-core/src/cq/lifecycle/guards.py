@@ -1,4 +1,4 @@
-"""The guards of every change of a status, and the columns that an end sets."""
+"""The guards of every change of a status, and the columns that a way into the queue or an end sets."""
 
 from __future__ import annotations
 

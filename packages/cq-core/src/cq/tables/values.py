@@ -1,4 +1,7 @@
-"""Arguments and results of rows as Python values, with other tasks' in their places."""
+"""Values of rows in Python: arguments and results, with other tasks' in their places.
+
+And single facts that a row keeps among its options: its schedule, its release, its key.
+"""
 
 from __future__ import annotations
 
