@@ -50,6 +50,33 @@ def test_the_page_names_each_folder_and_file_at_the_root(package: str) -> None:
     )
 
 
+def test_the_floors_tell_of_each_folder_and_file_once() -> None:
+    _, _, floors = PAGE.partition("## The floors")
+    rows = re.findall(r"^\| (`.*?) \|", floors.partition("## Eight walks")[0], re.M)
+    told = Counter(path for row in rows for path in PATH.findall(row))
+    twice = [path for path, count in told.items() if count > 1]
+    assert told
+    assert not twice, f"make one line of those of {', '.join(twice)}"
+
+
+#: A file that is named without its folder, which is that of the one before.
+BESIDE = re.compile(r"`([^`\s/]+\.py)`")
+
+
+def test_a_file_named_without_its_folder_is_beside_the_one_before() -> None:
+    rows = [row for row in PAGE.splitlines() if row.startswith("| ")]
+    found = 0
+    for row in rows:
+        for beside in BESIDE.finditer(row):
+            before = where(PATH.findall(row[: beside.start()])[-1])
+            assert (before.parent / beside[1]).is_file(), (
+                f"docs/architecture.md names {beside[1]} beside {before.name}, where it "
+                "is not"
+            )
+            found += 1
+    assert found
+
+
 def test_the_page_has_eight_walks_and_a_table_of_where_to_look() -> None:
     walks, _, table = PAGE.partition("## Eight walks")[2].partition("\n## ")
     assert walks.count("\n### ") == 8
