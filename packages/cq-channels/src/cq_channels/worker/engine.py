@@ -277,7 +277,9 @@ class Engine:
             if not ended:
                 give_up(self.using, self.in_flight)
             self.maintenance.write_figures()
-            self.lease.close()
+            if not self.in_flight.places.some_held:
+                # Else what runs on has its places by this row, until the process has ended.
+                self.lease.close()
         except DatabaseError as error:
             # On SQLite a task that runs on may hold the write lock. It ends with this
             # process, and so does the lock file by which others know that we live.
