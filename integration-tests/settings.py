@@ -57,6 +57,9 @@ CQ_LEASE = float(os.environ.get("CQ_TEST_LEASE", "2"))
 CQ_SWEEP = 1.0
 # Neither is a task whose name nobody knows to be tried for ten minutes.
 CQ_UNKNOWN_GRACE = 0
-CQ_LIMITS = {"gate": {"concurrency": 1}}
+CQ_LIMITS = {
+    "gate": {"concurrency": 1},
+    "metered": {"rate": "100/s", "burst": 20},
+}
 # How long a page takes on a loaded machine is no test's concern.
 CQ_ADMIN_TIMEOUT = 60.0

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from django.core.management import call_command
 from floor import limited, tasks
 from floor.models import Stay
 from processes import PATIENCE, until
 
 from cq.limits.operating.changing import reset_limit, set_limit
-from cq.models import Lane, Place, Task
+from cq.models import Lane, Limit, Place, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,6 +91,27 @@ def test_a_rate_holds_over_two_workers(workers: Workers) -> None:
     starts = sorted(Task.objects.values_list("started", flat=True))
     for first, later in zip(starts, starts[121:], strict=False):
         # Any window of a second has no more than the burst and the rate.
+        assert (later - first).total_seconds() > 1
+
+
+def test_a_rate_that_is_set_in_the_middle_holds_within_a_second(
+    workers: Workers,
+) -> None:
+    for _ in range(2):
+        workers.start("--threads", "2")
+    limited.metered.delay_many([()] * 500)
+    started = Task.objects.filter(started__isnull=False)
+    until(lambda: started.count() >= 150, "some to start")
+
+    call_command("cq", "limits", "metered", "--rate", "50/s")
+
+    until(lambda: not left(), "all to start")
+    held = Limit.objects.get().since + timedelta(seconds=1)
+    starts = sorted(started.filter(started__gt=held).values_list("started", flat=True))
+    # As many as that had at least a second more.
+    assert len(starts) > 72
+    for first, later in zip(starts, starts[71:], strict=False):
+        # By the clock of the database, no window of a second has more than 50 and 20.
         assert (later - first).total_seconds() > 1
 
 

@@ -196,6 +196,28 @@ def test_a_revoked_run_keeps_its_place_until_its_thread_has_ended(
     assert went - came >= timedelta(seconds=2.9)
 
 
+def test_retries_and_revocations_that_race_have_one_outcome_each_and_leave_no_place(
+    workers: Workers, ledger: Ledger
+) -> None:
+    schedule_task(RepeatingTask, "* * * * *", limited.fails_twice)
+    RepeatingTask.objects.update(next_run=timezone.now())
+    for _ in range(2):
+        workers.start("--threads", "2")
+    handles = limited.fails_twice.delay_many([()] * 20)
+    for number, handle in enumerate(handles):
+        # At any moment of its tries: while it waits, runs, or has its backoff.
+        until(lambda least=number // 4: Stay.objects.count() >= least, "some to run")
+        handle.revoke()
+    until(lambda: Task.objects.count() > 20, "that of the schedule")
+    RepeatingTask.objects.all().delete()
+
+    come_out_even()
+
+    ends = set(Task.objects.values_list("status", flat=True))
+    assert ends <= {Task.STATUS_COMPLETE, Task.STATUS_REVOKED}
+    assert ledger.crowds() == {"one": 1}
+
+
 def test_chains_pass_their_place_on(workers: Workers, ledger: Ledger) -> None:
     workers.start("--threads", "2")
     for _ in range(3):

@@ -216,6 +216,9 @@ BENCHMARKS = {
                 "x",
                 1.2,
             ),
+            "claim_rows": Figure(
+                "the same: rows that a claim of another key reads", "", 200
+            ),
             "starts": Figure("rate 100/s, burst 20, 60 s, two workers: starts", ""),
             "window": Figure("the same: most in any second", "", 120),
             "used": Figure("the same: of what the rate allows", "x", 0.98, ">="),

@@ -61,6 +61,11 @@ def through_gate(cqt: Any, seconds: float = 60.0) -> None:
     _stay("gate", seconds)
 
 
+@task(limits=["metered"])
+def metered(cqt: Any) -> None:
+    pass
+
+
 @task(fair="{tenant}")
 def of_tenant(cqt: Any, tenant: str, number: int = 0) -> None:
     pass

@@ -14,7 +14,11 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from cq.limits.claims.claiming import LaneClaims
+from cq.limits.claims.turns import open_pairs
+from cq.limits.newcomers import admit
 from cq.models import Task
+from cq.workers.lease import new_worker_id
 from cqbench import limited, tasks
 from cqbench.workers import WorkerProcess, started_worker, worker
 
@@ -27,9 +31,7 @@ PLACES, QUICK_PLACES = 200, 30
 
 def measure(quick: bool) -> dict[str, float]:
     found = {"keys": _keys(QUICK_KEYS if quick else KEYS)}
-    found["beside"] = _beside(
-        *((QUICK_BEHIND, QUICK_BESIDE) if quick else (BEHIND, BESIDE))
-    )
+    found |= _beside(*((QUICK_BEHIND, QUICK_BESIDE) if quick else (BEHIND, BESIDE)))
     found |= _rate(QUICK_SECONDS if quick else SECONDS)
     found["jain"] = _jain(QUICK_BEHIND if quick else BEHIND)
     found |= _free(QUICK_PLACES if quick else PLACES)
@@ -75,8 +77,12 @@ def _keys(count: int) -> float:
         return len(calls) / (time.perf_counter() - began)
 
 
-def _beside(behind: int, count: int) -> float:
-    """How much longer no-op tasks take beside as many behind a full key."""
+def _beside(behind: int, count: int) -> dict[str, float]:
+    """How much longer no-op tasks take beside as many behind a full key.
+
+    And what a claim of another key reads there.
+    """
+    rows = 0
     calls = [(number,) for number in range(count)]
     seconds: dict[bool, list[float]] = {True: [], False: []}
     with tempfile.NamedTemporaryFile() as file:
@@ -99,9 +105,37 @@ def _beside(behind: int, count: int) -> float:
                     began = time.perf_counter()
                 process.until(_nothing_is_left_of_them, "the end of them", pause=0.05)
                 seconds[full].append(time.perf_counter() - began)
+                rows = _rows_of_a_claim() if full else rows
                 Task.objects.filter(name=limited.behind_full.name).delete()
                 process.kill()
-    return min(seconds[True]) / min(seconds[False])
+    ratio = min(seconds[True]) / min(seconds[False])
+    return {"beside": ratio, "claim_rows": rows}
+
+
+def _rows_of_a_claim() -> int:
+    """The rows, and entries of indexes, that a claim of a key reads which is not full."""
+    using = connection.alias
+    with transaction.atomic():
+        limited.one_at_once.using(queue="other").delay(1)
+        admit(using)
+        before = _rows_read()
+        [pair] = open_pairs(using, ["other"], None)
+        assert LaneClaims(using, new_worker_id()).claim(pair, 1).tasks
+        rows = _rows_read() - before
+        transaction.set_rollback(True)
+    return rows
+
+
+def _rows_read() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sum(pg_stat_get_xact_tuples_returned(c.oid)) FROM pg_class c"
+            " LEFT JOIN pg_index i ON i.indexrelid = c.oid"
+            " JOIN pg_class t ON t.oid = COALESCE(i.indrelid, c.oid)"
+            " WHERE t.relname = ANY(%s)",
+            [["cq_tasks", "cq_lanes", "cq_places", "cq_limit_keys"]],
+        )
+        return int(cursor.fetchone()[0])
 
 
 def _all_are_listed() -> bool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import OperationalError
 
-from cq.models import Worker
+from cq.models import Place, Worker
 from cq.tables.worker_rows import Request
 from cq.workers import requests
 from cq.workers.lease import Lease, new_worker_id
 from cq_channels.child.shared_page import SharedPage
-from cq_channels.supervisor.lease_keeper import LeaseKeeper
+from cq_channels.supervisor.lease_keeper import DeadProcess, LeaseKeeper
 from cq_channels.supervisor.process import Process
 
 if TYPE_CHECKING:
@@ -86,3 +87,21 @@ def test_a_heartbeat_is_noted_before_anything_is_done_that_may_take_long(
     monkeypatch.setattr(requests, "heard", heard)
     keeper._beat()
     assert noted == [True, True]
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_places_of_what_is_no_task_of_a_dead_process_come_free_with_it(
+    processes: list[FakeProcess], expected: bool
+) -> None:
+    """Of what was revoked, or has outlasted the drain: it ran as long as the process."""
+    for number, process in enumerate(processes):
+        Place.objects.create(
+            key="one", number=number, task=uuid.uuid4(), fence=1, worker=process.worker
+        )
+    dead, alive = processes
+    keeper = LeaseKeeper("default", None, 1, print)
+    keeper._dead.append(DeadProcess(dead.worker, set(), "killed", expected))
+
+    keeper._release_dead()
+
+    assert Place.objects.get().worker == alive.worker

@@ -149,6 +149,27 @@ def test_a_coroutine_that_is_rung_for_needs_no_free_thread(
     assert looked == [["coroutine"]]
 
 
+def test_lanes_that_are_held_are_looked_for_in_a_burst_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = Table(monkeypatch, threads=1)
+    asked: list[bool] = []
+
+    def left() -> bool:
+        asked.append(True)
+        return True
+
+    monkeypatch.setattr(table.claimer.lanes, "left", left)
+    table.claimer.wake(None)
+    table.claim()
+    assert (table.claimer.idle, asked) == (True, [])
+
+    table.claimer.burst = True
+    table.claimer.wake(None)
+    table.claim()
+    assert (table.claimer.idle, asked) == (False, [True])
+
+
 def test_who_has_been_woken_and_has_not_looked_yet_is_not_idle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

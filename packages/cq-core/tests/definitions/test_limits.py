@@ -337,6 +337,7 @@ def test_a_function_that_raises_is_named_with_task_and_option() -> None:
     for options, what in (
         ({"limits": [Limit(concurrency=1, key=_raises)]}, "key of limits"),
         ({"fair": _raises}, "fair key"),
+        ({"unique": _raises}, "unique key"),
     ):
         changed: Any = plain.using(**options)
         said = rf"limits.plain: the function .*:_raises for the {what} .* KeyError"

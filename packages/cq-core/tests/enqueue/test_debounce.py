@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import driving
 import pytest
@@ -25,6 +25,9 @@ from cq.maintenance import prune, sweep
 from cq.models import Debounce, Edge, Lane, Task
 from cq.status import Status
 from cq.testing import run_tasks
+
+if TYPE_CHECKING:
+    from bells import Bell
 
 DB = "default"
 SPAN = timedelta(seconds=60)
@@ -200,6 +203,22 @@ def test_one_that_is_replaced_in_the_queue_is_in_no_lane_that_has_a_row() -> Non
     assert (status(first), row(first)["listed"]) == (Status.QUEUED, None)
     admit(DB)
     assert set(Lane.objects.values_list("fair", flat=True)) == {"acme", "free"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_is_replaced_in_the_queue_is_rung_for_behind_the_commit(
+    bell: Bell,
+) -> None:
+    first = index.using(fair="acme").delay()
+    Task.objects.update(submitted=F("submitted") - timedelta(seconds=700))
+    in_time(seconds=61)
+    bell.rung.clear()
+
+    with transaction.atomic():
+        index.using(fair="free").delay()
+        assert bell.rung == []
+
+    assert bell.rung == [first.pk]
 
 
 @pytest.mark.django_db

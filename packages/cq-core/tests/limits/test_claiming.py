@@ -12,7 +12,6 @@ from django.db import connection
 from cq import Limit, lifecycle, task
 from cq.limits import places
 from cq.limits.claims import claiming
-from cq.limits.claims.claiming import LaneClaims
 from cq.limits.claims.pairs import open_pairs
 from cq.limits.holding import due, open_lanes
 from cq.limits.newcomers import admit
@@ -21,12 +20,10 @@ from cq.models import Lane, LimitKey, Task
 from cq.models import Place as PlaceRow
 from cq.status import Status
 from cq.workers.claim_order import claim_ids, claim_next
-from cq.workers.lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cq.limits.claims.claimed import Claimed
+    from cq.limits.claims.claiming import LaneClaims
 
 pytestmark = pytest.mark.django_db
 
@@ -37,19 +34,6 @@ NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def _only_record(settings: Any) -> None:
     settings.CQ_RUN_INLINE = False
-
-
-@pytest.fixture
-def worker(db: None) -> Iterator[int]:
-    lease = Lease(DB, "test")
-    lease.register()
-    yield lease.worker
-    lease.close()
-
-
-@pytest.fixture
-def claims(worker: int) -> LaneClaims:
-    return LaneClaims(DB, worker)
 
 
 @task("lanes.charge", limits=[Limit(concurrency=2, key="customer:{customer}")])

@@ -13,17 +13,19 @@ from cq import Limit, lifecycle, task
 from cq.limits import newcomers, openings, places
 from cq.limits.claims import passed_over
 from cq.limits.claims.claimed import Which
-from cq.limits.claims.claiming import LaneClaims
 from cq.limits.claims.pairs import open_pairs
 from cq.limits.holding import Served, open_lanes
 from cq.limits.newcomers import admit
 from cq.models import Lane, Task
 from cq.models import Place as PlaceRow
 from cq.workers import doorbell
-from cq.workers.lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+
+    from bells import Bell
+
+    from cq.limits.claims.claiming import LaneClaims
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,14 +35,6 @@ DB = "default"
 @pytest.fixture(autouse=True)
 def _only_record(settings: Any) -> None:
     settings.CQ_RUN_INLINE = False
-
-
-@pytest.fixture
-def claims() -> Iterator[LaneClaims]:
-    lease = Lease(DB, "test")
-    lease.register()
-    yield LaneClaims(DB, lease.worker)
-    lease.close()
 
 
 @task("faults.fair", fair="{tenant}", limits=[Limit(concurrency=1, key="one")])
@@ -243,24 +237,17 @@ def test_what_is_claimed_is_not_lost_where_lanes_cannot_be_opened(
 
 
 def test_who_opens_a_lane_of_a_queue_that_it_does_not_serve_rings_for_others(
-    claims: LaneClaims, monkeypatch: pytest.MonkeyPatch
+    claims: LaneClaims, bell: Bell
 ) -> None:
-    heard: list[object] = []
-
-    class Bell:
-        def ring(self, using: str, ready: Any) -> None:
-            heard.extend(pk for pk, _ in ready)
-
-    monkeypatch.setattr(doorbell, "_bells", [Bell()])
     of_customer.using(queue="here").delay("ann")
     admit_all()
     claimed = claims.claim(("here", 0), 1)
     of_customer.using(queue="there").delay("ann")
     admit_all()
     assert not claims.claim(("there", 0), 1).tasks
-    heard.clear()
+    bell.rung.clear()
 
     freed = places.free(DB, claimed.places)
     assert open_lanes(DB, freed, Served(["here"])) == 1
 
-    assert heard == [doorbell.LANES]
+    assert bell.rung == [doorbell.LANES]

@@ -13,14 +13,12 @@ from cq import Limit, task
 from cq.db.clock import database_now
 from cq.definitions.bounds import Bound
 from cq.limits import repair as module
-from cq.limits.claims.claiming import LaneClaims
 from cq.limits.newcomers import admit
 from cq.limits.repair import repair
 from cq.models import Lane, LimitKey, Place
-from cq.workers.lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from cq.limits.claims.claiming import LaneClaims
 
 pytestmark = pytest.mark.django_db
 
@@ -35,13 +33,9 @@ def of(cqt: Any, customer: str) -> None: ...
 def metered(cqt: Any) -> None: ...
 
 
-@pytest.fixture
-def claims(settings: Any) -> Iterator[LaneClaims]:
+@pytest.fixture(autouse=True)
+def _only_record(settings: Any) -> None:
     settings.CQ_RUN_INLINE = False
-    lease = Lease(DB, "test")
-    lease.register()
-    yield LaneClaims(DB, lease.worker)
-    lease.close()
 
 
 def hold_back(claims: LaneClaims, *tasks: Any) -> None:

@@ -12,16 +12,14 @@ from meanwhile import Before
 
 from cq import Limit, task
 from cq.db.clock import database_now
-from cq.limits.claims.claiming import LaneClaims
 from cq.limits.claims.pairs import open_pairs
 from cq.limits.newcomers import admit
 from cq.maintenance import sweep
 from cq.models import Place, Task
 from cq.status import Status
-from cq.workers.lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from cq.limits.claims.claiming import LaneClaims
 
 pytestmark = pytest.mark.django_db
 
@@ -40,14 +38,6 @@ def index(cqt: Any, key: str) -> None: ...
 @pytest.fixture(autouse=True)
 def _only_record(settings: Any) -> None:
     settings.CQ_RUN_INLINE = False
-
-
-@pytest.fixture
-def claims(db: None) -> Iterator[LaneClaims]:
-    lease = Lease(DB, "test")
-    lease.register()
-    yield LaneClaims(DB, lease.worker)
-    lease.close()
 
 
 def claimed(claims: LaneClaims) -> list[Any]:

@@ -54,3 +54,13 @@ def test_weights_hold(settings: Any, starts: int) -> None:
     assert found["a"] == pytest.approx(600, rel=0.05)
     assert found["b"] == pytest.approx(100, rel=0.05)
     assert found["c"] == pytest.approx(200, rel=0.05)
+
+
+@pytest.mark.parametrize("starts", [20, 100])
+def test_weights_hold_over_ten_thousand_starts(settings: Any, starts: int) -> None:
+    weights = {"a": 3.0, "b": 0.5, "c": 1.7, "d": 0.25, "e": 1.0, "f": 1.0}
+    settings.CQ_FAIR_WEIGHTS = weights
+    found = turns_of(10_000, starts, "abcdef")
+    for key, weight in weights.items():
+        share = found.total() * weight / sum(weights.values())
+        assert found[key] == pytest.approx(share, rel=0.05), key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -23,7 +23,6 @@ from cq.workers.claim_order import (
     learn_pairs,
     ready_pairs,
 )
-from cq.workers.lease import Lease
 
 if TYPE_CHECKING:
     from cq.workers.cursors import Cursors
@@ -44,14 +43,6 @@ def queue() -> Queue:
         return sample_tasks.square.using(queue=queue, priority=priority).delay(number)
 
     return put
-
-
-@pytest.fixture
-def worker(db: None) -> Iterator[int]:
-    lease = Lease("default", "test")
-    lease.register()
-    yield lease.worker
-    lease.close()
 
 
 def numbers(found: list[Task]) -> list[int]:

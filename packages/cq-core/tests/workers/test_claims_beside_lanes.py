@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from forced import forced_many
 from laned import in_lane
+from plans import rows_read
 
 from cq.status import Status
 from cq.workers.claim_order import claim_next
@@ -73,18 +74,11 @@ def explained(sql: str, params: Any) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def entries_read() -> int:
-    """Return how many entries of indexes, and rows, this session has read so far."""
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
-        return sum(int(value) for _, value in cursor.fetchall())
-
-
 def test_nothing_of_a_lane_is_read_to_come_to_what_has_none() -> None:
     filled()
-    before = entries_read()
-    alone = entries_read() - before
-    before = entries_read()
+    before = rows_read()
+    alone = rows_read() - before
+    before = rows_read()
     assert len(first_of_each(DB, None, None)) == 2
     assert last_of_pair(DB, ("a", 0)) is not None
-    assert entries_read() - before <= alone + 30
+    assert rows_read() - before <= alone + 30

@@ -21,7 +21,6 @@ from cq.workers import pauses as pausing
 from cq.workers import picking
 from cq.workers.claim_order import claim_ids, claim_next
 from cq.workers.cursors import FRONT_SPACING, Looks, Passing
-from cq.workers.lease import Lease
 from cq.workers.pauses import (
     BY_OWN_LOOKS,
     GOOD_FOR,
@@ -47,14 +46,6 @@ def mail(cqt: Any, number: int) -> None: ...
 @pytest.fixture(autouse=True)
 def _only_record(settings: Any) -> None:
     settings.CQ_RUN_INLINE = False
-
-
-@pytest.fixture
-def worker(db: None) -> Iterator[int]:
-    lease = Lease(DB, "test")
-    lease.register()
-    yield lease.worker
-    lease.close()
 
 
 @contextmanager

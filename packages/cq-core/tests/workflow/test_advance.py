@@ -35,32 +35,15 @@ from cq.lifecycle import Failure
 from cq.maintenance import sweep
 from cq.models import Edge, Task
 from cq.status import FINAL, Status
-from cq.workers import doorbell
 from cq.workflow import advance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bells import Bell
+
 DB = "default"
 WHY = Failure.of("no", "ValueError", "Traceback")
-
-
-class Bell:
-    """Remembers what it was rung for."""
-
-    def __init__(self) -> None:
-        self.rung: list[Any] = []
-
-    def ring(self, using: str, ready: Any) -> None:
-        self.rung += [task_id for task_id, _ in ready]
-
-
-@pytest.fixture
-def bell() -> Iterator[Bell]:
-    bell = Bell()
-    doorbell.register(bell)
-    yield bell
-    doorbell.unregister(bell)
 
 
 @pytest.fixture(autouse=True)

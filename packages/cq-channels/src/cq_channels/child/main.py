@@ -127,6 +127,7 @@ class Child:
             using,
             lease=lease,
             shared_page=shared_page,
+            burst=self.burst,
             tells_failures=console is not None and tells_runs,
             on_broken=self._wake_up,
             on_spoiled=self._wake_up,

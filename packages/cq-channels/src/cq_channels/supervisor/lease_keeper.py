@@ -20,6 +20,7 @@ from cq.db import error_codes, outage
 from cq.db.clock import Moment
 from cq.execution.inline import suspended
 from cq.lifecycle import Claim
+from cq.limits.release import release_worker
 from cq.maintenance import rescue
 from cq.tables.queries import tasks, workers
 from cq.workers import doorbell, lease, liveness, lock_files, requests
@@ -259,6 +260,8 @@ class LeaseKeeper:
             if dead.due > time.monotonic():
                 continue
             release_claims(self.using, dead)
+            # Of what was revoked, or outlasted the drain, too: these are not its tasks.
+            release_worker(self.using, dead.worker)
             self.unreleased.discard(dead.worker)
             dead.releases_left -= 1
             dead.due = time.monotonic() + SECOND_RELEASE_SECONDS

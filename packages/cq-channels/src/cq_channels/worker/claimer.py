@@ -77,6 +77,8 @@ class Claimer:
         self.run_alone = self.admission.run_alone
         self._exclude = exclude
         self._which: dict[str, Any] = {"queues": queues, "exclude": exclude}
+        #: Whether somebody waits for it to be idle: then it is not while lanes are held.
+        self.burst = False
         #: How many more tasks may be claimed.
         self.tasks_left = tasks_left
         self.hints = Hints()
@@ -230,7 +232,8 @@ class Claimer:
             self.hints.table = True
         if look or self.hints.table:
             nothing = not self.hints.table and not claimed
-            nothing = nothing and not self.lanes.left()
+            # Asked for a burst alone: it may come past very many of what is paused.
+            nothing = nothing and not (self.burst and self.lanes.left())
         self.hints.found_nothing = nothing
         return more
 

@@ -66,6 +66,7 @@ class Engine:
     lease: the one to hold; None: one of its own, that it keeps by itself.
     shared_page: where to note what has begun to run, for a supervisor.
     max_tasks: tasks to claim at most; None: no end.
+    burst: whether somebody waits for it to be `idle`.
     tells_failures: whether the lines of runs tell of failures too, see `TaskLines`.
     on_broken: called when a thread has died, on that thread. on_spoiled: called when a
     task has made the process useless for others, on that task's thread.
@@ -83,6 +84,7 @@ class Engine:
         lease: Lease | None = None,
         shared_page: Supervision | None = None,
         max_tasks: int | None = None,
+        burst: bool = False,
         tells_failures: bool = False,
         on_broken: Callable[[], None] | None = None,
         on_spoiled: Callable[[], None] | None = None,
@@ -123,6 +125,7 @@ class Engine:
             max_tasks,
             self._thread_died,
         )
+        self.claimer.burst = burst
         self.listener = DoorbellListener(using, self.claimer.wake, self._thread_died)
         self.maintenance = Maintenance(
             using,
@@ -177,7 +180,7 @@ class Engine:
 
     @property
     def idle(self) -> bool:
-        """Whether the last look found nothing, and nothing runs."""
+        """Whether the last look found nothing, and nothing runs. For a burst."""
         # In this order: what is given back leaves a hint before it is in flight no more.
         return not len(self.in_flight) and self.claimer.idle
 
@@ -277,7 +280,9 @@ class Engine:
             if not ended:
                 give_up(self.using, self.in_flight)
             self.maintenance.write_figures()
-            self.lease.close()
+            if not self.in_flight.places.some_held:
+                # Else what runs on has its places by this row, until the process has ended.
+                self.lease.close()
         except DatabaseError as error:
             # On SQLite a task that runs on may hold the write lock. It ends with this
             # process, and so does the lock file by which others know that we live.

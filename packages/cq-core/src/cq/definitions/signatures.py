@@ -65,12 +65,11 @@ class Call(Generic[R_co]):
     def unique_key(self) -> str | None:
         """Return the key that this call is unique by, if any.
 
-        Raises ValueError for what is no key, TypeError where a template lacks an argument.
+        Raises ValueError for what is no key, and where its function raises, TypeError where
+        an argument is missing.
         """
-        key: Any = self.options.unique
-        if callable(key):
-            key = key(*self.args, **self.kwargs)
-        return made(self.definition, "unique key", key, self.args, self.kwargs)
+        unique = self.options.unique
+        return made(self.definition, "unique key", unique, self.args, self.kwargs)
 
     def limits(self) -> list[LimitEntry]:
         """Return what a row keeps of this call's limits; raises ValueError, TypeError."""

@@ -7,10 +7,11 @@ waits at most, with what the last of them has said, beside one that has begun.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from django.db import connections
+from django.db import connections, transaction
 
 from cq import codec, lifecycle
 from cq.db.clock import Moment
@@ -21,6 +22,7 @@ from cq.hooks.context import KEY
 from cq.status import OPEN, TRANSITIONS
 from cq.tables.queries import debounces, tasks
 from cq.tables.rows import EdgeRow
+from cq.workers import doorbell
 from cq.workflow import cycles
 
 from .inserts import insert, insert_unique
@@ -45,6 +47,7 @@ class _Other(NamedTuple):
     id: UUID
     status: str
     attempts: int
+    queue: str
     unique_key: str | None
     submitted: datetime
     now: datetime
@@ -115,7 +118,7 @@ def write(plan: Plan, draft: Draft, last: UUID) -> UUID | None:
 def _others(using: str, key: str | None, last: UUID) -> list[_Other]:
     holder = tasks(using).filter(unique_key=key).values_list("pk", flat=True)
     found = tasks(using).filter(pk__in={last, *holder}, status__in=sorted(OPEN))
-    columns = ("pk", "status", "attempts", "unique_key", "submitted")
+    columns = ("pk", "status", "attempts", "queue", "unique_key", "submitted")
     return [_Other(*row) for row in found.values_list(*columns, Moment())]
 
 
@@ -137,7 +140,12 @@ def _replace(using: str, waiting: _Other, draft: Draft) -> bool:
         "lane": draft.lane,
     }
     later = start if start > waiting.now else None
-    return lifecycle.replace(using, waiting.id, values, later)
+    won = lifecycle.replace(using, waiting.id, values, later)
+    if won and later is None:
+        # It may be in a lane by now to which no worker has come.
+        ready = [(waiting.id, waiting.queue)]
+        transaction.on_commit(partial(doorbell.ring, using, ready), using=using)
+    return won
 
 
 def _locked_options(using: str, task_id: UUID) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from django.db import Error
 
 from .holding import Served, free_again, open_lanes
+from .offers import Offers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ class Openings:
         self._full: dict[str, int] = {}
         #: Keys that were found shut, with the names of their limits.
         self._named: dict[str, str] = {}
+        self.offers = Offers(using)
 
     @property
     def pending(self) -> bool:
@@ -56,8 +58,14 @@ class Openings:
         """Open what is to be opened, after the commit of what led to it; how many lanes."""
         # Owed first: asked again, they have not changed any more.
         self.owe(self._set_anew())
+        self.owe(self.offers.over())
         rooms = {**self._rooms, **free_again(self.using, self._full)}
+        for key in self.offers.make(rooms, served):
+            # Until that is over it is owed by the offer.
+            del rooms[key]
+            self._rooms.pop(key, None)
         opened = open_lanes(self.using, rooms, served)
+        self.offers.opened(rooms, served)
         self._rooms, self._full, self._named = {}, {}, {}
         return opened
 

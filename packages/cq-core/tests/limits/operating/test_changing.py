@@ -16,16 +16,15 @@ from cq.limits.claims.claiming import LaneClaims
 from cq.limits.claims.pairs import open_pairs
 from cq.limits.holding import Served
 from cq.limits.newcomers import admit
-from cq.limits.operating import naming
+from cq.limits.operating import changing, naming
 from cq.limits.operating.changing import reset_limit, set_limit
 from cq.limits.overrides import Overrides
 from cq.models import Lane, Task
 from cq.models import Limit as LimitSet
 from cq.workers import doorbell
-from cq.workers.lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from bells import Bell
 
 DB = "default"
 
@@ -51,30 +50,6 @@ def _settings(settings: Any) -> None:
         "stripe": {"rate": "90/s", "burst": 20, "concurrency": 1},
         "customers": {"concurrency": 1, "key": "customer:{customer}"},
     }
-
-
-class Bell:
-    def __init__(self) -> None:
-        self.heard: list[Any] = []
-
-    def ring(self, using: str, ready: Any) -> None:
-        self.heard += [task_id for task_id, _ in ready]
-
-
-@pytest.fixture
-def bell() -> Iterator[Bell]:
-    made = Bell()
-    doorbell.register(made)
-    yield made
-    doorbell.unregister(made)
-
-
-@pytest.fixture
-def claims() -> Iterator[LaneClaims]:
-    lease = Lease(DB, "test")
-    lease.register()
-    yield LaneClaims(DB, lease.worker)
-    lease.close()
 
 
 def claim(claims: LaneClaims) -> list[Any]:
@@ -197,27 +172,54 @@ def test_lanes_that_it_holds_are_opened_behind_the_commit(
         stripe.delay(number)
     assert claim(claims) == [(0,)]
     assert Lane.objects.get().held_by == "stripe"
-    bell.heard.clear()
+    bell.rung.clear()
 
     with transaction.atomic():
         set_limit("stripe", {"concurrency": 2})
         assert Lane.objects.get().held_by == "stripe"
-        assert bell.heard == []
+        assert bell.rung == []
 
     assert Lane.objects.get().held_by is None
-    assert bell.heard == [doorbell.LANES]
+    assert bell.rung == [doorbell.LANES]
+
+
+def test_those_of_its_one_key_are_opened_before_all_others_are_read(
+    claims: LaneClaims, bell: Bell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        stripe.delay(number)
+        for name in "bcd":
+            customer.delay(name, number)
+    claim(claims)
+    read: list[str] = []
+    held_lanes = changing.held_lanes
+
+    def noted(*given: Any) -> Any:
+        for lane in held_lanes(*given):
+            read.append(lane.held_by)
+            yield lane
+        read.append("rung" if bell.rung else "-")
+
+    monkeypatch.setattr(changing, "held_lanes", noted)
+    bell.rung.clear()
+
+    set_limit("stripe", {"concurrency": 2})
+
+    assert read[:2] == ["stripe", "-"]
+    assert read[-1] == "rung"
+    assert "stripe" not in read[2:]
 
 
 def test_what_was_rolled_back_opens_nothing(claims: LaneClaims, bell: Bell) -> None:
     stripe.delay(0)
     stripe.delay(1)
     claim(claims)
-    bell.heard.clear()
+    bell.rung.clear()
     with transaction.atomic():
         set_limit("stripe", {"concurrency": 2})
         transaction.set_rollback(True)
     assert Lane.objects.get().held_by == "stripe"
-    assert bell.heard == []
+    assert bell.rung == []
 
 
 def test_of_a_limit_with_a_key_of_its_own_all_keys_are_opened_and_no_others(

@@ -9,17 +9,15 @@ import pytest
 
 from cq import task
 from cq.db.clock import database_now
-from cq.limits.claims.claiming import LaneClaims
 from cq.limits.claims.pairs import open_pairs
 from cq.limits.newcomers import admit
 from cq.limits.operating import standing
 from cq.limits.operating.changing import set_limit
 from cq.limits.operating.standing import standings
 from cq.models import LimitKey
-from cq.workers.lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from cq.limits.claims.claiming import LaneClaims
 
 DB = "default"
 
@@ -50,14 +48,6 @@ def _settings(settings: Any) -> None:
         "customers": {"concurrency": 1, "key": "customer:{customer}"},
         "regions": {"concurrency": 1, "rate": "1/d", "key": by_region},
     }
-
-
-@pytest.fixture
-def claims() -> Iterator[LaneClaims]:
-    lease = Lease(DB, "test")
-    lease.register()
-    yield LaneClaims(DB, lease.worker)
-    lease.close()
 
 
 def claim(claims: LaneClaims) -> None:

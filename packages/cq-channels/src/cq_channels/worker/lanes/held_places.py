@@ -51,6 +51,11 @@ class HeldPlaces:
                 self._not_begun += hold.rates
 
     @property
+    def some_held(self) -> bool:
+        """Whether a run has places that has not ended."""
+        return any(hold.places for hold in list(self._held.values()))
+
+    @property
     def some_freed(self) -> bool:
         """Whether there is something to be given back."""
         return bool(self._freed or self._not_begun)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import math
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -67,6 +68,10 @@ class LaneWork:
         #: Whether lanes were opened since others were told of that.
         self._fresh = False
         self._pairs: list[Pair] = []
+        #: Those of them that had but lanes of what is paused, or left alone; and whether
+        #: that was so for threads. No index has lanes by their names: to find that out comes
+        #: past all of them.
+        self._in_vain: set[tuple[Pair, bool]] = set()
         #: When keys open by themselves, by the monotonic clock.
         self._moments: list[float] = []
 
@@ -109,8 +114,12 @@ class LaneWork:
 
     @property
     def opens_in(self) -> float:
-        """Seconds until the next key opens by itself, as far as is known; or infinity."""
-        return self._moments[0] - time.monotonic() if self._moments else float("inf")
+        """Seconds until the next key opens by itself, as far as is known; or infinity.
+
+        Or until an offer to others is over.
+        """
+        first = self._moments[0] if self._moments else math.inf
+        return min(first, self._openings.offers.next_over) - time.monotonic()
 
     # --- what it does -----------------------------------------------------------------
 
@@ -136,7 +145,7 @@ class LaneWork:
             for key in due(self.using):
                 # One alone: who claims from it opens more where the key lets more start.
                 self._openings.owe({key: 1})
-        if self._openings.pending and self._openings.settle(served):
+        if self._is_to_be_opened and self._openings.settle(served):
             self._opened = self._fresh = True
         if self._newcomers:
             # Before the look: who comes during it is looked for again.
@@ -146,6 +155,12 @@ class LaneWork:
         if self._opened:
             self._opened = False
             self._pairs = open_pairs(self.using, served.queues, served.exclude)
+            self._in_vain.clear()
+
+    @property
+    def _is_to_be_opened(self) -> bool:
+        offered_until = self._openings.offers.next_over
+        return self._openings.pending or offered_until <= time.monotonic()
 
     def _give_back(self, freed: list[places.Place]) -> None:
         try:
@@ -174,9 +189,12 @@ class LaneWork:
         for pair in self._pairs:
             if len(found) >= starts:
                 break
-            if not priorities(pair[1]):
+            looked_for = (pair, names.only is None)
+            if not priorities(pair[1]) or looked_for in self._in_vain:
                 continue
             claimed = self._claims.claim(pair, starts - len(found), which, served)
+            if served.without_names and not (claimed.tasks or claimed.more):
+                self._in_vain.add(looked_for)
             self._opened |= claimed.more
             self._fresh |= claimed.opened > 0
             if claimed.opens_in is not None and len(self._moments) < MOST_MOMENTS:
@@ -197,6 +215,7 @@ class LaneWork:
             self._fresh = False
             queue, _ = self._pairs[0]
             doorbell.ring(self.using, [(doorbell.LANES, queue)])
+            self._openings.offers.leave(self.served())
 
     def flush(self) -> None:
         """Give back the places of what has ended: for who claims no more.

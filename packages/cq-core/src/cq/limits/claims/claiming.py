@@ -87,6 +87,7 @@ class LaneClaims:
         # After the commit, see `cq.limits.holding`. The tasks are claimed by now, whatever
         # becomes of the lanes.
         self.openings.owe(claim.left_over)
+        self.openings.offers.claimed(claim.keys_taken)
         self.openings.held(claim.full, claim.named)
         opened = self.openings.settle_or_keep(served)
         passed_over = self._passed_over.add(claim.fruitless)
@@ -133,6 +134,12 @@ class _Claim:
         self.left_over: dict[str, int] = {}
         self.opens_in: dict[str, Any] = {}
         self._bounds: dict[int, list[Bound]] = {}
+
+    @property
+    def keys_taken(self) -> set[str]:
+        """The keys under which something starts."""
+        found = {place.key for hold in self.holds.values() for place in hold.places}
+        return found | {key for hold in self.holds.values() for key, _ in hold.rates}
 
     def run(self) -> None:
         turns: Turns = self._of._turns

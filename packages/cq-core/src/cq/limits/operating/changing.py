@@ -21,7 +21,7 @@ from cq.tables.worker_rows import LONGEST_BY, LONGEST_REASON
 from cq.text import brief, named_by, remark
 from cq.workers import doorbell
 
-from .naming import held_lanes
+from .naming import held_lanes, literal_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,18 +129,32 @@ def _look_again(using: str, name: str) -> None:
 
 
 def _open(using: str, name: str) -> None:
-    queue = ""
+    limit = named_limits().get(name)
+    key = None if limit is None else literal_key(limit)
+    # At once: among very many that others hold it takes a while to find the rest, which has
+    # another key from before that was changed in the settings.
+    opened = 0 if key is None else _open_held(using, name, key)
+    opened += _open_held(using, name)
+    if not opened:
+        doorbell.ring(using, [(doorbell.LANES, "")])
+
+
+def _open_held(using: str, name: str, key: str | None = None) -> int:
+    """Open the lanes that a limit holds, and ring for them; how many. key: that holds them."""
+    queue, opened = "", 0
     found: list[int] = []
-    for lane in held_lanes(using):
+    for lane in held_lanes(using, key):
         if name not in lane.names:
             continue
-        queue = lane.queue
+        queue, opened = lane.queue, opened + 1
         found.append(lane.pk)
         if len(found) == _LANES_AT_ONCE:
             _open_some(using, found)
             found.clear()
     _open_some(using, found)
-    doorbell.ring(using, [(doorbell.LANES, queue)])
+    if opened:
+        doorbell.ring(using, [(doorbell.LANES, queue)])
+    return opened
 
 
 def _open_some(using: str, ids: Sequence[int]) -> None:

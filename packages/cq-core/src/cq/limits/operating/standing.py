@@ -12,11 +12,10 @@ from cq.db.clock import Moment
 from cq.definitions.bounds import in_effect
 from cq.definitions.keys import named
 from cq.definitions.limits import Limit, named_limits
-from cq.definitions.templates import Template
 from cq.tables.limits.queries import lanes, limit_keys, limits_set, places
 from cq.tables.queries import tasks
 
-from .naming import held_lanes, names_of
+from .naming import held_lanes, literal_key, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,7 +74,7 @@ def standings(using: str, name: str | None = None) -> list[Standing]:
     if name is not None:
         names = [name] if name in names else []
     # One that the settings have no more holds nothing.
-    keys = {n: _literal(given[n]) for n in names if n in given}
+    keys = {n: literal_key(given[n]) for n in names if n in given}
     literal = {n: key for n, key in keys.items() if key is not None}
     by_key = _by_keys(using, literal)
     others = [n for n, key in keys.items() if key is None]
@@ -93,16 +92,6 @@ def standings(using: str, name: str | None = None) -> list[Standing]:
         )
         for n in names
     ]
-
-
-def _literal(limit: Limit) -> str | None:
-    """Return the one key that a limit has; None: calls make theirs."""
-    key = limit.key
-    if callable(key) or key is None:
-        return None
-    if isinstance(key, Template):
-        return None if key.names else key.format()
-    return str(key)
 
 
 def _by_keys(using: str, keys: dict[str, str]) -> _Held:
