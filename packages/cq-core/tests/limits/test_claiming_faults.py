@@ -84,13 +84,13 @@ def test_a_task_that_has_moved_while_it_was_admitted_stays_a_newcomer(
     claims: LaneClaims, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved, stays = of_customer.delay("ann", 1), of_customer.delay("ann", 2)
-    insert = newcomers._insert
+    make_rows = newcomers.make_rows
 
-    def insert_later(*args: Any) -> Any:
+    def make_later(*args: Any) -> Any:
         lifecycle.prioritize(DB, [moved.pk], 50)
-        return insert(*args)
+        return make_rows(*args)
 
-    monkeypatch.setattr(newcomers, "_insert", insert_later)
+    monkeypatch.setattr(newcomers, "make_rows", make_later)
     admit(DB)
 
     assert Task.objects.get(pk=moved.pk).listed is None
@@ -104,13 +104,13 @@ def test_a_lane_whose_first_newcomer_is_deleted_meanwhile_is_admitted_later(
     claims: LaneClaims, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone, stays = of_customer.delay("ann", 1), of_customer.delay("ann", 2)
-    insert = newcomers._insert
+    make_rows = newcomers.make_rows
 
-    def insert_later(*args: Any) -> Any:
+    def make_later(*args: Any) -> Any:
         Task.objects.filter(pk=gone.pk).delete()
-        return insert(*args)
+        return make_rows(*args)
 
-    monkeypatch.setattr(newcomers, "_insert", insert_later)
+    monkeypatch.setattr(newcomers, "make_rows", make_later)
     admit(DB)
     monkeypatch.undo()
     assert Task.objects.get(pk=stays.pk).listed is None or Lane.objects.exists()

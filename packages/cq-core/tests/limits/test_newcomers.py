@@ -10,6 +10,7 @@ from meanwhile import Before
 
 from cq import lifecycle, task
 from cq.definitions.lanes import lane_of
+from cq.limits import newcomers
 from cq.limits.newcomers import admit
 from cq.models import Lane, Task
 
@@ -53,12 +54,12 @@ def of_lanes() -> set[tuple[str, int, UUID]]:
 
 @pytest.mark.parametrize("change", [another_call, another_priority, another_queue])
 #: The first one asks what the lanes are.
-@pytest.mark.parametrize("before", ['SELECT "cq_tasks"."id"', "INSERT INTO cq_lanes"])
+@pytest.mark.parametrize("before", ["SELECT id, lane, name", "INSERT INTO cq_lanes"])
 def test_what_is_changed_while_its_lane_is_made_is_not_lost(
     change: Callable[[Task], None], before: str
 ) -> None:
     made = fair.delay("acme")
-    changing = Before((before, before.replace('"', "`")), lambda: change(made))
+    changing = Before((before,), lambda: change(made))
 
     with connection.execute_wrapper(changing):
         admit(DB)
@@ -72,3 +73,38 @@ def test_what_is_changed_while_its_lane_is_made_is_not_lost(
     # And no lane has the limits, or the turn, of another.
     for name, kept, lane in Lane.objects.values_list("name", "options", "lane"):
         assert lane_of(name, kept) == lane
+
+
+def test_newcomers_of_very_many_lanes_are_admitted_from_any_of_them_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(newcomers, "MOST_LANES", 3)
+    monkeypatch.setattr(newcomers, "MOST_LANES_STEPWISE", 3)
+    fair.delay_many([(str(n),) for n in range(8)])
+    lanes = sorted(Task.objects.values_list("lane", flat=True))
+
+    def has_row() -> list[UUID]:
+        return sorted(Lane.objects.values_list("lane", flat=True))
+
+    # From the sixth on there are three; then the first three, and the rest.
+    assert admit(DB, lanes[5])
+    assert has_row() == lanes[5:]
+    assert admit(DB, lanes[4])
+    assert has_row() == [*lanes[:2], lanes[4], *lanes[5:]]
+    assert not admit(DB, lanes[7])
+    assert has_row() == lanes
+
+
+def test_two_workers_admit_beside_each_other_and_begin_anywhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(newcomers, "MOST_LANES", 2)
+    monkeypatch.setattr(newcomers, "MOST_LANES_STEPWISE", 2)
+    fair.delay_many([(str(n),) for n in range(200)])
+    lanes = sorted(Task.objects.values_list("lane", flat=True))
+    first = set()
+    for _ in range(10):
+        admit(DB)
+        first |= set(Lane.objects.values_list("lane", flat=True))
+    # The first twenty by order would be found again and again, by all.
+    assert first != set(lanes[:20])

@@ -61,6 +61,8 @@ class LaneWork:
         self.exist = has_lanes()
         #: Whether to look for newcomers, and for lanes that are open.
         self._newcomers = self._opened = True
+        #: By the monotonic clock: until when what is admitted by now has its turn.
+        self._no_newcomers_until = 0.0
         #: How often there was a ring before the last look for newcomers.
         self._rings = -1
         #: Whether keys may have opened whose moments another worker knows.
@@ -106,20 +108,31 @@ class LaneWork:
         """Whether there is something to do."""
         return self.exist and (
             self._opened
-            or self._newcomers
+            or self._admits
             or self.held.some_freed
-            or self._openings.pending
-            or self.opens_in <= 0
+            or self._is_to_be_opened
+            or self._has_opened
         )
 
     @property
     def opens_in(self) -> float:
-        """Seconds until the next key opens by itself, as far as is known; or infinity.
+        """Seconds until there is something to do by itself, as far as is known; or infinity.
 
-        Or until an offer to others is over.
+        That is when a key opens, an offer to others is over, or the next newcomers are
+        admitted.
         """
         first = self._moments[0] if self._moments else math.inf
+        if self._newcomers:
+            first = min(first, self._no_newcomers_until)
         return min(first, self._openings.offers.next_over) - time.monotonic()
+
+    @property
+    def _has_opened(self) -> bool:
+        return bool(self._moments) and self._moments[0] <= time.monotonic()
+
+    @property
+    def _admits(self) -> bool:
+        return self._newcomers and time.monotonic() >= self._no_newcomers_until
 
     # --- what it does -----------------------------------------------------------------
 
@@ -139,7 +152,7 @@ class LaneWork:
         if rates := self.held.take_not_begun():
             # Once: where that fails a few start later than they might.
             give_back_starts(self.using, rates)
-        if self._due or self.opens_in <= 0:
+        if self._due or self._has_opened:
             self._due, self._opened = False, True
             self._forget_moments()
             for key in due(self.using):
@@ -147,11 +160,8 @@ class LaneWork:
                 self._openings.owe({key: 1})
         if self._is_to_be_opened and self._openings.settle(served):
             self._opened = self._fresh = True
-        if self._newcomers:
-            # Before the look: who comes during it is looked for again.
-            self._newcomers, self._rings = False, rings
-            self._newcomers = admit(self.using)
-            self._opened = self._fresh = True
+        if self._admits:
+            self._admit(rings)
         if self._opened:
             self._opened = False
             self._pairs = open_pairs(self.using, served.queues, served.exclude)
@@ -161,6 +171,21 @@ class LaneWork:
     def _is_to_be_opened(self) -> bool:
         offered_until = self._openings.offers.next_over
         return self._openings.pending or offered_until <= time.monotonic()
+
+    def _admit(self, rings: int) -> None:
+        """Admit newcomers, some thousand at most.
+
+        Where there are more, as much time follows for what is admitted, and for others: a
+        million that came at once keep no slot waiting.
+        """
+        began = time.monotonic()
+        # Before the look: who comes during it is looked for again.
+        self._newcomers, self._rings = False, rings
+        self._newcomers = admit(self.using)
+        self._opened = self._fresh = True
+        if self._newcomers:
+            now = time.monotonic()
+            self._no_newcomers_until = now + (now - began)
 
     def _give_back(self, freed: list[places.Place]) -> None:
         try:
