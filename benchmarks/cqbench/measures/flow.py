@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from cq.limits.claims.claiming import LaneClaims
-from cq.limits.claims.turns import open_pairs
+from cq.limits.claims.pairs import open_pairs
 from cq.limits.newcomers import admit
 from cq.models import Task
 from cq.workers.lease import new_worker_id
