@@ -86,9 +86,10 @@ def _lanes(connection: Any, cursor: Any, start: UUID) -> list[UUID]:
     most = _most(connection)
     found = _lanes_from(connection, cursor, start, most)
     if len(found) < most:
-        # Those that the second look finds again are behind all that it has found before.
+        # Not by comparing them: MariaDB has ids in an order of its own.
         others = _lanes_from(connection, cursor, _FIRST, most)
-        found += [lane for lane in others if lane < start][: most - len(found)]
+        seen = set(found)
+        found += [lane for lane in others if lane not in seen][: most - len(found)]
     return found
 
 
