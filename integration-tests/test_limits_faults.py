@@ -147,6 +147,25 @@ def test_nothing_waits_for_a_look_where_rings_are_heard(
     until(lambda: not Place.objects.exists(), "the places to come free")
 
 
+def test_a_worker_of_other_queues_has_its_turn_under_a_key_that_is_shared(
+    workers: Workers,
+) -> None:
+    for queue in ("one", "two"):
+        workers.start("--threads", "2", "--queues", queue)
+    of_one = limited.two_at_once.using(queue="one")
+    of_one.delay_many([("shared", 1.0)] * 2)
+    until(lambda: Stay.objects.count() == 2, "the key to be full")
+    other = limited.two_at_once.using(queue="two").delay("shared")
+    of_one.delay_many([("shared",)] * 200)
+
+    other.get(PATIENCE)
+
+    # Who frees the places has far more of its own, all of it younger.
+    assert left(queue="one")
+    come_out_even()
+    assert Ledger().crowds() == {"shared": 2}
+
+
 # --- runs that end otherwise ----------------------------------------------------------
 
 
