@@ -147,6 +147,24 @@ def test_nothing_waits_for_a_look_where_rings_are_heard(
     until(lambda: not Place.objects.exists(), "the places to come free")
 
 
+def test_a_worker_of_other_queues_has_its_turn_under_a_key_that_is_shared(
+    workers: Workers,
+) -> None:
+    for queue in ("one", "two"):
+        workers.start("--threads", "2", "--queues", queue)
+    of_one = limited.stays.using(queue="one")
+    until_begun(of_one.delay(1.0))
+    other = limited.stays.using(queue="two").delay()
+    of_one.delay_many([(0.05,)] * 150)
+
+    other.get(PATIENCE)
+
+    # Who frees the place has far more of its own, all of it younger.
+    assert left(queue="one") > 1
+    come_out_even()
+    assert Ledger().crowds() == {"one": 1}
+
+
 # --- runs that end otherwise ----------------------------------------------------------
 
 

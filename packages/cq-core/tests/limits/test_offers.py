@@ -121,6 +121,23 @@ def test_ones_own_go_first_for_a_while_then(here: Here) -> None:
     assert opened() == {"there"}
 
 
+def test_who_comes_too_late_has_longer_the_next_time(here: Here) -> None:
+    running = all_held(here)
+    answers = []
+    for _ in range(6):
+        here.now += 10.0
+        here.end(running)
+        answers.append(here.openings.offers.next_over - here.now)
+        here.later(answers[-1])
+        running = here.claim()
+        here.claim("there")
+        assert opened() == set()
+
+    first = ANSWER_SECONDS
+    expected = [first, 2 * first, 4 * first, 8 * first, 16 * first, 16 * first]
+    assert answers == pytest.approx(expected)
+
+
 def test_one_that_is_more_urgent_oneself_is_first(here: Here) -> None:
     stripe.using(queue="here").delay(0)
     running = here.claim()
@@ -166,7 +183,7 @@ def test_where_several_may_start_as_many_lanes_are_offered(here: Here) -> None:
 
 def test_who_is_not_free_leaves_it_to_others(here: Here, bell: Bell) -> None:
     running = all_held(here)
-    here.openings.offers._looked["stripe"] = here.now
+    here.openings.offers._next["stripe"] = here.now + 1
     here.end(running)
     assert opened() == {"here"}
     bell.rung.clear()
@@ -182,7 +199,7 @@ def test_who_is_not_free_leaves_it_to_others(here: Here, bell: Bell) -> None:
 
 def test_what_it_has_started_from_is_not_left_to_others(here: Here) -> None:
     running = all_held(here)
-    here.openings.offers._looked["stripe"] = here.now
+    here.openings.offers._next["stripe"] = here.now + 1
     here.end(running)
     assert here.claim().tasks
 

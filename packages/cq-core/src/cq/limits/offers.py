@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
     from .holding import Served
 
-#: Seconds from one offer under a key to the next.
-SPACING_SECONDS = 0.5
-#: Seconds that others have to take what is offered: for a ring, and a claim.
-ANSWER_SECONDS = 0.02
+#: Seconds from one look under a key to the next, at least, and as a multiple of an answer.
+SPACING_SECONDS, SPACING = 0.5, 10.0
+#: Seconds that others have to take what is offered, for a ring and a claim: at first; and at
+#: most, where the same lane is held again, for they may have come too late.
+ANSWER_SECONDS, LONGEST_ANSWER_SECONDS = 0.02, 0.32
 #: Keys that are looked at together, and of which it is known when they were, at most.
 MOST_KEYS, MOST_KNOWN = 10, 10_000
 #: Lanes that are opened under one key.
@@ -49,8 +50,10 @@ class Offers:
     def __init__(self, using: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.using = using
         self._clock = clock
-        #: By key: when there was the last look.
-        self._looked: dict[str, float] = {}
+        #: By key: when there is to be the next look.
+        self._next: dict[str, float] = {}
+        #: By key: the lane that was offered last, and how long.
+        self._last: dict[str, tuple[int, float]] = {}
         #: By key: until when it is others' turn, and how many may start.
         self._offered: dict[str, tuple[float, int]] = {}
         #: Keys of which lanes were opened that nobody has claimed from here yet.
@@ -72,12 +75,13 @@ class Offers:
         if served == EVERYTHING or not rooms:
             return set()
         now = self._clock()
-        due = [key for key in rooms if self._is_due(key, now)][:MOST_KEYS]
-        if len(self._looked) > MOST_KNOWN:
-            self._looked.clear()
+        due = [key for key in rooms if self._next.get(key, now) <= now][:MOST_KEYS]
+        if len(self._next) > MOST_KNOWN:
+            self._next.clear()
+            self._last.clear()
         made = set()
         for key in due:
-            self._looked[key] = now
+            self._next[key] = now + SPACING_SECONDS
             going_on = _is_going_on(self.using, served)
             found = self._held(key, [going_on], 1)
             if not found or _serves(served, found[0].queue):
@@ -88,11 +92,20 @@ class Offers:
                 found = self._held(key, [going_on, of_others], most)
             self._open(key, found)
             made.add(key)
-            self._offered[key] = (now + ANSWER_SECONDS, rooms[key])
+            answer = self._answer(key, found)
+            self._offered[key] = (now + answer, rooms[key])
+            self._next[key] = now + max(SPACING_SECONDS, SPACING * answer)
         return made
 
-    def _is_due(self, key: str, now: float) -> bool:
-        return now - self._looked.get(key, -math.inf) >= SPACING_SECONDS
+    def _answer(self, key: str, found: list[_Lane]) -> float:
+        """Return the seconds that others have for these."""
+        answer = ANSWER_SECONDS
+        first = found[0].pk if found else 0
+        last, length = self._last.get(key, (0, 0.0))
+        if last == first:
+            answer = min(2 * length, LONGEST_ANSWER_SECONDS)
+        self._last[key] = (first, answer)
+        return answer
 
     def opened(self, keys: Iterable[str], served: Served) -> None:
         """Note the keys of which one's own lanes were opened."""
