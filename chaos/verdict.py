@@ -215,7 +215,7 @@ def limits(evidence: Evidence) -> Check:
 
 def audited(evidence: Evidence) -> Check:
     """cq's own auditor."""
-    check = Check("cq audit: invariants I1 to I12")
+    check = Check("cq audit: invariants I1 to I13")
     report = audit("default", limit=MOST)
     check.looked_at = sum(report.looked_at.values())
     for finding in report.findings:

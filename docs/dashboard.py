@@ -63,7 +63,7 @@ PANELS = (
         "short",
         {
             "{{status}}": 'sum by (status) (cq_tasks{status=~"PENDING|RUNNING|RETRY|'
-            f'WAITING",{_MINE}}})'
+            f'WAITING|SUSPENDED",{_MINE}}})'
         },
         ("PENDING", "RUNNING", "RETRY", "WAITING"),
     ),

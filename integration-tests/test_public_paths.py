@@ -84,6 +84,8 @@ TABLES = {
     "cq.Tag": "cq_tags",
     "cq.SavedView": "cq_views",
     "cq.Debounce": "cq_debounces",
+    "cq.Step": "cq_steps",
+    "cq.Message": "cq_messages",
     "cq.Lane": "cq_lanes",
     "cq.Limit": "cq_limits",
     "cq.LimitKey": "cq_limit_keys",

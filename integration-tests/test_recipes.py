@@ -64,6 +64,16 @@ def test_what_has_limits_runs_as_the_page_says(project: Site) -> None:
         project.check(RECIPES_OF_LIMITS)
 
 
+def test_a_durable_order_comes_to_its_end(project: Site) -> None:
+    every = blocks("docs/durable.md")
+    for block in every:
+        if place(block):
+            project.put(block)
+    [shell] = [b for b in every if not place(b)]
+    with project.worker():
+        project.check(shell)
+
+
 def test_what_has_a_key_is_made_once(project: Site) -> None:
     every = blocks("docs/once.md")
     for block in every:

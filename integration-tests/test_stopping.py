@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from floor import endless, tasks
+from floor import durable, endless, tasks
 from floor.models import Effect
 from processes import PATIENCE, until
 
-from cq.models import Task
+from cq.models import Place, Task
 
 if TYPE_CHECKING:
     from processes import Process, Workers
+
+
+def fresh(handle: Task) -> Task:
+    return Task.objects.get(pk=handle.pk)
 
 
 def cqworker(workers: Workers) -> Process:
@@ -49,6 +53,69 @@ def test_a_task_that_looks_whether_its_worker_is_to_stop_ends_by_itself(
     assert "Traceback" not in first.output
     cqworker(workers)
     assert handle.get(PATIENCE) == 2
+
+
+LASTING: list[tuple[Any, Any]] = [
+    (cqworker, durable.talks),
+    (cqworker, durable.talks_openly),
+    (run, durable.talks),
+    (run, durable.talks_openly),
+]
+
+
+@pytest.mark.parametrize(("start", "function"), LASTING)
+def test_a_durable_task_goes_on_elsewhere_however_often_its_worker_stops(
+    workers: Workers, start: Any, function: Any
+) -> None:
+    handle = function.delay(1)
+    for _ in range(2):
+        worker = start(workers)
+        until(lambda: fresh(handle).status == Task.STATUS_RUNNING, "its start")
+        until(lambda: Effect.objects.filter(key=1).exists(), "its first line")
+
+        # What it runs takes longer than any drain, and is not waited for.
+        assert worker.terminate() == 0, worker.output
+
+        assert fresh(handle).status == Task.STATUS_QUEUED
+        assert "Traceback" not in worker.output
+        Effect.objects.all().delete()
+    Effect.objects.create(key=2)
+    cqworker(workers)
+
+    assert handle.get(PATIENCE) == 1
+    found = fresh(handle)
+    assert (found.attempts, found.failures, found.losses) == (1, 0, 0)
+    # None of them had to be taken from its worker.
+    assert not found.history.exists()
+
+
+def test_what_is_inside_a_step_has_the_drain_and_is_done_once(workers: Workers) -> None:
+    handle = durable.in_a_step.delay(1)
+    worker = workers.start("--threads", "1", "--drain", "1")
+    until(lambda: Effect.objects.filter(key=1).exists(), "its first step")
+
+    assert worker.terminate() == 0, worker.output
+
+    assert fresh(handle).status == Task.STATUS_QUEUED
+    Effect.objects.create(key=2)
+    cqworker(workers)
+    assert handle.get(PATIENCE) == 1
+    found = fresh(handle)
+    assert (found.attempts, found.failures, found.losses) == (1, 0, 0)
+    assert sorted(Effect.objects.values_list("key", flat=True)) == [1, 2, 3]
+
+
+def test_one_that_waits_has_left_its_place_to_others(workers: Workers) -> None:
+    workers.start("--threads", "1")
+    first, second = (durable.waits_in_the_place.delay(n) for n in range(2))
+
+    for handle in (first, second):
+        until(lambda h=handle: fresh(h).status == Task.STATUS_SUSPENDED, "its wait")
+    until(lambda: not Place.objects.exists(), "the places to come free")
+    for number, handle in enumerate((first, second)):
+        handle.send(f"go {number}", number)
+
+    assert [first.get(PATIENCE), second.get(PATIENCE)] == [0, 1]
 
 
 def test_a_chained_task_starts_when_its_delay_is_over(workers: Workers) -> None:

@@ -17,7 +17,7 @@ from django.utils import timezone, translation
 
 from cq import task
 
-from . import begun, endless, limited, mistakes, traced  # noqa: F401
+from . import begun, durable, endless, limited, mistakes, steps, traced  # noqa: F401
 from .models import Effect
 
 

@@ -24,6 +24,10 @@ IN_QUEUE = "in the queue"
 BEFORE_READY = "before it was ready"
 ENDED = "ended"
 FOR_SUBTASKS = "ran, and waited for subtasks"
+SUSPENDED = "suspended"
+
+
+_BEFORE_DUE = {Status.RETRY: BACKOFF, Status.SUSPENDED: SUSPENDED}
 
 
 class Event(NamedTuple):
@@ -122,8 +126,7 @@ class _Events:
             self.gap = IN_QUEUE
         self._add(_("now: %(state)s") % {"state": Status(task.status).label}, self.now)
         if task.run_after is not None and task.run_after > self.now:
-            is_retry = task.status == Status.RETRY
-            self.gap = BACKOFF if is_retry else BEFORE_READY
+            self.gap = _BEFORE_DUE.get(Status(task.status), BEFORE_READY)
             self._add(_("due"), task.run_after)
 
     def _add(self, what: str, when: datetime) -> None:
@@ -146,6 +149,7 @@ def shown(found: Iterable[Event], now: datetime) -> list[Shown]:
         BEFORE_READY: _("before it was ready"),
         ENDED: _("had ended"),
         FOR_SUBTASKS: _("ran, and waited for subtasks"),
+        SUSPENDED: Status.SUSPENDED.label,
         "": "",
     }
     return [

@@ -165,6 +165,24 @@ def test_what_is_pending_says_what_it_waits_for(
     assert f'href="{URL}{first.pk}/change/">waits for a.first' in chained.why
 
 
+def test_what_is_suspended_says_what_wakes_it(
+    staff: Client, row: Callable[..., Task]
+) -> None:
+    later = timezone.now() + timedelta(days=3)
+    child = row(Status.RUNNING, name="a.child", worker_id=1)
+    row(Status.SUSPENDED, name="cells.charge")
+    gathers = row(Status.SUSPENDED, name="cells.charge")
+    Edge.objects.create(task=gathers, depends_on=child, when="results")
+    row(Status.SUSPENDED, name="cells.charge", run_after=later)
+
+    sleeps, gathering, waits, *_others = cells_of(staff)
+
+    assert "wakes at" in sleeps.why
+    assert later.isoformat() in sleeps.why
+    assert f'href="{URL}{child.pk}/change/">waits for a.child' in gathering.why
+    assert "waits for an event" in waits.why
+
+
 def test_what_runs_says_how_far_it_is(staff: Client, row: Callable[..., Task]) -> None:
     progress = {"progress_done": 40, "progress_total": 100, "progress_message": "rows"}
     row(Status.RUNNING, worker_id=1, started=timezone.now(), **progress)

@@ -235,14 +235,18 @@ def test_the_views_are_links_with_their_counts(
         "Needs attention": ("4", False),
         "Running": ("1", False),
         "Waiting": ("1", False),
-        "Later": ("2", False),
-        "All": ("12", True),
+        "Later": ("3", False),
+        "All": ("13", True),
     }
     for tab in tabs.values():
         found = changelist(staff, tab.query[1:])
         assert str(found.known) == tab.number
         assert [one.label for one in found.tabs if one.is_current] == [tab.label]
-    assert names(staff, tabs["Later"].query[1:]) == ["RETRY", "PENDING"]
+    assert names(staff, tabs["Later"].query[1:]) == [
+        "SUSPENDED",
+        "RETRY",
+        "PENDING",
+    ]
     # With another filter none of them is what is seen.
     found = changelist(staff, "status=RUNNING&queue=x")
     assert not [tab for tab in found.tabs if tab.is_current]

@@ -44,6 +44,8 @@ FAILURE = Ended(Status.FAILURE, False, "ValueError", "no\nmore", "Traceback ...\
         (None, "complete in 21 ms"),
         (Ended(Status.COMPLETE), "complete in 21 ms"),
         (Ended(Status.WAITING), "waits for its subtasks after 21 ms"),
+        (Ended(Status.SUSPENDED), "suspended after 21 ms"),
+        (Ended(Status.QUEUED), "handed over after 21 ms"),
         (Ended(None, revoked=True), "revoked after 21 ms"),
         (Ended(None), "given away after 21 ms"),
         (RETRY, "failed in 21 ms: ValueError: no; retry again in 3 s"),

@@ -18,14 +18,21 @@
   x TaskTimeout           (also TimeoutError)
   x RetryLater            (a task raises it)
   x GiveUp                (a task raises it)
+  x StepMismatch
+  x StepFailed
 * Revoked                 (a BaseException)
 * OutOfTime               (a BaseException)
+* Suspended               (a BaseException)
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
 
 #: The longest that ``RetryLater`` may wait: beyond it is a mistake, and no date.
 LONGEST_WAIT = timedelta(days=3650)
@@ -128,6 +135,17 @@ class GiveUp(CQError):
     """A task raises it, with the reason, to fail at once, whatever `retries` says."""
 
 
+class StepMismatch(CQError):
+    """A rerun came to a step of that name and number with something else.
+
+    With other arguments, or with a step of another kind. In a loop give each its `key=`.
+    """
+
+
+class StepFailed(CQError):
+    """A step had failed, and its own exception cannot be made again here."""
+
+
 def seconds_from(what: str, given: object) -> float:
     """Return a wait in seconds, as `what` was given it; raises TypeError and ValueError."""
     seconds = given.total_seconds() if isinstance(given, timedelta) else given
@@ -150,3 +168,34 @@ class Revoked(BaseException):
 
 class OutOfTime(BaseException):
     """This run's `timeout` is over. Not an Exception, so that handlers let it pass."""
+
+
+class Suspended(BaseException):
+    """This run gives its slot back, and its function is called again later.
+
+    Not an Exception, so that handlers let it pass. why: for people. until: when it is to
+    be called at the latest, None: by an event alone. record: writes what it waits for,
+    within the transaction that suspends it. look: called after the commit of that, to wake
+    it for what came meanwhile. stops: its worker does, and it waits for nothing.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        until: datetime | None = None,
+        record: Callable[[], None] | None = None,
+        look: Callable[[], None] | None = None,
+        stops: bool = False,
+    ) -> None:
+        super().__init__(why)
+        self.why = why
+        self.until = until
+        self.record = record
+        self.look = look
+        self.stops = stops
+
+    @classmethod
+    def handover(cls) -> Suspended:
+        """Return that of a run whose worker stops: another one goes on at once."""
+        return cls("its worker stops, and another one goes on", stops=True)

@@ -29,6 +29,9 @@ class Status(models.TextChoices):
     RETRY = "RETRY", _("waiting to retry")
     #: Its own function has ended, subtasks are open. Left by the last or revoke.
     WAITING = "WAITING", _("waiting for subtasks")
+    #: A durable one that gave its slot back and waits for a moment, an event or tasks.
+    #: Left by the clock, send(), the last of the tasks, or revoke.
+    SUSPENDED = "SUSPENDED", _("suspended")
     #: Function and all subtasks succeeded. Final.
     COMPLETE = "COMPLETE", _("complete")
     #: Its own function raised and its retries are spent. Final but for retry().
@@ -46,7 +49,14 @@ class Status(models.TextChoices):
 
 
 OPEN = frozenset(
-    {Status.PENDING, Status.QUEUED, Status.RUNNING, Status.RETRY, Status.WAITING}
+    {
+        Status.PENDING,
+        Status.QUEUED,
+        Status.RUNNING,
+        Status.RETRY,
+        Status.WAITING,
+        Status.SUSPENDED,
+    }
 )
 FINAL = frozenset(Status) - OPEN
 SUCCEEDED = frozenset({Status.COMPLETE, Status.SKIPPED})
@@ -57,6 +67,8 @@ RETRYABLE = FINAL - {Status.SKIPPED}
 TO_START = frozenset({Status.PENDING, Status.QUEUED})
 #: Statuses of what waits for a worker, for the clock, or for others.
 NOT_BEGUN = TO_START | {Status.RETRY}
+#: Statuses that the clock may end, at the `run_after` of a row.
+FOR_THE_CLOCK = frozenset({Status.PENDING, Status.RETRY, Status.SUSPENDED})
 #: What did not go as it was meant to, or not yet. Few tasks come here, and somebody who is
 #: called at night looks for these: two indexes have them and no others.
 ATTENTION = FAILED | {Status.SKIPPED, Status.RETRY}
@@ -136,6 +148,18 @@ TRANSITIONS: dict[str, Transition] = {
             Status.RUNNING,
             {Status.RETRY, Status.EXPIRED},
             "its worker, when the function raised RetryLater",
+        ),
+        _t(
+            "suspend",
+            Status.RUNNING,
+            Status.SUSPENDED,
+            "its worker, when the function waits",
+        ),
+        _t(
+            "wake",
+            Status.SUSPENDED,
+            Status.QUEUED,
+            "the clock, `send()`, the last of the tasks it waits for",
         ),
         _t("rescue", Status.RUNNING, Status.QUEUED, "the rescuer of a dead worker"),
         _t("lose", Status.RUNNING, Status.LOST, "the rescuer of a dead worker"),

@@ -49,7 +49,7 @@ COLUMNS = {
 
 
 def test_each_option_says_where_a_change_of_it_is_kept() -> None:
-    code = {"redact", "retry_on", "schedulable"}
+    code = {"durable", "redact", "retry_on", "schedulable"}
     # The context has tests of its own, and so have tags, what needs a key, and lanes.
     with_key = {"unique_for", "unique_for_failed", "debounce"}
     lanes = {"limits", "fair"}
@@ -110,3 +110,22 @@ def test_what_has_a_column_is_in_it(name: str) -> None:
         assert getattr(row, column) - row.submitted > value / 2
     else:
         assert getattr(row, column) == value
+
+
+def test_a_durable_task_is_not_atomic_and_runs_again_when_it_is_lost() -> None:
+    found = Options().merged({"durable": True, "retries": 2})
+
+    assert (found.atomic, found.on_lost, found.reruns_when_lost) == (
+        False,
+        "retry",
+        True,
+    )
+    assert Options().merged({"durable": False, "atomic": True}).atomic
+
+
+@pytest.mark.parametrize("given", [{"atomic": True}, {"on_lost": "fail"}])
+def test_what_no_durable_task_has_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="a durable task was given"):
+        Options().merged({"durable": True, **given})
+    with pytest.raises(TypeError, match="a durable task was given"):
+        Options(durable=True).merged(given)

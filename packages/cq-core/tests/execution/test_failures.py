@@ -10,7 +10,7 @@ import pytest
 from driving import run
 
 from cq import task
-from cq.execution.failures import describe
+from cq.runs.failures import describe
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

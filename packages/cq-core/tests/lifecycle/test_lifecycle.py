@@ -411,7 +411,7 @@ SOURCE = Path(cq.__file__).parent
 #: lifecycle makes the moves, inserts records; a draft and a run are no rows yet.
 INSERTS = "inserts.py"
 NO_ROWS = {
-    ("recording.py", "draft"),
+    ("unique.py", "draft"),
     ("plan.py", "draft"),
     ("plan.py", "group"),
     ("outcome.py", "self"),

@@ -47,6 +47,8 @@ VERBS: dict[str, Callable[[Task], Any]] = {
     "fail": lambda t: lifecycle.fail(DB, held(t), WHY, now=NOW),
     "postpone": lambda t: lifecycle.postpone(DB, held(t), WHY, 5.0, NOW),
     "retry_later": lambda t: lifecycle.retry_later(DB, held(t), 5.0, {}, NOW),
+    "suspend": lambda t: lifecycle.suspend(DB, held(t), AFTER),
+    "wake": lambda t: lifecycle.wake(DB, [t.pk], NOW),
     "rescue": lambda t: lifecycle.rescue(DB, held(t), 3, "gone", NOW),
     "lose": lambda t: lifecycle.rescue(DB, held(t), 1, "gone", NOW),
     "settle": lambda t: lifecycle.settle(DB, t.pk, now=NOW),
@@ -62,7 +64,16 @@ VERBS: dict[str, Callable[[Task], Any]] = {
 }
 
 #: Those that only the run itself, or its rescuer, may do.
-GUARDED = ["hand_back", "complete", "fail", "postpone", "retry_later", "rescue", "lose"]
+GUARDED = [
+    "hand_back",
+    "complete",
+    "fail",
+    "postpone",
+    "retry_later",
+    "suspend",
+    "rescue",
+    "lose",
+]
 
 
 def test_each_transition_is_tested() -> None:
@@ -77,9 +88,9 @@ def test_each_transition_is_tested() -> None:
 @pytest.mark.parametrize("status", list(Status))
 @pytest.mark.parametrize("verb", TRANSITIONS)
 def test_a_verb_wins_exactly_from_its_sources(verb: str, status: Status) -> None:
-    # Late for `expire`, due for `requeue`; PENDING and due would be a case of `queue`.
+    # Late for `expire`, due for `requeue`; what is due otherwise would be a case of another.
     values: dict[str, Any] = {"expires": BEFORE} if verb == "expire" else {}
-    if status != Status.PENDING:
+    if status not in (Status.PENDING, Status.SUSPENDED):
         values["run_after"] = BEFORE
     # Its own function has run, which is what `wait_again` needs, and `reopen` must not.
     ran = {"attempts": 1} if verb == "wait_again" else {}
@@ -281,6 +292,10 @@ def test_no_other_verb_writes_it(verb: str) -> None:
 OTHER_WAYS: dict[str, tuple[Status, Callable[[Task], Any]]] = {
     "the clock, of what is PENDING": (
         Status.PENDING,
+        lambda t: lifecycle.queue_due(DB, 10, NOW),
+    ),
+    "the clock, of what is SUSPENDED": (
+        Status.SUSPENDED,
         lambda t: lifecycle.queue_due(DB, 10, NOW),
     ),
     "many by hand": (Status.FAILURE, lambda t: lifecycle.retry_many(DB, [t.pk], NOW)),

@@ -270,6 +270,11 @@ def only_child(parent: Task) -> Task:
 
 
 @breaks("I1")
+def a_suspended_task_that_nothing_wakes() -> Task:
+    return forced.forced(Status.SUSPENDED, fence=1, attempts=1)
+
+
+@breaks("I1")
 def a_due_task_that_stays_pending() -> Task:
     row = sample_tasks.square.using(run_after=timedelta(hours=1)).delay(1)
     force(row, "run_after = %s", moment(-2 * LATE_AFTER))

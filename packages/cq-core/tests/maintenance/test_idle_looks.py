@@ -18,7 +18,7 @@ from cq.models import Task
 from cq.status import Status
 from cq.workers.claim_order import claim_next
 from cq.workers.ready_pairs import first_of_each
-from cq.workflow import revocation
+from cq.workflow import messages, revocation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +36,7 @@ LOOKS: dict[str, Callable[[], Any]] = {
     "rescue": lambda: rescue.rescue_dead(DB),
     "settle": lambda: sweep.settle_forgotten(DB),
     "prune": lambda: prune.prune(DB),
+    "messages": lambda: messages.wake_forgotten(DB),
     "pairs": lambda: first_of_each(DB, None, None),
     "claim": lambda: claim_next(DB, 77, 10, cursors={}),
 }
@@ -73,6 +74,13 @@ _FINISHED = _MILLION.format(
     values=""", now(), '1', 1e9 + n % 3,
         CASE WHEN n % 2 = 0 THEN lpad(to_hex(1 + n % 4), 32, '0')::uuid END""",
 )
+#: Durable ones: half of them sleep, the others wait for an event.
+_SUSPENDED = _MILLION.format(
+    start=3_000_000,
+    status="SUSPENDED",
+    columns=", attempts, fence, run_after",
+    values=", 1, 1, CASE WHEN n % 2 = 0 THEN now() + interval '1 year' END",
+)
 _EDGES = """
     INSERT INTO cq_edges (task_id, depends_on_id, "when")
     SELECT lpad(to_hex(n + 1000000), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid,
@@ -84,7 +92,7 @@ _TABLES = ("cq_edges", "cq_tasks")
 
 @pytest.fixture(scope="module")
 def millions(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """A million scheduled, a million that wait for those, a million finished."""
+    """A million of each: scheduled, waiting for those, finished, suspended."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         for table in _TABLES:
             cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
@@ -98,7 +106,7 @@ def millions(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         indexes = cursor.fetchall()
         for name, _ in indexes:
             cursor.execute(f"DROP INDEX {name}")
-        for rows in (_SCHEDULED, _WAITING, _FINISHED, _EDGES):
+        for rows in (_SCHEDULED, _WAITING, _FINISHED, _SUSPENDED, _EDGES):
             cursor.execute(rows)
         for _, definition in indexes:
             cursor.execute(definition)
@@ -138,7 +146,7 @@ def reads_all_tasks(found: str) -> bool:
 
     Of those with few rows the first is found by any way: `rows_read` counts them.
     """
-    few = r"Seq Scan on cq_(workers|tags|stacks|pauses|debounces|watchers|lanes)\b"
+    few = r"Seq Scan on cq_(workers|tags|stacks|pauses|debounces|watchers|lanes|steps|messages)\b"
     return reads_all(re.sub(few, "", found))
 
 

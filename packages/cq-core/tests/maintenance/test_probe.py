@@ -14,7 +14,7 @@ from plans import analyze, rows_read
 from cq.maintenance import probe
 from cq.maintenance.probe import Sweepable, Urgent
 from cq.models import Edge, Lane, Worker
-from cq.status import FINAL, OPEN, Status
+from cq.status import FINAL, FOR_THE_CLOCK, OPEN, Status
 from cq.workers.session_locks import can_lock
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +35,7 @@ def test_where_nothing_is_to_be_done_it_says_so_in_one_statement() -> None:
     assert len(captured) == 1
 
 
-@pytest.mark.parametrize("status", [Status.PENDING, Status.RETRY])
+@pytest.mark.parametrize("status", sorted(FOR_THE_CLOCK))
 def test_it_sees_what_has_come_to_its_time(status: Status) -> None:
     forced(status, run_after=AFTER)
     assert probe.urgent(DB, NOW) == NONE

@@ -60,6 +60,8 @@ TABLES = {
     "delayed": ("PENDING", ", run_after", ", '2030-06-02 12:00+00'"),
     "to be tried again": ("RETRY", ", run_after", ", '2030-06-02 12:00+00'"),
     "waiting": ("WAITING", "", ""),
+    "suspended": ("SUSPENDED", "", ""),
+    "asleep": ("SUSPENDED", ", run_after", ", '2030-06-02 12:00+00'"),
     "running": ("RUNNING", ", worker_id, started", ", n % 9, '2030-06-01 11:00+00'"),
 }
 

@@ -71,7 +71,7 @@ def with_texts(rows: QuerySet[Any], sees_args: bool) -> QuerySet[Any]:
         error_start=Left("error", ERROR_FETCHED),
         own_retries=KT("options__retries"),
         waits_for=Case(
-            When(status=Status.PENDING, then=Subquery(first)),
+            When(status__in=[Status.PENDING, Status.SUSPENDED], then=Subquery(first)),
             output_field=UUIDField(null=True),
         ),
     )
@@ -157,9 +157,11 @@ class Columns:
             yield from self._unserved(task)
         if status == Status.RETRY:
             yield format_html(_("again at {}"), recent(task.run_after, self.now))
+        if status == Status.SUSPENDED:
+            yield from self._wakes(task)
         if status == Status.PENDING:
             yield from self._waits_for(task)
-        if status in (Status.RUNNING, Status.WAITING):
+        if status in (Status.RUNNING, Status.WAITING, Status.SUSPENDED):
             yield from _progress(task)
         if task.cause in self.names:
             yield because(self.url_of(task.cause), self.names[task.cause])
@@ -179,6 +181,15 @@ class Columns:
         else:
             text = _("no worker serves the queue %(queue)s")
             yield _missing(text % {"queue": visible(task.queue)})
+
+    def _wakes(self, task: Any) -> Iterator[SafeString | str]:
+        """Say what ends its wait: a moment, another task, or an event."""
+        if task.run_after is not None:
+            yield format_html(_("wakes at {}"), recent(task.run_after, self.now))
+        elif task.waits_for is not None:
+            yield from self._waits_for(task)
+        else:
+            yield _("waits for an event")
 
     def _waits_for(self, task: Any) -> Iterator[SafeString | str]:
         if task.run_after is not None and task.run_after > self.now:

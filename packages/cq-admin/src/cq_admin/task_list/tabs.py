@@ -27,7 +27,7 @@ _VIEWS: tuple[tuple[str | Promise, tuple[Status, ...]], ...] = (
     ),
     (_("Running"), (Status.RUNNING,)),
     (_("Waiting"), (Status.QUEUED,)),
-    (_("Later"), (Status.PENDING, Status.RETRY)),
+    (_("Later"), (Status.PENDING, Status.RETRY, Status.SUSPENDED)),
     (_("All"), ()),
 )
 

@@ -135,6 +135,8 @@ def times(detail: Detail) -> list[Fact]:
         facts.append(Fact(_("Not before"), moment(task.run_after, precise=True)))
         if task.status == Status.RETRY:
             facts.append(Fact(_("Again in"), span(task.run_after - detail.now)))
+        if task.status == Status.SUSPENDED:
+            facts.append(Fact(_("Wakes in"), span(task.run_after - detail.now)))
     if task.expires is not None:
         facts.append(Fact(_("Expires"), moment(task.expires, precise=True)))
     if task.result_ttl is not None:

@@ -35,7 +35,7 @@ LONGEST_LINE = 1_000
 
 
 #: What would run, or will, were it not paused.
-NOT_STARTED = frozenset({Status.QUEUED, Status.PENDING, Status.RETRY})
+NOT_STARTED = frozenset({Status.QUEUED, Status.PENDING, Status.RETRY, Status.SUSPENDED})
 
 
 class Shown(NamedTuple):

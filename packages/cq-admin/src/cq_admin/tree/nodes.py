@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _PROGRESS = (
     Status.RUNNING,
     Status.WAITING,
+    Status.SUSPENDED,
     Status.QUEUED,
     Status.RETRY,
     Status.PENDING,

@@ -11,6 +11,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Left
 
 from cq.db.statements import uuid_of
+from cq.lifecycle import rules
 from cq.metrics.moments import aware
 from cq.status import FAILED, FINAL, OPEN, Status
 from cq.tables.queries import edges, has_status, tasks
@@ -130,7 +131,9 @@ class _Reading:
         ]
 
     def _edges(self, ids: list[UUID]) -> list[Edge]:
-        of_these = edges(self.using).filter(task__in=ids).order_by()
+        # None has started after what it waits for in the middle.
+        of_these = edges(self.using).exclude(when=rules.GATHERS)
+        of_these = of_these.filter(task__in=ids).order_by()
         columns = ("task_id", "depends_on_id", "met")
         return [Edge(*row) for row in of_these.values_list(*columns)[:MOST_EDGES]]
 
@@ -210,6 +213,7 @@ class _Reading:
 _ORDER = (
     Status.RUNNING,
     Status.WAITING,
+    Status.SUSPENDED,
     Status.QUEUED,
     Status.RETRY,
     Status.PENDING,

@@ -25,6 +25,10 @@ NARROWEST = 4
 WAITED, RAN, FOR_SUBTASKS, TO_COME, RUNNING = "waited", "ran", "below", "todo", "now"
 
 
+#: Of a task that has run, and runs again.
+_AGAIN = (Status.QUEUED, Status.RETRY, Status.PENDING, Status.SUSPENDED)
+
+
 class Segment(NamedTuple):
     """A part of a bar."""
 
@@ -49,7 +53,7 @@ def segments(node: Node, last_below: datetime | None, now: datetime) -> list[Seg
     found = [Segment(WAITED, node.submitted, begun)]
     if node.status == Status.RUNNING:
         return _true([*found, Segment(RUNNING, begun, end)])
-    if node.status in (Status.QUEUED, Status.RETRY, Status.PENDING):
+    if node.status in _AGAIN:
         return _true([*found, Segment(RAN, begun, begun), Segment(TO_COME, begun, end)])
     if last_below is None:
         return _true([*found, Segment(RAN, begun, end)])

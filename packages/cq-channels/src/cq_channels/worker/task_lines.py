@@ -41,6 +41,10 @@ class TaskLines:
             event, said = "complete", f"complete in {took}"
         elif ended.status == Status.WAITING:
             event, said = "waiting", f"waits for its subtasks after {took}"
+        elif ended.status == Status.SUSPENDED:
+            event, said = "suspended", f"suspended after {took}"
+        elif ended.status == Status.QUEUED:
+            event, said = "handed over", f"handed over after {took}"
         elif ended.status is None:
             event = "revoked" if ended.revoked else "given away"
             said = f"{event} after {took}"

@@ -17,7 +17,7 @@ from cq.conf import conf
 from cq.db.clock import database_now
 from cq.definitions import registry
 from cq.errors import UnknownTask
-from cq.execution import grace
+from cq.execution.again import grace
 from cq.hooks import announce
 from cq.lifecycle import claim_of
 from cq.workflow import advance

@@ -25,6 +25,7 @@ _STYLES: dict[str, str] = {
     Status.INCOMPLETE: "dim",  # the task that it began with has a line of its own
     Status.RUNNING: "cyan",
     Status.WAITING: "cyan",
+    Status.SUSPENDED: "dim",
     Status.RETRY: "yellow",
 }
 #: Characters. The terminal breaks what is too long for it: an id that was cut to fit

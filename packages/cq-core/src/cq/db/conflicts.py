@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import OperationalError, connections
 
-from .error_codes import is_conflict
+from .error_codes import is_conflict, is_snapshot_conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,3 +46,31 @@ def retry_on_conflict(using: str, work: Callable[[], T]) -> T:
             logger.info("%s; next try in %.2f s", error, pause)
         time.sleep(pause)
     return work()
+
+
+class Tries:
+    """The further tries of a transaction that others were in the way of, as it has left nothing."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._pauses = pauses()
+        #: Whether SQLite is to take its write lock at once.
+        self.immediate = False
+
+    def is_there_another(self, error: OperationalError, who: str) -> bool:
+        """Tell whether it may be done again, behind a pause; who: for the log.
+
+        Within somebody's transaction there is no again: only who opened that can begin
+        it anew.
+        """
+        if not self.immediate and is_snapshot_conflict(error):
+            self.immediate = True
+            return True
+        if not is_conflict(error) or self._connection.in_atomic_block:
+            return False
+        pause = next(self._pauses, None)
+        if pause is None:
+            return False
+        logger.info("%s is run again: %s", who, error)
+        time.sleep(pause)
+        return True

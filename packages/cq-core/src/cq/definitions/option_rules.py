@@ -53,6 +53,20 @@ def check_together(changes: dict[str, Any], merged: Any) -> None:
         )
 
 
+def check_durable(changes: dict[str, Any]) -> None:
+    """Raise TypeError where options are given that a durable task cannot have."""
+    if changes.get("atomic"):
+        raise TypeError(
+            "a durable task was given atomic=True, but each of its steps commits by "
+            "itself; leave atomic out"
+        )
+    if changes.get("on_lost") == ON_LOST_FAIL:
+        raise TypeError(
+            f'a durable task was given on_lost="{ON_LOST_FAIL}", but goes on from its '
+            "last step when a worker dies; leave on_lost out"
+        )
+
+
 def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -171,6 +185,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: callable(v) or are_tags(v),
         f"{WANTED_TAGS}, or a function that makes one",
     ),
+    "durable": (lambda v: isinstance(v, bool), "True or False"),
     "schedulable": (lambda v: isinstance(v, bool), "True or False"),
     "redact": (_names, 'a sequence of names, like ("card",)'),
 }

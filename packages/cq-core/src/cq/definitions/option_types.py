@@ -55,5 +55,6 @@ class TaskOptions(_Options, total=False):
         Spans | Callable[[int], float] | Callable[[int, BaseException], float] | None
     )
     retry_on: RetryOn
+    durable: bool
     schedulable: bool
     redact: Sequence[str]

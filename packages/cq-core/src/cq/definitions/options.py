@@ -21,7 +21,7 @@ from .option_rules import LONGEST_NAME as LONGEST_NAME
 from .option_rules import LONGEST_QUEUE as LONGEST_QUEUE
 from .option_rules import ON_LOST_FAIL as ON_LOST_FAIL
 from .option_rules import ON_LOST_RETRY as ON_LOST_RETRY
-from .option_rules import RULES, check_together
+from .option_rules import RULES, check_durable, check_together
 from .templates import Template
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Options:
     log_limit: lines kept in the log; None: ``CQ_LOG_LIMIT``.
     context: values by the names of carriers, in place of those that ``CQ_CONTEXT`` captures.
     tags: up to 10 texts that it is found by, or a function of the call's arguments that makes them; its subtasks have them, too.
+    durable: True: its steps are kept, and its function is called again from its beginning where it went on from one; `atomic=False` and `on_lost="retry"` with that.
     schedulable: False: no form and no import makes a schedule of it, only code does.
     redact: names of arguments and of keys, at any depth, whose values nobody is shown.
     """
@@ -107,6 +108,7 @@ class Options:
     tags: Sequence[str] | Callable[..., Sequence[str] | None] = field(
         default=(), metadata=_TAGS
     )
+    durable: bool = field(default=False, metadata=_CODE)
     schedulable: bool = field(default=True, metadata=_CODE)
     redact: Sequence[str] = field(default=(), metadata=_CODE)
 
@@ -117,6 +119,9 @@ class Options:
                 raise ValueError(f"{name} is {brief(value)}, but must be {wanted}")
         for name, as_kept in _AS_KEPT.items():
             object.__setattr__(self, name, as_kept(getattr(self, name)))
+        if self.durable:
+            object.__setattr__(self, "atomic", False)
+            object.__setattr__(self, "on_lost", ON_LOST_RETRY)
 
     @property
     def reruns_when_lost(self) -> bool:
@@ -128,8 +133,8 @@ class Options:
     def merged(self, changes: dict[str, Any]) -> Options:
         """Return these options with `changes`.
 
-        Raises TypeError for an option that does not exist, ValueError for a value
-        that it may not have.
+        Raises TypeError for an option that does not exist, or that no durable task
+        has, ValueError for a value that it may not have.
         """
         unknown = sorted(set(changes) - NAMES)
         if unknown:
@@ -137,6 +142,8 @@ class Options:
                 f"there is no option {unknown[0]!r}; there are {', '.join(sorted(NAMES))}"
             )
         merged = replace(self, **changes)
+        if merged.durable:
+            check_durable(changes)
         check_together(changes, merged)
         return merged
 

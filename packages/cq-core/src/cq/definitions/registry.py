@@ -112,6 +112,7 @@ def define(name: str, function: Callable[..., Any], options: Options) -> Definit
     _definitions[name] = definition
     coroutine_names.cache_clear()
     names_not_atomic.cache_clear()
+    durable_names.cache_clear()
     has_lanes.cache_clear()
     return definition
 
@@ -151,6 +152,24 @@ def coroutine_names() -> list[str]:
 def names_not_atomic() -> list[str]:
     """Return the names of the tasks whose effects are not undone with their run."""
     return sorted(n for n, d in list(_definitions.items()) if not d.options.atomic)
+
+
+def is_durable(name: str) -> bool:
+    """Tell whether a task of this code goes on from its last step where it is run again."""
+    definition = _definitions.get(name)
+    return definition is not None and definition.options.durable
+
+
+def may_be_durable(name: str) -> bool:
+    """Tell whether a task is, or is one that this code does not know."""
+    definition = _definitions.get(name)
+    return definition is None or definition.options.durable
+
+
+@cache
+def durable_names() -> list[str]:
+    """Return the names of those, sorted."""
+    return sorted(n for n, d in list(_definitions.items()) if d.options.durable)
 
 
 @cache

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .api import TaskError, TaskResult
 
 #: Where the last attempt has not ended, or has succeeded: it is not in the history.
-_NOT_KEPT = {Status.RUNNING, *SUCCEEDED}
+_NOT_KEPT = {Status.RUNNING, Status.SUSPENDED, *SUCCEEDED}
 #: Ends of attempts that tell of an error.
 _HAD_ERRORS = {AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT, AttemptOutcome.LOST}
 #: Where the last attempt has had no error, or the row itself tells of it.

@@ -27,7 +27,7 @@ class TaskIncomplete(CQError):
     """A subtask, or what the task depended on, did not succeed."""
 
 
-_RUNNING = frozenset({Status.RUNNING, Status.WAITING})
+_RUNNING = frozenset({Status.RUNNING, Status.WAITING, Status.SUSPENDED})
 #: Of final statuses that no exception led to.
 ERRORS = {
     Status.LOST: "cq.backends.TaskLost",

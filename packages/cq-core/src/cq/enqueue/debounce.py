@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections, transaction
+from django.db.models.functions import Coalesce
 
 from cq import codec, lifecycle
 from cq.db.clock import Moment
@@ -48,13 +49,17 @@ class _Other(NamedTuple):
     status: str
     attempts: int
     queue: str
+    #: Of a durable one, which counts no attempt when it wakes, or goes on elsewhere.
+    began: datetime | None
     unique_key: str | None
     submitted: datetime
     now: datetime
 
     @property
     def waits(self) -> bool:
-        return self.status in TRANSITIONS["replace"].sources and not self.attempts
+        return self.status in TRANSITIONS["replace"].sources and not (
+            self.attempts or self.began
+        )
 
 
 def lock(using: str, draft: Draft) -> UUID:
@@ -118,7 +123,8 @@ def write(plan: Plan, draft: Draft, last: UUID) -> UUID | None:
 def _others(using: str, key: str | None, last: UUID) -> list[_Other]:
     holder = tasks(using).filter(unique_key=key).values_list("pk", flat=True)
     found = tasks(using).filter(pk__in={last, *holder}, status__in=sorted(OPEN))
-    columns = ("pk", "status", "attempts", "queue", "unique_key", "submitted")
+    began = Coalesce("first_started", "started")
+    columns = ("pk", "status", "attempts", "queue", began, "unique_key", "submitted")
     return [_Other(*row) for row in found.values_list(*columns, Moment())]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
@@ -11,21 +11,18 @@ from cq import lifecycle
 from cq.conf import conf
 from cq.db import missing_tables
 from cq.db.conflicts import retry_on_conflict
-from cq.definitions import lanes
-from cq.errors import AlreadySettled, LeaseLost
 from cq.runs.run import current_run
 from cq.status import Status
 from cq.tables.queries import edges, tasks
-from cq.tables.rows import EdgeRow
 from cq.tables.values import AGAIN_OF, SCHEDULE
 from cq.workers import doorbell
-from cq.workflow import advance, cycles, tagging
+from cq.workflow import advance, tagging
 
 from . import commit_hooks, unique
 from .as_planned import AsPlanned
 from .handles import handle, tell_recorded
 from .inserts import insert, insert_and_read, insert_each
-from .place import After, Place
+from .place import After, Place, claim_parent
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
 
     from cq.definitions.signatures import AnyCall, Call
     from cq.hooks.context import Context
-    from cq.tables.rows import TaskRow
+    from cq.tables.rows import EdgeRow, TaskRow
 
     from .drafts import Draft
 
@@ -111,37 +108,53 @@ def write(plan: Plan) -> None:
     if not plan.drafts:
         return
     using = plan.using
+    kept = _kept(plan)
+    if kept is not None and kept.found:
+        return
     if using != DEFAULT_DB_ALIAS and not connections[using].in_atomic_block:
         site = connections[DEFAULT_DB_ALIAS]
         if site.in_atomic_block and not conf.SERIAL:
             # The two databases cannot commit together; not before is the best.
-            transaction.on_commit(partial(_write_all, plan))
+            transaction.on_commit(partial(_write_all, plan, kept))
             return
     try:
-        _write_all(plan)
+        _write_all(plan, kept)
     except DatabaseError as error:
         missing_tables.add_remedy(error, using)
         raise
 
 
-def _write_all(plan: Plan) -> None:
-    is_alone = _is_alone(plan)
+def _kept(plan: Plan) -> Any:
+    """Return the step that a plan is in a durable run; None: it is none."""
+    run = current_run()
+    if run is None or not run.durable or run.in_step or run.using != plan.using:
+        return None
+    return run.steps.enqueues(plan)
+
+
+def _write_all(plan: Plan, kept: Any = None) -> None:
+    is_alone = kept is None and _is_alone(plan)
     if is_alone and _is_batched(plan):
         return
     if is_alone and not plan.is_tagged:
         _write_tasks(plan)
-        _claim_parent(plan)
+        plan.run = claim_parent(plan.using, plan.place.parent, plan.children)
     else:
-        retry_on_conflict(plan.using, partial(_write_together, plan, AsPlanned(plan)))
+        write_it = partial(_write_together, plan, AsPlanned(plan), kept)
+        retry_on_conflict(plan.using, write_it)
     _announce(plan)
 
 
-def _write_together(plan: Plan, as_planned: AsPlanned) -> None:
+def _write_together(plan: Plan, as_planned: AsPlanned, kept: Any) -> None:
     as_planned.restore(plan)
     with transaction.atomic(using=plan.using):
         _write_tasks(plan)
         _write_edges(plan)
-        _claim_parent(plan)
+        plan.run = claim_parent(plan.using, plan.place.parent, plan.children)
+        if kept is not None:
+            kept.write(plan)
+    if kept is not None:
+        kept.took()
 
 
 def _is_alone(plan: Plan) -> bool:
@@ -179,7 +192,7 @@ def _write_tasks(plan: Plan) -> None:
         _write_plain(plan.using, plain)
     for draft in [d for d in plan.drafts if d.kept_key is not None]:
         if (other := unique.write(plan, draft)) is not None:
-            _stand_for(plan, draft, other)
+            unique.stand_for(plan, draft, other)
 
 
 def _write_plain(using: str, drafts: Sequence[Draft]) -> None:
@@ -188,29 +201,6 @@ def _write_plain(using: str, drafts: Sequence[Draft]) -> None:
         insert_each(using, (drafts[at : at + ROWS_PER_INSERT] for at in starts))
     else:
         insert(using, drafts)
-
-
-def _stand_for(plan: Plan, draft: Draft, other: UUID) -> None:
-    plan.edges = [e for e in plan.edges if e[0] != draft.id]
-    if draft.parent_id is not None:
-        _take_result_of(plan, draft, draft.parent_id, other)
-        return
-    plan.standing_for[draft.id] = other
-    plan.drafts.remove(draft)
-
-
-def _take_result_of(plan: Plan, draft: Draft, parent: UUID, other: UUID) -> None:
-    """Make a draft one that waits for another task and takes over its result."""
-    cycles.check(plan.using, parent, {other}, draft.name)
-    draft.unique_key = draft.kept_key = draft.unique_for = draft.lane = None
-    draft.args, draft.kwargs = '[{"$":"task","v":0}]', "{}"
-    draft.options = {**lanes.without(draft.options), "takes_result": True}
-    if draft.options.pop(lifecycle.DEBOUNCE, None) is not None:
-        draft.run_after = None
-    draft.open_edges, draft.status = 1, Status.PENDING
-    plan.edges.append((draft.id, other, 0, EdgeRow.WHEN_COMPLETE))
-    plan.looks.append(draft.id)
-    insert(plan.using, [draft])
 
 
 def _write_edges(plan: Plan) -> None:
@@ -227,32 +217,6 @@ def _write_edges(plan: Plan) -> None:
         ],
         batch_size=ROWS_PER_INSERT,
     )
-
-
-def _claim_parent(plan: Plan) -> None:
-    """Count the new subtasks of the parent, which must still be open."""
-    parent = plan.place.parent
-    if parent is None or not plan.children:
-        return
-    run = current_run()
-    if run is not None and run.task.pk == parent:
-        # Its own row is left alone while it runs: a lock on it would make a
-        # revocation wait for the end of an atomic task.
-        if not run.atomic:
-            held = tasks(plan.using).filter(
-                pk=parent, fence=run.claim.fence, worker=run.claim.worker
-            )
-            no_key = connections[plan.using].features.has_select_for_no_key_update
-            if not list(held.select_for_update(no_key=no_key).values_list("pk")):
-                raise LeaseLost(
-                    f"{run.task.name} {parent} was taken away from this run; "
-                    "nothing can be added under it"
-                )
-        plan.run = run
-    elif not lifecycle.add_children(plan.using, parent, plan.children):
-        raise AlreadySettled(
-            f"task {parent} has settled; nothing can be added under it any more"
-        )
 
 
 def _announce(plan: Plan) -> None:
@@ -288,7 +252,9 @@ def handle_of(plan: Plan, draft: Draft) -> TaskRow:
     """Return the task that a draft became, or the other one that stands for it."""
     live = plan.standing_for.get(draft.id)
     if live is not None:
-        task = tasks(plan.using).get(pk=live)
-        task.created = False
-        return task
+        task = tasks(plan.using).filter(pk=live).first()
+        if task is not None:
+            task.created = False
+            return task
+        # Of an earlier run of a durable task, and gone by now.
     return handle(plan.using, draft)

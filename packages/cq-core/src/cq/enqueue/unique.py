@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING
 
 from django.db import connections
 
+from cq import lifecycle
 from cq.db import internals
 from cq.db.clock import Moment
+from cq.definitions import lanes
 from cq.definitions.retention import memory
 from cq.errors import UniqueBusy
+from cq.status import Status
 from cq.tables.queries import tasks
+from cq.tables.rows import EdgeRow
+from cq.workflow import cycles
 
 from . import debounce
-from .inserts import insert_free, insert_unique
+from .inserts import insert, insert_free, insert_unique
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,3 +110,27 @@ def _take_back(using: str, ids: list[UUID]) -> None:
     """Delete rows that this very transaction has written, so that nobody has seen them."""
     if ids:
         internals.delete_rows(tasks(using).filter(pk__in=ids))
+
+
+def stand_for(plan: Plan, draft: Draft, other: UUID) -> None:
+    """Have another task stand for a draft; a subtask takes over its result instead."""
+    plan.edges = [e for e in plan.edges if e[0] != draft.id]
+    if draft.parent_id is not None:
+        _take_result_of(plan, draft, draft.parent_id, other)
+        return
+    plan.standing_for[draft.id] = other
+    plan.drafts.remove(draft)
+
+
+def _take_result_of(plan: Plan, draft: Draft, parent: UUID, other: UUID) -> None:
+    """Make a draft one that waits for another task and takes over its result."""
+    cycles.check(plan.using, parent, {other}, draft.name)
+    draft.unique_key = draft.kept_key = draft.unique_for = draft.lane = None
+    draft.args, draft.kwargs = '[{"$":"task","v":0}]', "{}"
+    draft.options = {**lanes.without(draft.options), "takes_result": True}
+    if draft.options.pop(lifecycle.DEBOUNCE, None) is not None:
+        draft.run_after = None
+    draft.open_edges, draft.status = 1, Status.PENDING
+    plan.edges.append((draft.id, other, 0, EdgeRow.WHEN_COMPLETE))
+    plan.looks.append(draft.id)
+    insert(plan.using, [draft])

@@ -75,6 +75,9 @@ class AsyncRunner:
                     value = await self._call()
                 else:
                     value = await self.around.awhole(self._call)
+            if self.attempt.run.suspended is not None:
+                # Whatever has made a value of it.
+                raise self.attempt.run.suspended
             result = None
             if completer and not self.attempt.run.children:
                 result = self.outcome.plain_result(value)

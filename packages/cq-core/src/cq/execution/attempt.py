@@ -15,6 +15,7 @@ from cq.db.clock import database_now
 from cq.definitions import registry
 from cq.definitions.options import Options
 from cq.definitions.signatures import changes_of
+from cq.durable.enqueued import DurableSteps
 from cq.errors import CodecError, RetryLater
 from cq.lifecycle import Claim, rules
 from cq.limits.closing import close
@@ -83,6 +84,9 @@ class Attempt:
         self.run = Run(
             self.task, self.claim, self.using, options.atomic, log, visible=not inside
         )
+        if options.durable:
+            self.run.durable, self.run.now = True, self.now
+            self.run.steps = DurableSteps(self.run)
         if options.timeout is not None:
             self.run.deadline = self.run.began + options.timeout
         self.task.bind(self.run)
@@ -99,6 +103,11 @@ class Attempt:
         for keys, seconds in self.run.back_offs or ():
             close(self.using, keys, seconds)
         self.run.back_offs = None
+
+    @property
+    def abandons(self) -> bool:
+        """Whether the subtasks of its run are given up where that is done again."""
+        return not (self.options.atomic or self.options.durable)
 
     @property
     def atomic(self) -> bool:

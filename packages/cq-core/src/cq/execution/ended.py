@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from cq.errors import OutOfTime, TaskTimeout
@@ -10,8 +11,11 @@ from cq.status import Status
 if TYPE_CHECKING:
     from cq.lifecycle import Failure
     from cq.runs.run import Run
+    from cq.tables.rows import TaskRow
 
     from .attempt import Attempt
+
+logger = logging.getLogger("cq.runner")
 
 
 class Ended(NamedTuple):
@@ -58,3 +62,14 @@ def as_timeout(attempt: Attempt, error: BaseException) -> BaseException:
     )
     late.__cause__ = error
     return late
+
+
+def log_given_away(task: TaskRow, error: BaseException) -> None:
+    """Log that a run has ended whose claim is gone."""
+    logger.info(
+        "%s %s: this run's claim was given away (revoked, or taken for dead); its "
+        "outcome is dropped: %s",
+        task.name,
+        task.pk,
+        error,
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from cq import codec, lifecycle
 from cq.conf import conf
@@ -16,25 +16,27 @@ from cq.db import transactions
 from cq.db.conflicts import retry_on_conflict
 from cq.definitions import registry
 from cq.definitions.signatures import RESULTS, Call
-from cq.enqueue import After, Place, commit_hooks, record
+from cq.enqueue import Place, commit_hooks, record
 from cq.errors import LeaseLost, RetryLater
 from cq.figures.ends import count_run
 from cq.hooks import announce
 from cq.hooks.context import context_of
 from cq.logs.writer import write_or_warn
+from cq.runs.failures import describe, for_log, log_failure
 from cq.runs.run import tell_failed
 from cq.status import FINAL, Status
 from cq.tables.queries import task_model, tasks
 from cq.workflow import adoption, advance, revocation
 
-from . import retry_later
-from .ended import ended_of
-from .failures import describe, for_log
-from .next_attempt import NextAttempt, advice, next_attempt
+from . import undone
+from .again import retry_later, suspension
+from .again.next_attempt import NextAttempt, advice, next_attempt
+from .ended import ended_of, log_given_away
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from cq.errors import Suspended
     from cq.tables.rows import TaskRow
 
     from .attempt import Attempt
@@ -52,6 +54,7 @@ class Outcome:
         self.status: Status | None = None
         self._failure: lifecycle.Failure | None = None
         self._retry_in: float | None = None
+        self._suspended: Suspended | None = None
 
     # --- succeed ----------------------------------------------------------------------
 
@@ -147,112 +150,106 @@ class Outcome:
     # --- fail -------------------------------------------------------------------------
 
     def failed(self, error: BaseException) -> None:
-        """Record that the function raised: a retry, or the end."""
+        """Record that the function raised: a retry, or the end, unless it waits."""
+        if (suspended := suspension.taken(self.attempt, error)) is not None:
+            self._suspended_by(suspended)
+            return
         self._release_transaction()
-        self._revoke_again()
-        # First: who waits for the task reads its log as soon as it has settled.
-        self.attempt.run.log.restore()
-        self.flush_log()
-        self.attempt.run.log.confirm()
+        undone.revoke_again(self.attempt)
+        self._write_log()
         error = retry_later.unless_too_often(self.attempt, error)
         if isinstance(error, RetryLater):
             self._retry_in = error.seconds
-            self.status = retry_later.put_off(
-                self.attempt, error, self._record_errorbacks
-            )
+            self.status = retry_later.put_off(self.attempt, error)
             if self.status is None:
-                self._gone(error)
+                log_given_away(self.attempt.task, error)
             return
         failure = describe(error, advice(self.attempt, error))
         again = next_attempt(self.attempt, error)
         abandoned = retry_on_conflict(
-            self.attempt.using, lambda: self._end_badly(failure, again)
+            self.attempt.using, lambda: self._end_badly(failure, again, error)
         )
         advance.after_settled(self.attempt.using, abandoned, self.attempt.now)
         if self.status is None:
-            self._gone(error)
+            log_given_away(self.attempt.task, error)
             return
         error = for_log(error)
         if self.attempt.run.on_failure and self.status != Status.RETRY:
             # First: who reports it knows its line in the log then.
             tell_failed(self.attempt.run, error, failure)
-        level = logging.WARNING if self.status == Status.RETRY else logging.ERROR
-        logger.log(
-            level,
-            "%s %s raised %s: %s",
-            self.attempt.task.name,
-            self.attempt.task.pk,
-            failure.exception,
-            failure.error,
-            exc_info=error,
-            extra={
-                "task_id": str(self.attempt.task.pk),
-                "attempt": self.attempt.task.attempts,
-                "task": self.attempt.task.name,
-                "queue": self.attempt.task.queue,
-            },
-        )
+        log_failure(self.attempt.task, error, failure, self.status)
 
     def _end_badly(
-        self, failure: lifecycle.Failure, again: NextAttempt | None
+        self,
+        failure: lifecycle.Failure,
+        again: NextAttempt | None,
+        error: BaseException,
     ) -> list[UUID]:
         """Write the failure; returns the subtasks that were given up with it."""
         self._failure, self._retry_in = failure, again and again.delay
         using, claim, now = self.attempt.using, self.attempt.claim, self.attempt.now
         # What an atomic run made is undone with it.
         children = 0 if self.attempt.atomic else self._children()
+        run = self.attempt.run
         with transaction.atomic(using=using):
+            if run.steps is not None:
+                run.steps.end_run(error)
             if again is None:
                 self.status = lifecycle.fail(
                     using, claim, failure, children=children, now=now
                 )
                 if self.status is not None and self.attempt.atomic:
-                    self._record_errorbacks()
+                    undone.record_errorbacks(self.attempt)
             elif lifecycle.postpone(
-                using, claim, failure, again.delay, now, misfit=again.misfit
+                using,
+                claim,
+                failure,
+                again.delay,
+                now,
+                misfit=again.misfit,
+                keeps_children=self.attempt.options.durable,
             ):
                 self.status = Status.RETRY
-                if not self.attempt.atomic:
+                if self.attempt.abandons:
                     reason = "The attempt that made it failed and is tried again."
                     return revocation.abandon_children(using, claim.id, reason, now)
         return []
 
-    def _revoke_again(self) -> None:
-        """Revoke what the run revoked, itself included, in what is undone by now."""
-        run = self.attempt.run
-        for task_id, reason in run.revocations or ():
-            run.revoked = True
-            revocation.revoke(self.attempt.using, task_id, reason, self.attempt.now)
-
-    def _record_errorbacks(self) -> None:
-        """Record what the run has chained to itself for this case, and lost with it."""
-        task = self.attempt.task
-        for call, when, context in self.attempt.run.errorbacks or ():
-            after = [After(task, when)]
-            record(self.attempt.using, call, Place.beside(task), after, context=context)
+    def _suspended_by(self, suspended: Suspended) -> None:
+        """Record that the function waits, and is to be called again."""
+        self._release_transaction()
+        self._write_log()
+        try:
+            self.status = suspension.suspend(self.attempt, suspended)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            # What it was to wait for could not be stored.
+            self.failed(error)
+            return
+        self._suspended = suspended
+        if self.status is None:
+            log_given_away(self.attempt.task, suspended)
 
     def stopped(self, error: BaseException) -> None:
         """End a run that Revoked or LeaseLost ended: its claim should be gone."""
         if self.attempt.run.ended:
-            self._gone(error)
+            log_given_away(self.attempt.task, error)
         else:
             # The row decides, or a task that raises one of them itself stays RUNNING.
             self.failed(error)
+
+    def _write_log(self) -> None:
+        # First: who waits for the task reads its log as soon as it has settled.
+        self.attempt.run.log.restore()
+        self.flush_log()
+        self.attempt.run.log.confirm()
 
     def _release_transaction(self) -> None:
         # A broken connection inside an outer block can't be replaced by another.
         connection = self.attempt.connection
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
-
-    def _gone(self, error: BaseException) -> None:
-        logger.info(
-            "%s %s: this run's claim was given away (revoked, or taken for dead); its "
-            "outcome is dropped: %s",
-            self.attempt.task.name,
-            self.attempt.task.pk,
-            error,
-        )
 
     # --- report -----------------------------------------------------------------------
 
@@ -264,7 +261,10 @@ class Outcome:
         self.attempt.task.ended = ended_of(
             self.attempt.run, self.status, self._failure, self._retry_in
         )
-        count_run(self.attempt.task, self.attempt.run.began, self.status, self._failure)
+        if self._suspended is None:
+            # It has not ended, and is counted when it has.
+            began = self.attempt.run.began
+            count_run(self.attempt.task, began, self.status, self._failure)
         self.attempt.run.log.restore()
         self.flush_log()
         if completer is not None and self.status in FINAL:
@@ -280,6 +280,8 @@ class Outcome:
             advance.after_settled(
                 self.attempt.using, [self.attempt.task.pk], self.attempt.now
             )
+        elif self._suspended is not None:
+            suspension.look(self.attempt, self._suspended)
         return False
 
     def flush_log(self) -> None:

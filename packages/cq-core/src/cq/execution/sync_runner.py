@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
 from django.db import InterfaceError, OperationalError, transaction
 
-from cq.db import conflicts, error_codes, internals, transactions
+from cq.db import internals, transactions
+from cq.db.conflicts import Tries
 from cq.db.connections import drop_broken_when_idle, of_this_thread
 from cq.enqueue.batch import InsertBatch
 from cq.errors import LeaseLost, Revoked
@@ -18,6 +18,7 @@ from cq.figures.ends import count_run
 from cq.hooks import announce
 from cq.hooks.around import around
 from cq.runs import left_open
+from cq.runs.failures import for_log
 from cq.runs.run import entered
 from cq.runs.watcher import watcher
 from cq.runs.write_lock import WriteLock
@@ -27,11 +28,10 @@ from cq.tracebacks import calls_task
 from . import forked
 from .attempt import ThreadAttempt
 from .ended import as_timeout
-from .failures import for_log
 from .outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
 
     from cq.hooks.around import Around
@@ -139,6 +139,9 @@ class SyncRunner:
             self.around = around(self.attempt.task)
         if not self.attempt.atomic:
             value = self.call() if self.around is None else self._call_within()
+            if self.attempt.run.suspended is not None:
+                # Whatever has made a value of it.
+                raise self.attempt.run.suspended
             if completer and not self.attempt.run.children:
                 result = self.outcome.plain_result(value)
                 if result is not None:
@@ -211,44 +214,21 @@ class SyncRunner:
 
     def _run_until_committed(self, completer: Completer | None) -> bool:
         """Run an atomic task, again where others were in the way."""
+        task = self.attempt.task
         # A run that may not be repeated takes SQLite's write lock at once.
-        immediate = not self.attempt.task.rerun_lost
-        pauses: Iterator[float] | None = None
+        immediate = not task.rerun_lost
+        tries: Tries | None = None
         while True:
             try:
                 return self._run_atomic(completer, immediate)
             except OperationalError as error:
-                if not self.attempt.task.rerun_lost:
+                # It has left nothing, and is the same attempt.
+                tries = tries or Tries(self.attempt.connection)
+                who = f"{task.name} {task.pk}"
+                if not task.rerun_lost or not tries.is_there_another(error, who):
                     raise
-                pauses = pauses or conflicts.pauses()
-                if not immediate and error_codes.is_snapshot_conflict(error):
-                    immediate = True
-                elif pause := self._pause_after(error, pauses):
-                    time.sleep(pause)
-                else:
-                    raise
+                immediate = tries.immediate
             self.attempt.run.begin_again()
-
-    def _pause_after(self, error: Exception, pauses: Iterator[float]) -> float | None:
-        """Seconds until a run that others were in the way of is done again, or None.
-
-        It has left nothing, and is the same attempt. Within somebody's transaction
-        there is no again: only who opened that can begin it anew.
-        """
-        if (
-            not error_codes.is_conflict(error)
-            or self.attempt.connection.in_atomic_block
-        ):
-            return None
-        pause = next(pauses, None)
-        if pause is not None:
-            logger.info(
-                "%s %s is run again: %s",
-                self.attempt.task.name,
-                self.attempt.task.pk,
-                error,
-            )
-        return pause
 
     def _run_atomic(self, completer: Completer | None, immediate: bool) -> bool:
         attempt, outcome = self.attempt, self.outcome

@@ -36,6 +36,7 @@ from .queueing import (
 )
 from .replacing import DEBOUNCE, end_spans, replace
 from .retrying import reopen, retry, retry_many, wait_again
+from .suspending import forget_losses, hand_over, own_children, suspend, wake
 from .withdrawing import block, expire, rescue, revoke, skip
 
 __all__ = [
@@ -58,10 +59,13 @@ __all__ = [
     "end_spans",
     "expire",
     "fail",
+    "forget_losses",
     "hand_back",
+    "hand_over",
     "hasten",
     "move",
     "not_being_replaced",
+    "own_children",
     "postpone",
     "prioritize",
     "queue",
@@ -77,5 +81,7 @@ __all__ = [
     "show_child_failure",
     "skip",
     "start_delays",
+    "suspend",
     "wait_again",
+    "wake",
 ]

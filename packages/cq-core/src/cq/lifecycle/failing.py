@@ -68,10 +68,12 @@ def postpone(
     now: datetime | None = None,
     *,
     misfit: bool = False,
+    keeps_children: bool = False,
 ) -> bool:
     """RUNNING to RETRY: the next attempt starts `delay` seconds from now.
 
     misfit: no line of its function has run, so that it does not count against `retries`.
+    keeps_children: its subtasks stay its own, and how they end counts.
     """
     more: dict[str, Any] = {"misfits": F("misfits") + 1} if misfit else {}
     with transaction.atomic(using=using, savepoint=False):
@@ -79,10 +81,9 @@ def postpone(
             **failure._asdict(),
             status=Status.RETRY,
             worker=None,
-            outcome=None,
-            open_children=0,
             failures=F("failures") + 1,
             run_after=Moment(now, timedelta(seconds=delay)),
+            **({} if keeps_children or misfit else _NO_CHILDREN),
             **more,
         )
         if won:
@@ -96,16 +97,17 @@ def retry_later(
     delay: float,
     options: dict[str, Any],
     now: datetime | None = None,
+    *,
+    keeps_children: bool = False,
 ) -> Status | None:
     """RUNNING to RETRY, without a failure: the next attempt starts `delay` seconds from now.
 
     To EXPIRED where it would not start before the task expires. options: those of its row
-    that are to be others. Returns the new status, or None when the claim was given away.
+    that are to be others. keeps_children: as for `postpone`. Returns the new status, or None when the claim was given away.
     """
     again = Moment(now, timedelta(seconds=delay))
     mine: dict[str, Any] = {
-        "outcome": None,
-        "open_children": 0,
+        **({} if keeps_children else _NO_CHILDREN),
         # Among the others may be tags that it was given since it was claimed.
         "options": OptionsWith(options),
     }
@@ -121,4 +123,6 @@ def retry_later(
     return Status.EXPIRED if late.update(**mine, **columns) else None
 
 
+#: What came of the subtasks of a run, where those are given up with it.
+_NO_CHILDREN: dict[str, Any] = {"outcome": None, "open_children": 0}
 _EXPIRED = "It raised RetryLater, and would be tried again after it expires."

@@ -9,6 +9,7 @@ from django.db.models import Case, Exists, F, OuterRef, Value, When
 
 from cq.codec import Encoded
 from cq.db.statements import update_one
+from cq.definitions.registry import may_be_durable
 from cq.status import FAILED, OPEN, Status
 from cq.tables.queries import task_model, tasks
 
@@ -50,8 +51,14 @@ def child_settled(
             default=Value(Status.INCOMPLETE.value),
         )
     still_open = tasks(using).filter(status__in=sorted(OPEN))
-    told = update_one(still_open, parent, ("status", "open_children"), **values)
-    return None if told is None else (told[0], told[1])
+    columns = ("status", "open_children", "name")
+    told = update_one(still_open, parent, columns, **values)
+    if told is None:
+        return None
+    if failure is not None and may_be_durable(told[2]):
+        # It may have dealt with that one before it was told.
+        clear_child_failure(using, parent)
+    return told[0], told[1]
 
 
 def add_children(using: str, parent: UUID, count: int) -> bool:

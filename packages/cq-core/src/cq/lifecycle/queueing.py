@@ -13,9 +13,9 @@ from django.db.models import Case, Exists, F, OuterRef, Q, When
 from django.db.models.functions import Upper
 
 from cq.db.clock import Moment
-from cq.db.statements import update_returning
+from cq.db.statements import by_index, update_returning
 from cq.definitions.options import LONGEST_SPAN
-from cq.status import TRANSITIONS, Status
+from cq.status import FOR_THE_CLOCK, TRANSITIONS, Status
 from cq.tables.queries import edges, has_status, tasks
 
 from . import attempts
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 #: In `options`, the seconds from when what a task waits for has settled to when it may
 #: start; gone once they run.
 DELAY = "delay"
+#: What waking changes of a row beside its way into the queue: no attempt is counted.
+WOKEN: dict[str, Any] = {"run_after": None, "attempts": F("attempts") - 1}
 #: Whose delay has not begun.
 DELAYED = Q(options__has_key=DELAY)
 
@@ -92,7 +94,7 @@ def _seconds(kept: Any) -> float:
 def queue_due(
     using: str, limit: int, now: datetime | None = None
 ) -> list[tuple[UUID, str]]:
-    """PENDING and RETRY to QUEUED, for at most `limit` whose time has come.
+    """PENDING, RETRY and SUSPENDED to QUEUED, for at most `limit` whose time has come.
 
     One that waits for others as well has its time cleared: it is over, and idle workers,
     which ask each second what has come to its time, would read it for ever.
@@ -100,23 +102,42 @@ def queue_due(
     due = {"run_after__isnull": False, "run_after__lte": Moment(now)}
     moved: list[tuple[UUID, str]] = []
     waits = Exists(edges(using).filter(task=OuterRef("pk"), met__isnull=True))
-    for verb in ("queue", "requeue"):
-        looked_at = _moved_by(verb, using).filter(
-            has_status(Status.PENDING, Status.RETRY), **due
-        )
-        in_order = looked_at.order_by("run_after").values_list("pk", "kept_key")
-        with not_being_replaced(using, list(in_order[:limit])) as ids:
+    for verbs in (("queue",), ("requeue", "wake")):
+        looked_at = _moved_by(verbs, using).filter(has_status(*FOR_THE_CLOCK), **due)
+        in_order = looked_at.order_by("run_after")
+        with by_index(using, "cq_due"):
+            rows = list(in_order.values_list("pk", "kept_key", "status")[:limit])
+        with not_being_replaced(using, [row[:2] for row in rows]) as ids:
             # The time again: it may have run, failed and been put off since.
-            found = in_source_status(verb, using).filter(**due, pk__in=ids)
-            if verb == "requeue":
-                moved += update_returning(found, ("queue",), **queued_columns(now))
+            found = tasks(using).filter(**due, pk__in=ids)
+            if "queue" not in verbs:
+                statuses = {status for _, _, status in rows}
+                moved += _put_again(found, verbs, statuses, now)
                 continue
+            found = found.filter(status=Status.PENDING)
             queued = update_returning(
                 found.filter(~waits), ("queue",), **queued_columns(now)
             )
             if len(queued) < len(ids):
                 found.filter(waits).update(run_after=None)
             moved += queued
+    return moved
+
+
+def _put_again(
+    found: QuerySet[TaskRow],
+    verbs: Iterable[str],
+    statuses: set[str],
+    now: datetime | None,
+) -> list[tuple[UUID, str]]:
+    """Move those of some tasks on that have run before, by the verb that each is for."""
+    moved: list[tuple[UUID, str]] = []
+    for verb in verbs:
+        if sources := statuses & TRANSITIONS[verb].sources:
+            more = WOKEN if verb == "wake" else {}
+            columns = {**queued_columns(now), **more}
+            some = found.filter(status__in=sorted(sources))
+            moved += update_returning(some, ("queue",), **columns)
     return moved
 
 
@@ -142,32 +163,34 @@ def not_being_replaced(
         yield [*ids, *free.values_list("pk", flat=True)]
 
 
-def drain(using: str, held: Claim) -> list[tuple[UUID, str]]:
+def drain(using: str, held: Claim, **more: Any) -> list[tuple[UUID, str]]:
     """As `hand_back`, of a run that has begun, which is kept in the history."""
     with transaction.atomic(using=using, savepoint=False):
         if not attempts.drained(using, held):
             return []
-        back = hand_back(using, [held])
+        back = hand_back(using, [held], **more)
         attempts.trim(using, [(held.id, held.fence)])
     return back
 
 
-def _moved_by(verb: str, using: str) -> QuerySet[TaskRow]:
-    """As `in_source_status`, of which the index of what is due has a part."""
+def _moved_by(verbs: Iterable[str], using: str) -> QuerySet[TaskRow]:
+    """Those that one of some verbs may move, of which the index of what is due has a part."""
+    sources = sorted({source for v in verbs for source in TRANSITIONS[v].sources})
     if connections[using].vendor == "mysql":
         # There the statuses are the beginning of that index.
-        return in_source_status(verb, using)
+        return tasks(using).filter(status__in=sources)
     # An expression, which no index has: by that of what wants attention all that is RETRY
     # would be read, where it is few now and a million when the plan is used.
     source = Upper("status")
-    sources = sorted(TRANSITIONS[verb].sources)
     return tasks(using).annotate(source=source).filter(source__in=sources)
 
 
-def hand_back(using: str, claims: Iterable[Claim]) -> list[tuple[UUID, str]]:
+def hand_back(
+    using: str, claims: Iterable[Claim], **more: Any
+) -> list[tuple[UUID, str]]:
     """RUNNING to QUEUED, for a worker that stops; no attempt is counted.
 
-    It has waited since it was ready for this one, so that moment is kept. One statement for some hundred of them, each guarded by its own claim.
+    It has waited since it was ready for this one, so that moment is kept. One statement for some hundred of them, each guarded by its own claim. more: columns to set as well.
     """
     claims = list(claims)
     back: list[tuple[UUID, str]] = []
@@ -175,6 +198,8 @@ def hand_back(using: str, claims: Iterable[Claim]) -> list[tuple[UUID, str]]:
         back += update_returning(
             held_by_any(using, claims[start : start + _MANY]),
             ("queue",),
+            # First: MariaDB goes from left to right, and may look at what follows.
+            **more,
             status=Status.QUEUED,
             worker=None,
             started=None,

@@ -27,7 +27,10 @@ def replace(
     values: its columns. start: None where it stays as it is, and so starts as soon as it
     would. Returns whether it won.
     """
-    waiting = in_source_status("replace", using).filter(pk=task_id, attempts=0)
+    # A durable one that woke, or goes on elsewhere, has begun and counts no attempt.
+    waiting = in_source_status("replace", using).filter(
+        pk=task_id, attempts=0, started=None, first_started=None
+    )
     # It may be in another lane now, which has no row yet. Who has looked at it as one of
     # its old lane is told by the fence: it would start under limits that are not its own.
     values = {**values, "listed": None, "fence": F("fence") + 1}

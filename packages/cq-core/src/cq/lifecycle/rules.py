@@ -23,6 +23,8 @@ WHEN_COMPLETE = "complete"
 WHEN_FAILED = "failed"
 WHEN_SETTLED = "settled"
 WHEN = (WHEN_COMPLETE, WHEN_FAILED, WHEN_SETTLED)
+#: Of the edges of a task that has begun, and is SUSPENDED until others have settled.
+GATHERS = "results"
 
 
 class Settled(Protocol):
@@ -49,7 +51,7 @@ def check_when(when: str) -> None:
 
 def comes_true(when: str, status: str | None) -> bool:
     """Tell whether `when` is true of a task that has settled (None: that is gone)."""
-    if when == WHEN_SETTLED:
+    if when in (WHEN_SETTLED, GATHERS):
         return True
     if when == WHEN_COMPLETE:
         return status == Status.COMPLETE

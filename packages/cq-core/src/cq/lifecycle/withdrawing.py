@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.db.models import Case, F, Value, When
@@ -111,32 +111,47 @@ def revoke(
 
 
 def rescue(
-    using: str, held: Claim, max_losses: int, reason: str, now: datetime | None = None
+    using: str,
+    held: Claim,
+    max_losses: int,
+    reason: str,
+    now: datetime | None = None,
+    *,
+    keeps_children: bool = False,
 ) -> Status | None:
-    """RUNNING to QUEUED again, or to LOST when it may not run again by itself."""
+    """RUNNING to QUEUED again, or to LOST when it may not run again by itself.
+
+    keeps_children: where it runs again, its subtasks stay its own.
+    """
     with transaction.atomic(using=using, savepoint=False):
         if not attempts.lost(using, held, reason, now):
             return None
-        status = _rescue(using, held, max_losses, reason, now)
+        status = _rescue(using, held, max_losses, reason, now, keeps_children)
         attempts.trim(using, [(held.id, held.fence)])
     return status
 
 
 def _rescue(
-    using: str, held: Claim, max_losses: int, reason: str, now: datetime | None
+    using: str,
+    held: Claim,
+    max_losses: int,
+    reason: str,
+    now: datetime | None,
+    keeps_children: bool,
 ) -> Status | None:
-    loss = {"fence": F("fence") + 1, "losses": F("losses") + 1, "outcome": None}
+    loss = {"fence": F("fence") + 1, "losses": F("losses") + 1}
+    no_children: dict[str, Any] = {"outcome": None, "open_children": 0}
     again = held_by(using, held).filter(rerun_lost=True, losses__lt=max_losses - 1)
     if again.update(
         **queued_columns(now),
         worker=None,
         first_started=Coalesce("first_started", "started"),
         started=None,
-        open_children=0,
+        **({} if keeps_children else no_children),
         **loss,
     ):
         return Status.QUEUED
     lost = held_by(using, held).update(
-        **loss, **withdrawn_columns(Status.LOST, reason, now)
+        outcome=None, **loss, **withdrawn_columns(Status.LOST, reason, now)
     )
     return Status.LOST if lost else None

@@ -1,4 +1,4 @@
-"""The audit: a look for rows that break a promise, on a live system. Invariants I1 to I12.
+"""The audit: a look for rows that break a promise, on a live system. Invariants I1 to I13.
 
 Reads only. What a running system mends by itself may be so for a moment: a parent whose
 last subtask has just settled, a worker that died a second ago. Such rows are looked at

@@ -32,7 +32,7 @@ from cq.lifecycle import rules
 from cq.status import FAILED, FINAL, OPEN, Status
 from cq.tables.queries import edges, logs, tasks, workers
 
-from . import attempt_checks, limit_checks
+from .audited import attempts, limits, steps, suspended
 from .check import Check
 
 #: How long what has come to its time may be in coming forward: the sweep takes a
@@ -74,8 +74,8 @@ def _waits_for_nothing(using: str) -> Q:
 
 def _due(using: str, now: datetime | None) -> Q:
     come = Q(run_after__isnull=False, run_after__lte=Moment(now, -LATE_AFTER))
-    not_yet = Q(status__in=[Status.PENDING, Status.RETRY])
-    return not_yet & come & _waits_for_nothing(using)
+    waits_too = Q(status__in=[Status.PENDING, Status.RETRY]) & _waits_for_nothing(using)
+    return come & (waits_too | Q(status=Status.SUSPENDED))
 
 
 def _forgotten(using: str, now: datetime | None) -> Q:
@@ -104,7 +104,8 @@ def _with_dead_worker(using: str, now: datetime | None) -> Q:
 
 def _upstream_settled(using: str, now: datetime | None) -> Q:
     upstream = tasks(using).filter(pk=OuterRef("depends_on_id"), status__in=_OPEN)
-    waits = Q(met__isnull=True, task__status=Status.PENDING)
+    waiting = [Status.PENDING, Status.SUSPENDED]
+    waits = Q(met__isnull=True, task__status__in=waiting)
     return waits & Q(~Exists(upstream))
 
 
@@ -162,14 +163,16 @@ _RAISED_BY_NOBODY = (Q(exception__isnull=False) | Q(traceback__isnull=False)) & 
     status=Status.INCOMPLETE, cause__isnull=False
 )
 CHECKS: list[Check] = [
-    *attempt_checks.CHECKS,
-    *limit_checks.CHECKS,
+    *attempts.CHECKS,
+    *limits.CHECKS,
+    *steps.CHECKS,
+    *suspended.CHECKS,
     Check("I1", "its time has come, but it is not queued", tasks, _due, True),
     Check("I1", "PENDING, but it waits for nothing", tasks, _forgotten, True),
     Check("I1", "expired, but it is open", tasks, _expired, True),
     Check(
         "I1",
-        "PENDING, but what it waits for has settled or is gone",
+        "PENDING or SUSPENDED, but what it waits for has settled or is gone",
         edges,
         _upstream_settled,
         True,
@@ -239,7 +242,9 @@ CHECKS: list[Check] = [
         "I9",
         "it has begun, but what it depends on is open",
         edges,
-        lambda using, now: Q(met__isnull=True, task__status__in=_BEGUN),
+        lambda using, now: (
+            Q(met__isnull=True, task__status__in=_BEGUN) & ~Q(when=rules.GATHERS)
+        ),
         True,
         "task_id",
     ),

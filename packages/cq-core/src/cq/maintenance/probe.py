@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db import connections
 
 from cq.db.clock import later, moment
-from cq.status import TRANSITIONS, Status, sql_list
+from cq.status import FOR_THE_CLOCK, TRANSITIONS, Status, sql_list
 from cq.tables.limits.queries import newcomer_sql
 from cq.workers.ready_pairs import first_of_each
 from cq.workers.session_locks import UNLOCKED, can_lock
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
 
-#: What the clock queues, and what it expires.
-_TIMED = TRANSITIONS["queue"].sources | TRANSITIONS["requeue"].sources
 _EXPIRING = TRANSITIONS["expire"].sources
 _IS_QUEUED = f"status = '{Status.QUEUED}'"
 _IS_WAITING = f"status = '{Status.WAITING}'"
@@ -58,7 +56,7 @@ def urgent(using: str, now: datetime | None = None) -> Urgent:
     unlocked = "1 = 0"
     if can_lock(using):
         unlocked = f"EXISTS (SELECT 1 FROM cq_workers WHERE locked AND {UNLOCKED})"
-    timed = f"status IN ({sql_list(_TIMED)}) AND run_after IS NOT NULL"
+    timed = f"status IN ({sql_list(FOR_THE_CLOCK)}) AND run_after IS NOT NULL"
     expiring = f"status IN ({sql_list(_EXPIRING)}) AND expires IS NOT NULL"
     sql = (
         f"{_first('run_after', timed)} <= {now_sql}"

@@ -18,6 +18,7 @@ from cq.definitions.options import LONGEST_SPAN
 from cq.definitions.retention import is_remembered, setting_by_status
 from cq.status import OPEN
 from cq.tables import referrers
+from cq.tables.durable.queries import messages, steps
 from cq.tables.queries import debounces, edges, stacks, tags, tasks
 
 from . import probe
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _come_to: dict[tuple[str, float, str | None], tuple[datetime, UUID]] = {}
 
 
-_RARE: tuple[Rare, ...] = (stacks, tags, debounces)
+_RARE: tuple[Rare, ...] = (stacks, tags, debounces, steps, messages)
 
 
 class OldRoot(NamedTuple):
@@ -50,15 +51,12 @@ class OldRoot(NamedTuple):
     unique_for: float | None
     has_subtasks: bool
     #: The first of any task: most often there is none, and no statement is spent on them.
-    first_stack: UUID | None
-    first_tag: str | None
-    first_debounce: str | None
+    firsts: tuple[Any, ...]
 
     @property
     def besides(self) -> list[Rare]:
         """What few tasks have, if any has it."""
-        firsts = (self.first_stack, self.first_tag, self.first_debounce)
-        return [rows for rows, first in zip(_RARE, firsts, strict=True) if first]
+        return [rows for rows, first in zip(_RARE, self.firsts, strict=True) if first]
 
 
 # --- time to live ---------------------------------------------------------------------
@@ -102,7 +100,7 @@ def _prune(
     if at in _come_to:
         moment, last = _come_to[at]
         roots = roots.filter(Q(finished__gt=moment) | Q(finished=moment, pk__gt=last))
-    found = [OldRoot(*row) for row in roots[:limit]]
+    found = [OldRoot._make([*row[:5], row[5:]]) for row in roots[:limit]]
     needed = _needed(using, found, now)
     free = [row for row in found if row.id not in needed]
     alone = [row.id for row in free if not row.has_subtasks]
@@ -143,7 +141,7 @@ def _old_roots(
     )
     rows = old.order_by("finished", "pk")
     # The first by its key: for a bare EXISTS PostgreSQL reads the table.
-    columns = zip(_RARE, ("task", "tag", "unique_key"), strict=True)
+    columns = zip(_RARE, ("task", "tag", "unique_key", "task", "task"), strict=True)
     rare = [rows(using).values(column) for rows, column in columns]
     firsts = [Subquery(one.order_by("pk")[:1]) for one in rare]
     of_root = ("pk", "finished", "status", "unique_for")

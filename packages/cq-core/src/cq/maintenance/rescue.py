@@ -10,11 +10,13 @@ from django.db.models import Exists, OuterRef
 
 from cq import lifecycle
 from cq.conf import conf
+from cq.definitions.registry import is_durable, may_be_durable
 from cq.figures.ends import count_lost
 from cq.hooks import announce, cut_off
 from cq.lifecycle import Claim
 from cq.limits.release import release_runs, release_worker
 from cq.status import Status
+from cq.tables.durable.queries import steps
 from cq.tables.queries import tasks, workers
 from cq.workers import doorbell, liveness
 from cq.workflow import advance, revocation
@@ -129,7 +131,7 @@ def rescue(
                 doorbell.ring(using, back)
                 announce.rescued(using, task_id)
             continue
-        status, settled = _rescue_one(using, claim, reason, now)
+        status, settled = _rescue_one(using, claim, name, reason, now)
         if status is None:
             continue
         count += 1
@@ -168,19 +170,24 @@ def hand_back(
 ) -> list[tuple[UUID, str]]:
     """Give a run back to the queue, for a worker that stops.
 
-    The subtasks that it started beside itself are revoked. Returns (id, queue), for the
+    The subtasks that it started beside itself are revoked, but those of a durable one,
+    which goes on. Returns (id, queue), for the
     doorbell; nothing when the claim was given away.
 
     begun: whether its function may have, and the history is to tell. ended: whether it
     runs no more, so that others may have its places.
     """
+    name = tasks(using).filter(pk=claim.id).values_list("name", flat=True).first()
+    goes_on = name is not None and _goes_on(using, claim, name)
     with transaction.atomic(using=using):
-        if begun:
+        if goes_on:
+            back = lifecycle.hand_over(using, claim, cut_short=begun)
+        elif begun:
             back = lifecycle.drain(using, claim)
         else:
             back = lifecycle.hand_back(using, [claim])
         settled = []
-        if back:
+        if back and not goes_on:
             reason = "The attempt that made it was handed back."
             settled = revocation.abandon_children(using, claim.id, reason)
     advance.after_settled(using, settled)
@@ -189,9 +196,18 @@ def hand_back(
     return back
 
 
+def _goes_on(using: str, claim: Claim, name: str) -> bool:
+    """Tell whether a task goes on from its last step, whose subtasks are found again then."""
+    if may_be_durable(name) and not is_durable(name):
+        # Of another release, it may be.
+        return steps(using).filter(task=claim.id).exists()
+    return is_durable(name)
+
+
 def _rescue_one(
-    using: str, claim: Claim, reason: str, now: datetime | None
+    using: str, claim: Claim, name: str, reason: str, now: datetime | None
 ) -> tuple[Status | None, list[UUID]]:
+    goes_on = _goes_on(using, claim, name)
     with transaction.atomic(using=using):
         status = lifecycle.rescue(
             using,
@@ -199,9 +215,12 @@ def _rescue_one(
             conf.MAX_LOSSES,
             f"The outcome was not observed: {reason}.",
             now,
+            keeps_children=goes_on,
         )
         if status is None:
             return None, []
+        if status == Status.QUEUED and goes_on:
+            return status, []
         # What the lost attempt started beside itself goes before the next one starts.
         ended = revocation.abandon_children(
             using, claim.id, "The attempt that made it was lost.", now

@@ -15,7 +15,7 @@ from cq.limits import repair
 from cq.status import FINAL, OPEN, Status
 from cq.tables.queries import edges, stacks, tasks
 from cq.workers import doorbell, pauses
-from cq.workflow import advance
+from cq.workflow import advance, messages
 
 from . import probe, rescue, rounds
 from .prune import prune
@@ -90,9 +90,12 @@ def sweep_up(
 def sweep_thoroughly(
     using: str, now: datetime | None = None, limit: int = BATCH
 ) -> int:
-    """Do what goes through all open subtasks, and all stacks; how many were revoked."""
+    """Do what goes through all open subtasks, stacks and messages.
+
+    Returns how many tasks were revoked or woken.
+    """
     delete_orphaned_stacks(using)
-    return revoke_left_behind(using, now, limit)
+    return revoke_left_behind(using, now, limit) + messages.wake_forgotten(using, now)
 
 
 def delete_orphaned_stacks(using: str) -> None:

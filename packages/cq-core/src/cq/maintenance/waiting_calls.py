@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db.models import Q
 
 from cq.db.statements import by_index
-from cq.status import Status
+from cq.status import FOR_THE_CLOCK, Status
 from cq.tables import slices
 from cq.tables.queries import has_status, tasks
 from cq.workers.waiting.pairs import waiting_pairs
@@ -90,16 +90,17 @@ def _rest_of_lane(of_pair: QuerySet[TaskRow], last: TaskRow) -> QuerySet[TaskRow
 
 
 def _undated(using: str) -> Iterator[list[WaitingCall]]:
-    rows = tasks(using).filter(
-        has_status(Status.PENDING), status=Status.PENDING, run_after__isnull=True
-    )
-    yield from _paged(_in_order(rows, "pk"), "cq_due", _behind)
+    for status in (Status.PENDING, Status.SUSPENDED):
+        rows = tasks(using).filter(
+            has_status(status), status=status, run_after__isnull=True
+        )
+        yield from _paged(_in_order(rows, "pk"), "cq_due", _behind)
 
 
 def _dated(using: str) -> Iterator[list[WaitingCall]]:
-    for status in (Status.PENDING, Status.RETRY):
+    for status in sorted(FOR_THE_CLOCK):
         rows = tasks(using).filter(
-            has_status(Status.PENDING, Status.RETRY),
+            has_status(*FOR_THE_CLOCK),
             status=status,
             run_after__isnull=False,
         )

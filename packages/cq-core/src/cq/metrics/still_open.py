@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connections
 
-from cq.status import Status, sql_list
+from cq.status import ATTENTION, Status, sql_list
 
 from .families import MOST_OPEN
 from .moments import aware
@@ -37,11 +37,12 @@ _INDEXED = {
     Status.RUNNING: ("t.worker_id IS NOT NULL", "t.worker_id"),
     Status.PENDING: ("t.status = 'PENDING'", "t.id"),
     Status.WAITING: ("t.status = 'WAITING'", "t.id"),
-    # No index has these alone: they are looked for among all that have a time to come.
+    Status.SUSPENDED: ("t.status = 'SUSPENDED'", "t.id"),
+    # As a range, for what has one value is not put in order by it.
     Status.RETRY: (
-        f"t.status IN ({sql_list({Status.PENDING, Status.RETRY})}) "
-        "AND t.run_after IS NOT NULL",
-        "t.run_after",
+        f"t.status IN ({sql_list(ATTENTION)}) "
+        "AND t.status >= 'RETRY' AND t.status <= 'RETRY'",
+        "t.status, t.id",
     ),
 }
 

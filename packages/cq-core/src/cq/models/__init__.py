@@ -14,6 +14,7 @@ from cq.generics import R_co
 from cq.progress.token import token_of
 from cq.status import Status
 from cq.tables.attempt_rows import AttemptRow, StackRow, TaskLogRow
+from cq.tables.durable.rows import MessageRow, StepRow
 from cq.tables.figure_rows import DepthRow, FigureRow, MarkRow
 from cq.tables.limits.rows import LaneRow, LimitKeyRow, LimitRow, PlaceRow
 from cq.tables.queries import attempts
@@ -53,6 +54,7 @@ class Task(TaskVerbs[R_co]):
     STATUS_RUNNING = Status.RUNNING
     STATUS_RETRY = Status.RETRY
     STATUS_WAITING = Status.WAITING
+    STATUS_SUSPENDED = Status.SUSPENDED
     STATUS_COMPLETE = Status.COMPLETE
     STATUS_SUCCESS = Status.COMPLETE
     STATUS_FAILURE = Status.FAILURE
@@ -139,6 +141,20 @@ class Stack(StackRow):
     """Where in its code a task was, when somebody last asked for that."""
 
     class Meta(StackRow.Meta):
+        pass
+
+
+class Step(StepRow):
+    """What a task has done, or comes to, under a name."""
+
+    class Meta(StepRow.Meta):
+        pass
+
+
+class Message(MessageRow):
+    """What was sent to a task by `Task.send`."""
+
+    class Meta(MessageRow.Meta):
         pass
 
 

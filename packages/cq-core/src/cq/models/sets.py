@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 
+from cq.status import Status
+from cq.tables.durable.queries import open_waits
 from cq.tables.rows import TaskRow
 from cq.workflow import many
 from cq.workflow.revocation import REVOKED
@@ -38,6 +40,11 @@ class TaskSet(QuerySet[T]):
         """
         pieces = many.pieces(self)
         return sum(many.revoke(self.db, ids, reason).changed for ids in pieces)
+
+    def waiting_for(self, name: str) -> Self:
+        """Return those of them whose functions wait for what is sent under a name."""
+        waits = open_waits(self.db).filter(name=name)
+        return self.filter(pk__in=waits.values("task"), status=Status.SUSPENDED)
 
     async def aretry(self) -> int:
         """As `retry`, from a coroutine."""

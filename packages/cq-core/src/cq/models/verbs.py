@@ -18,7 +18,6 @@ from cq.lifecycle import rules
 from cq.logs import buffer, storage, writer
 from cq.logs.message import message_and_level
 from cq.logs.progress import Progress, progress, tree_progress
-from cq.runs import stopping
 from cq.status import FINAL, SUCCEEDED
 from cq.tables.queries import logs as log_lines
 from cq.tables.rows import EdgeRow
@@ -27,6 +26,7 @@ from cq.workflow import manual_retry, revocation, why
 from . import waiting
 from .backing_off import BacksOff
 from .columns import TypedRow
+from .durable_verbs import DurableVerbs
 from .starting import starts, starts_async
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class TaskVerbs(RunFacts, BacksOff, Handle[R_co], TypedRow):
+class TaskVerbs(DurableVerbs, RunFacts, BacksOff, Handle[R_co], TypedRow):
     """The verbs of :class:`cq.models.Task`.
 
     Each that touches the database has an async twin with the prefix ``a``.
@@ -147,16 +147,6 @@ class TaskVerbs(RunFacts, BacksOff, Handle[R_co], TypedRow):
         """Whether it had settled when it was last read."""
         return self.status in FINAL
 
-    @property
-    def stopping(self) -> bool:
-        """Inside its function: whether the worker that runs it has been told to stop.
-
-        For one that takes long: what still runs when the drain is over is handed back or
-        LOST. Asks no database. False where no worker runs it.
-        """
-        run = self._run
-        return run is not None and stopping.is_stopping(run.claim.worker)
-
     # --- by hand ----------------------------------------------------------------------
 
     def revoke(self, reason: str = revocation.REVOKED) -> bool:
@@ -203,6 +193,8 @@ class TaskVerbs(RunFacts, BacksOff, Handle[R_co], TypedRow):
         """
         rules.check_limit(limit)
         self.check_claim()
+        if not self._is_news():
+            return  # an earlier run of a durable task has said it
         text, level = message_and_level(message, args, level)
         writer.append_line(self._log_buffer(), text, level, publish, limit, public)
 

@@ -94,7 +94,7 @@ def _text(status: str, message: str, error: str | None) -> str:
         return str(Status.COMPLETE.label)
     if message:
         return message
-    if status in (Status.RUNNING, Status.WAITING):
+    if status in (Status.RUNNING, Status.WAITING, Status.SUSPENDED):
         return str(Status.RUNNING.label)
     return _("waiting")
 

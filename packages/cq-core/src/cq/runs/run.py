@@ -6,14 +6,16 @@ import math
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from cq.errors import OutOfTime, Revoked
+from cq.errors import OutOfTime, Revoked, Suspended
 
+from . import stopping
 from .interrupter import Interrupter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from uuid import UUID
 
     from cq.lifecycle import Claim, Failure
@@ -67,6 +69,16 @@ class Run:
     noticed_at: float | None = None
     #: By who asked for it, see `when_failed`.
     on_failure: dict[str, OnFailure] | None = None
+    #: Whether its function may be suspended, and what it enqueues is kept as steps.
+    durable: bool = False
+    #: The present moment where that was given; None: as the database's clock says.
+    now: datetime | None = None
+    #: The steps that it has kept or comes to, see :mod:`cq.durable`; None: not asked yet.
+    steps: Any = None
+    #: Whether the function of a step runs, whose transaction what is enqueued belongs to.
+    in_step: bool = False
+    #: What it was suspended by, whatever the function has made of that.
+    suspended: Suspended | None = None
 
     def begin_again(self) -> None:
         """Forget what was made in a transaction that is undone, to be called again."""
@@ -74,8 +86,22 @@ class Run:
         self.errorbacks = self.revocations = None
         self.log.restore()
 
+    def suspend(self, suspended: Suspended) -> NoReturn:
+        """Unwind the function, whose run ends as SUSPENDED."""
+        self.suspended = suspended
+        raise suspended
+
+    def give_way(self) -> None:
+        """Hand a durable run over where its worker stops; not within a step."""
+        if (
+            self.durable
+            and not self.in_step
+            and stopping.is_stopping(self.claim.worker)
+        ):
+            self.suspend(Suspended.handover())
+
     def check(self) -> None:
-        """Raise Revoked or OutOfTime in the function, which has called in."""
+        """Raise Revoked, OutOfTime or Suspended in the function, which has called in."""
         if self.ended or self.log.stale or self.revocations:
             raise Revoked(
                 self.ended
@@ -84,6 +110,9 @@ class Run:
         if self.overdue or time.monotonic() >= self.deadline:
             self.overdue = True
             raise OutOfTime(f"{self.task.name} {self.task.pk} is out of time")
+        if self.suspended is not None:
+            raise self.suspended
+        self.give_way()
 
 
 #: A :class:`Run`, or a serial run (:mod:`cq.serial.workflow`), or None outside any task.

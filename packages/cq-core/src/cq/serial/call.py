@@ -28,11 +28,11 @@ from cq.errors import (
     TaskTimeout,
 )
 from cq.execution import forked
-from cq.execution.failures import describe, for_log
 from cq.figures.ends import count_call
 from cq.hooks.around import around
 from cq.lifecycle import rules
 from cq.runs import left_open
+from cq.runs.failures import describe, for_log
 from cq.runs.run import current, entered, tell_failed
 from cq.status import FINAL
 from cq.tracebacks import calls_task

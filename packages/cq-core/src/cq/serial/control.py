@@ -18,13 +18,13 @@ from cq.errors import (
 from cq.status import FINAL, RETRYABLE, SUCCEEDED, Status
 from cq.workflow.revocation import REVOKED
 
-from .handle import SerialHandle
+from .durable import SerialSteps
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
 
-class SerialControl(SerialHandle):
+class SerialControl(SerialSteps):
     """A serial run as others hold it."""
 
     # --- waiting ----------------------------------------------------------------------

@@ -11,11 +11,11 @@ from django.utils import timezone
 from cq import codec
 from cq.definitions.options import Options
 from cq.errors import RetryLater
-from cq.execution.failures import describe
 from cq.hooks.facts import RunFacts
 from cq.ids import uuid7
 from cq.lifecycle import rules
 from cq.progress.token import token_of
+from cq.runs.failures import describe
 from cq.status import FAILED, FINAL, Status
 
 from .history import SerialHistory

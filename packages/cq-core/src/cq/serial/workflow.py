@@ -17,8 +17,8 @@ from asgiref.sync import sync_to_async
 
 from cq.definitions.signatures import AnyCall, Call, as_call, frozen
 from cq.errors import AlreadySettled, CycleError, TaskFailed
-from cq.execution.failures import for_log
 from cq.lifecycle import rules
+from cq.runs.failures import for_log
 from cq.runs.run import current
 from cq.status import FAILED, FINAL, Status
 from cq.workflow.revocation import REVOKED

@@ -7,7 +7,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Upper
 from django.db.models.lookups import Exact
 
-from cq.status import ATTENTION, FAILED, FINAL, OPEN, Status
+from cq.status import ATTENTION, FAILED, FINAL, FOR_THE_CLOCK, OPEN, Status
 
 _FINAL = sorted(FINAL)
 _OPEN = sorted(OPEN)
@@ -65,7 +65,7 @@ INDEXES = (
     models.Index(
         fields=["run_after"],
         name="cq_due",
-        condition=Q(status__in=[Status.PENDING, Status.RETRY], run_after__isnull=False),
+        condition=Q(status__in=sorted(FOR_THE_CLOCK), run_after__isnull=False),
     ),
     models.Index(
         fields=["expires"],
@@ -79,6 +79,9 @@ INDEXES = (
     ),
     models.Index(fields=["id"], name="cq_waiting", condition=Q(status=Status.WAITING)),
     models.Index(fields=["id"], name="cq_pending", condition=Q(status=Status.PENDING)),
+    models.Index(
+        fields=["id"], name="cq_suspended", condition=Q(status=Status.SUSPENDED)
+    ),
     models.Index(
         fields=["parent", "id"],
         name="cq_children",

@@ -131,7 +131,7 @@ class TaskRow(EncodedRow):
     #: Runs started.
     attempts = models.IntegerField(_("attempts"), default=0, db_default=0)
     #: Runs that raised since it was made or retried by hand; of those, `retries` limits
-    #: the ones that ran a line of its function, see `cq.execution.grace`.
+    #: the ones that ran a line of its function, see `cq.execution.again.grace`.
     failures = models.IntegerField(default=0, db_default=0)
     misfits = models.IntegerField(default=0, db_default=0)
     #: Workers that died under it.

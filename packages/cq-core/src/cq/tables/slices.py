@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 #: Statuses that have their rows by an index, in the order of the ids.
-SLICED = ATTENTION | {Status.PENDING, Status.WAITING}
+SLICED = ATTENTION | {Status.PENDING, Status.WAITING, Status.SUSPENDED}
 
 #: An id, or SQL for one.
 Bound = UUID | str

@@ -8,10 +8,12 @@ from django.test import TestCase
 
 from cq import lifecycle
 from cq.conf import conf
+from cq.db.clock import database_now
 from cq.execution import sync_runner
 from cq.execution.inline import suspended
 from cq.limits.unlimited import claim_before_others
 from cq.maintenance import rescue, sweep
+from cq.status import FOR_THE_CLOCK
 from cq.tables.queries import tasks
 from cq.workers.claim_order import claim_next
 from cq.workers.lease import Lease
@@ -33,6 +35,7 @@ LIMIT = 10_000
 def run_tasks(
     now: datetime | None = None,
     *,
+    until: datetime | None = None,
     limit: int = LIMIT,
     crash_at: int | tuple[Named, int] | None = None,
 ) -> list[Task]:
@@ -44,6 +47,10 @@ def run_tasks(
 
     now: an aware datetime taken as the present, for what is to run later, is retried,
         or expires; None: the database's clock.
+    until: an aware datetime up to which time goes on once nothing is left, from one
+        moment to the next at which a task wakes, is retried or is due; None: what is
+        SUSPENDED until later stays so. Raises ValueError for a naive one, or for one
+        before `now`.
     limit: raise RuntimeError after so many runs, when a task enqueues itself.
     crash_at: let the worker die behind that statement of the first task that runs, from
         1, or of the first run of a task: ``(send_email, 2)``. What it had not committed
@@ -51,6 +58,8 @@ def run_tasks(
         sends is behind its return; beyond that AssertionError is raised.
     """
     using = conf.DATABASE
+    if until is not None:
+        now = _beginning(using, now, until)
     runs: list[Task] = []
     crash = None if crash_at is None else Crash(crash_at)
     lease = Lease(using, "test")
@@ -69,8 +78,12 @@ def run_tasks(
                 for task in cast("list[Task]", found):
                     runs.append(task)
                     _run(using, task, now, crash)
-                if not found and not _bring_forward(using, now):
+                if found or _bring_forward(using, now):
+                    continue
+                if until is None or now == until:
                     break
+                assert now is not None
+                now = _next_moment(using, now, until)
     finally:
         lease.close()
     if crash is not None and not crash.met:
@@ -91,6 +104,24 @@ def _run(using: str, task: Task, now: datetime | None, crash: Crash | None) -> N
     # As its supervisor does, or any other worker.
     assert task.worker_id is not None
     rescue.rescue(using, task.worker_id, f"its worker died {crash}", now, [task.pk])
+
+
+def _beginning(using: str, now: datetime | None, until: datetime) -> datetime:
+    if until.tzinfo is None:
+        raise ValueError(f"until is {until!r}, but must be an aware datetime")
+    now = now or database_now(using)
+    if until < now:
+        raise ValueError(f"until is {until}, which is before {now}, where it begins")
+    return now
+
+
+def _next_moment(using: str, now: datetime, until: datetime) -> datetime:
+    """Return when the next task is due, or where time ends."""
+    rows = tasks(using).filter(
+        status__in=sorted(FOR_THE_CLOCK), run_after__gt=now, run_after__lt=until
+    )
+    first = rows.order_by("run_after").values_list("run_after", flat=True).first()
+    return first or until
 
 
 def _bring_forward(using: str, now: datetime | None) -> int:

@@ -70,10 +70,11 @@ def _resolve_once(
         _mark(using, unmet, False)
         dependants = {*fresh, *(edge[1] for edge in unmet)}
         # In ascending order, or two of us lock the same rows crosswise.
-        waiting = tasks(using).filter(pk__in=dependants, status=Status.PENDING)
+        waiting = tasks(using).filter(pk__in=dependants, status__in=_WAITING)
         locked = waiting.order_by("pk").select_for_update()
         with by_primary_key(using):
-            pending = set(locked.values_list("pk", flat=True))
+            status_of = dict(locked.values_list("pk", "status"))
+        pending = {pk for pk, is_ in status_of.items() if is_ == Status.PENDING}
         ended = _end(using, [e for e in unmet if e[1] in pending], upstream, now)
         by_count: dict[int, list[UUID]] = defaultdict(list)
         for task_id, count in fresh.items():
@@ -89,10 +90,17 @@ def _resolve_once(
         moved = lifecycle.queue(using, ready, now) if ready else []
         held_back = len(moved) < len(ready)
         delays = lifecycle.start_delays(using, ready, now) if held_back else ()
+        if len(pending) < len(status_of):
+            suspended = status_of.keys() - pending
+            moved += lifecycle.wake(using, suspended, now, gathered=True)
     queued += moved
     for seconds in delays:
         doorbell.due_in(using, seconds)
     return ended
+
+
+#: Statuses in which a task waits for others: before it begins, and in the middle.
+_WAITING = (Status.PENDING, Status.SUSPENDED)
 
 
 def _mark(using: str, found: list[OpenEdge], met: bool) -> list[tuple[Any, ...]]:

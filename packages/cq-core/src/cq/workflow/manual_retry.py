@@ -11,10 +11,12 @@ from django.db.models import Q
 from cq import lifecycle
 from cq.db.conflicts import retry_on_conflict
 from cq.db.statements import BATCH
+from cq.definitions.registry import durable_names, is_durable
 from cq.definitions.signatures import CHAIN, GROUP
 from cq.errors import NotFinished, NotRetryable, UniqueTaken
 from cq.hooks import announce
 from cq.hooks.context import captured_at_retry
+from cq.lifecycle import rules
 from cq.status import FAILED, OPEN, RETRYABLE, SUCCEEDED, Status
 from cq.tables.queries import edges, tasks
 from cq.tables.values import unique_key_of
@@ -25,6 +27,10 @@ from . import advance, obstacles
 if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
+
+    from django.db.models import QuerySet
+
+    from cq.tables.rows import TaskRow
 
 
 def retry(
@@ -38,7 +44,7 @@ def retry(
 ) -> None:
     """Queue a finished task again: same row, next fence.
 
-    Its subtasks stay under it as history. What ended INCOMPLETE for its sake waits for it
+    Its subtasks stay under it as history; those of a durable one stay its own. What ended INCOMPLETE for its sake waits for it
     again: its parents, up to the top, and what depends on any of these. A parent that
     has settled otherwise stays as it is. One whose predecessor is open waits for that.
     only: the statuses that it may have. after: how long from now it is to wait.
@@ -49,9 +55,8 @@ def retry(
     with transaction.atomic(using=using):
         # Writing first: SQLite refuses a write in a transaction that began by reading.
         ended = tasks(using).filter(pk=task_id, status__in=sorted(only))
-        tasks(using).filter(parent__in=ended.values("pk"), counted=True).update(
-            counted=False
-        )
+        below = tasks(using).filter(counted=True)
+        below.filter(parent__in=_begun_anew(ended).values("pk")).update(counted=False)
         row = (
             tasks(using)
             .filter(pk=task_id)
@@ -87,6 +92,8 @@ def retry(
         )
         if queued is None:
             raise NotFinished(f"{name} {task_id} changed while it was looked at")
+        if is_durable(name):
+            lifecycle.show_child_failure(using, task_id)
         if (kept := captured_at_retry(options)) is not None:
             tasks(using).filter(pk=task_id).update(options=kept)
         above: list[UUID] = []
@@ -98,6 +105,12 @@ def retry(
     ready, looks = ([], [*reopened, task_id]) if open_edges else ([queued], reopened)
     ready = [] if after else ready
     transaction.on_commit(partial(go_on, using, [task_id], ready, looks), using=using)
+
+
+def _begun_anew(ended: QuerySet[TaskRow]) -> QuerySet[TaskRow]:
+    """Those of some tasks that make their subtasks once more when they run again."""
+    durable = durable_names()
+    return ended.exclude(name__in=durable) if durable else ended
 
 
 def go_on(
@@ -167,6 +180,8 @@ def _reopen_edges(using: str, task_id: UUID, what: str) -> int:
 
     Raises NotRetryable when one has settled so that the task may not start.
     """
+    # What it was waiting for when it ended: it asks for that anew.
+    edges(using).filter(task=task_id, when=rules.GATHERS).delete()
     found = edges(using).filter(task=task_id, depends_on__status__in=sorted(OPEN))
     count = found.update(met=None)
     other = obstacles.settled(using, task_id)

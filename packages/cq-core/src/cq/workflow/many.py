@@ -18,6 +18,7 @@ from django.db.models import Q
 from cq import lifecycle
 from cq.db import transactions
 from cq.db.conflicts import retry_on_conflict
+from cq.definitions.registry import is_durable
 from cq.definitions.signatures import CHAIN, GROUP
 from cq.errors import CQError
 from cq.hooks.context import captured_at_retry
@@ -175,7 +176,7 @@ def _alike(using: str, ids: list[UUID], only: frozenset[Status]) -> list[_Alike]
     groups: dict[UUID | None, dict[UUID, Any]] = defaultdict(dict)
     for pk, name, status, parent, counted, options in rows:
         alone = pk not in linked and not unique_key_of(options)
-        if not alone or name in (GROUP, CHAIN):
+        if not alone or name in (GROUP, CHAIN) or is_durable(name):
             continue
         if parent is None:
             groups[None][pk] = options

@@ -18,6 +18,7 @@ from cq.errors import UnknownTask
 from cq.limits.operating.telling import why_held
 from cq.status import FINAL, OPEN, Status
 from cq.tables import slices
+from cq.tables.durable.queries import open_waits
 from cq.tables.queries import edges, tasks, workers
 from cq.tables.readiness import ready_at
 from cq.tables.together import counts
@@ -65,17 +66,21 @@ def _reason(using: str, task: TaskRow, now: datetime) -> tuple[str, TaskRow | No
         return f"{subject} {_of_running(using, task)}", None
     if task.status == Status.WAITING:
         return _of_waiting(using, task, subject)
-    if task.status == Status.PENDING:
+    if task.status in (Status.PENDING, Status.SUSPENDED):
         other, count = _predecessor(using, task)
         if other is not None:
             more = f" and {count - 1:,} more" if count > 1 else ""
             return f"{subject} waits for {other.name} {other.pk}{more}", other
+    event = _event(using, task)
+    if event and task.run_after is None:
+        return f"{subject} {event}", None
     nobody = why_paused(using, task, now) or why_nobody_runs(using, task.queue)
     if task.run_after is not None and task.run_after > now:
         failed = f", after attempt {task.attempts} failed" * (
             task.status == Status.RETRY
         )
-        due = f"{subject} is due at {_shown(task.run_after)}, in "
+        is_ = f"{event}; it wakes" if event else "is due"
+        due = f"{subject} {is_} at {_shown(task.run_after)}, in "
         due += f"{_span(task.run_after - now)}{failed}"
         return f"{due}; but {nobody}" if nobody else due, None
     if nobody:
@@ -83,6 +88,16 @@ def _reason(using: str, task: TaskRow, now: datetime) -> tuple[str, TaskRow | No
     if task.status != Status.QUEUED:
         return f"{subject} has come to its time and is queued within a second", None
     return f"{subject} {_of_queued(using, task, now)}", None
+
+
+def _event(using: str, task: TaskRow) -> str:
+    """Return what a suspended task waits for beside the clock; "" of what is not."""
+    if task.status != Status.SUSPENDED:
+        return ""
+    name = open_waits(using).filter(task=task.pk).values_list("name", flat=True).first()
+    if name is None:
+        return "sleeps" if task.run_after else "is SUSPENDED, and waits for an event"
+    return f"waits for what is sent to it as {name!r}"
 
 
 def _because(task: TaskRow) -> str:

@@ -11,8 +11,15 @@ from django.utils.decorators import sync_and_async_middleware
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
-from cq.errors import LeaseLost, OutOfTime, RetryLater, Revoked, TaskTimeout
-from cq.execution.failures import describe
+from cq.errors import (
+    LeaseLost,
+    OutOfTime,
+    RetryLater,
+    Revoked,
+    Suspended,
+    TaskTimeout,
+)
+from cq.runs.failures import describe
 
 from .conventions import (
     common,
@@ -30,7 +37,12 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
 #: What ends a run that has done nothing wrong, and what its span says of it.
-_NO_FAILURE = {RetryLater: "retry_later", Revoked: "revoked", LeaseLost: "lease_lost"}
+_NO_FAILURE = {
+    RetryLater: "retry_later",
+    Revoked: "revoked",
+    LeaseLost: "lease_lost",
+    Suspended: "suspended",
+}
 
 
 @sync_and_async_middleware

@@ -11,7 +11,7 @@ from django.utils.decorators import sync_and_async_middleware
 from sentry_sdk.scope import use_isolation_scope
 from sentry_sdk.utils import capture_internal_exceptions, event_from_exception
 
-from cq.errors import LeaseLost, RetryLater, Revoked
+from cq.errors import LeaseLost, RetryLater, Revoked, Suspended
 from cq.runs.run import when_failed
 
 from . import log_lines
@@ -85,6 +85,8 @@ def _status(error: BaseException | None) -> str:
         return "unavailable"
     if isinstance(error, (Revoked, LeaseLost)):
         return "cancelled"
+    if isinstance(error, Suspended):
+        return "ok"
     return "internal_error"
 
 

@@ -18,9 +18,9 @@ from cq.commands import (
     retry_revoke,
     run,
     settings,
-    show,
     status,
 )
+from cq.commands.one import show, steps
 
 DESCRIPTION = """
 Runs background tasks, looks at them, changes them.
@@ -33,6 +33,7 @@ examples:
   manage.py cq show 0193f0c2            an id, or as much of it as no other has
   manage.py cq why 0193f0c2             why it does not run, in a sentence
   manage.py cq logs -f 0193f0c2
+  manage.py cq send 0193f0c2 approval '{"by": 7}'
   manage.py cq retry 0193f0c2 0193f0c4
   manage.py cq retry --name shop.charge --since 2h --dry-run
   manage.py cq revoke --queue imports   all that is open there
@@ -62,6 +63,7 @@ class Command(VerbCommand):
         status,
         listing,
         show,
+        steps,
         settings,
         logs,
         retry_revoke,

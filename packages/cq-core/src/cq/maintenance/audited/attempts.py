@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from django.db.models import Exists, OuterRef, Q
 
 from cq.lifecycle.attempts import KEPT
+from cq.maintenance.check import Check
 from cq.tables.queries import attempts, tasks
-
-from .check import Check
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -10,20 +10,18 @@ from django.db import transaction
 from cq import lifecycle
 from cq.db.conflicts import retry_on_conflict
 from cq.errors import RetryLater
+from cq.execution.undone import record_errorbacks
 from cq.lifecycle import rules
+from cq.runs.failures import describe
 from cq.runs.run import tell_failed
 from cq.status import Status
 from cq.workflow import advance, revocation
 
-from .failures import describe
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from uuid import UUID
 
+    from cq.execution.attempt import Attempt
     from cq.tables.rows import TaskRow
-
-    from .attempt import Attempt
 
 logger = logging.getLogger("cq.runner")
 
@@ -35,17 +33,12 @@ def unless_too_often(attempt: Attempt, error: BaseException) -> BaseException:
     return error
 
 
-def put_off(
-    attempt: Attempt, error: RetryLater, record_errorbacks: Callable[[], None]
-) -> Status | None:
+def put_off(attempt: Attempt, error: RetryLater) -> Status | None:
     """Record that the function is to be called again; return the status of the task.
 
-    That is None when its claim was given away. record_errorbacks: what to call where it
-    expires instead, and an atomic run's own are undone.
+    That is None when its claim was given away.
     """
-    status, abandoned = retry_on_conflict(
-        attempt.using, lambda: _write(attempt, error, record_errorbacks)
-    )
+    status, abandoned = retry_on_conflict(attempt.using, lambda: _write(attempt, error))
     advance.after_settled(attempt.using, abandoned, attempt.now)
     if status is None:
         return None
@@ -63,26 +56,31 @@ def put_off(
     return status
 
 
-def _write(
-    attempt: Attempt, error: RetryLater, record_errorbacks: Callable[[], None]
-) -> tuple[Status | None, list[UUID]]:
+def _write(attempt: Attempt, error: RetryLater) -> tuple[Status | None, list[UUID]]:
     """Write the new status; return it, and the subtasks that are given up with the run."""
     task = attempt.task
     options = {rules.PUT_OFF: [_in_a_row(task), task.attempts]}
     with transaction.atomic(using=attempt.using):
         status = lifecycle.retry_later(
-            attempt.using, attempt.claim, error.seconds, options, attempt.now
+            attempt.using,
+            attempt.claim,
+            error.seconds,
+            options,
+            attempt.now,
+            keeps_children=attempt.options.durable,
         )
         if status is None:
             return None, []
-        if not attempt.atomic:
+        if attempt.run.steps is not None:
+            attempt.run.steps.end_run(error)
+        if attempt.abandons:
             reason = "The attempt that made it is done again later."
             return status, revocation.abandon_children(
                 attempt.using, task.pk, reason, attempt.now
             )
         # What an atomic run made is undone with it.
-        if status == Status.EXPIRED:
-            record_errorbacks()
+        if status == Status.EXPIRED and attempt.atomic:
+            record_errorbacks(attempt)
     return status, []
 
 

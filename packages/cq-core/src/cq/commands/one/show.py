@@ -10,6 +10,7 @@ from django.db.models import Count
 from cq import codec
 from cq.cli.lookup import find
 from cq.cli.verb import Verb, add_format
+from cq.commands.listing import summary
 from cq.conf import conf
 from cq.db.clock import database_now
 from cq.definitions.lanes import fair_of, limits_of
@@ -19,7 +20,7 @@ from cq.errors import CodecError
 from cq.status import Status
 from cq.tables.queries import edges, tasks
 
-from .listing import summary
+from .steps import COLUMNS, line_of, stepped
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -75,12 +76,14 @@ def show(output: Output, options: dict[str, Any]) -> None:
         "progress": progress._asdict(),
         "subtasks": dict(below.annotate(count=Count("pk")).order_by("status")),
         "log_lines": task.logs.count(),
+        "steps": [stepped(step, redaction) for step in task.steps],
         "history": [_tried(attempt, redaction) for attempt in task.history],
     }
     if output.as_json:
         output.json(details)
         return
     trace, history = details.pop("traceback"), details.pop("history")
+    steps = details.pop("steps")
     if details["result"] is not None:
         details["result"] = json.dumps(details["result"])
     for name in (
@@ -99,10 +102,16 @@ def show(output: Output, options: dict[str, Any]) -> None:
     if task.status == Status.RETRY and task.run_after is not None:
         left = task.run_after - database_now(using)
         details["again_in"] = in_words(left.total_seconds())
+    if task.status == Status.SUSPENDED and task.run_after is not None:
+        left = task.run_after - database_now(using)
+        details["wakes_in"] = in_words(max(0.0, left.total_seconds()))
     output.fields(list(details.items()))
     if trace:
         output.line()
         output.line(trace.rstrip())
+    if steps:
+        output.line()
+        output.table(COLUMNS, [line_of(step) for step in steps])
     if history:
         output.line()
         output.table(_TRIES, [_line_of(attempt) for attempt in history])

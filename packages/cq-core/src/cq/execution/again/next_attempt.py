@@ -9,11 +9,12 @@ from cq.conf import conf
 from cq.db import timeouts
 from cq.definitions.backoff import delay_before, wants_retry
 from cq.errors import GiveUp, UnknownTask
+from cq.execution import own_loop
 
-from . import grace, own_loop
+from . import grace
 
 if TYPE_CHECKING:
-    from .attempt import Attempt
+    from cq.execution.attempt import Attempt
 
 logger = logging.getLogger("cq.runner")
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Exists, OuterRef, Q
 
+from cq.maintenance.check import Check
 from cq.status import Status
 from cq.tables.limits.queries import lanes, limit_keys, places
 from cq.tables.queries import tasks, workers
-
-from .check import Check
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
+from typing import TYPE_CHECKING
 
 from cq.lifecycle import Failure
+from cq.status import Status
 from cq.tracebacks import chain_of, forget_locals, frames_before
+
+if TYPE_CHECKING:
+    from cq.tables.rows import TaskRow
+
+logger = logging.getLogger("cq.runner")
 
 
 def describe(error: BaseException, advice: str = "") -> Failure:
@@ -45,6 +53,27 @@ def for_log(error: BaseException) -> BaseException:
         one.__traceback__ = trace
     forget_locals(error)
     return error
+
+
+def log_failure(
+    task: TaskRow, error: BaseException, failure: Failure, status: Status
+) -> None:
+    """Log what a run raised; as an error, unless it is tried again."""
+    logger.log(
+        logging.WARNING if status == Status.RETRY else logging.ERROR,
+        "%s %s raised %s: %s",
+        task.name,
+        task.pk,
+        failure.exception,
+        failure.error,
+        exc_info=error,
+        extra={
+            "task_id": str(task.pk),
+            "attempt": task.attempts,
+            "task": task.name,
+            "queue": task.queue,
+        },
+    )
 
 
 def _trace(error: BaseException) -> str:

@@ -1,0 +1,1 @@
+"""The verbs that look at one task, and that speak to it."""

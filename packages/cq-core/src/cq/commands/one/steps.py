@@ -1,0 +1,92 @@
+"""The steps of a task as ``show`` has them, and the verb ``send``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import CommandError
+
+from cq.cli.lookup import find
+from cq.cli.verb import Verb
+from cq.conf import conf
+from cq.durations import in_words
+from cq.errors import AlreadySettled, CodecError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from cq.cli.output import Output
+    from cq.display.redaction import Redaction, Revealed
+    from cq.tables.durable.rows import StepRow
+
+COLUMNS = ("step", "key", "kind", "started", "took", "tries", "what")
+
+
+def stepped(step: StepRow, redaction: Redaction | Revealed) -> dict[str, Any]:
+    """Return a step of a task, as JSON has it."""
+    result = step.stored_text("result") if step.error is None else None
+    return {
+        "name": step.name,
+        "key": step.key or None,
+        "number": step.number,
+        "kind": step.kind,
+        "started": step.started,
+        "finished": step.finished,
+        "until": step.moment,
+        "attempts": step.tries,
+        "result": None if result is None else redaction.result(json.loads(result)),
+        "exception": step.exception,
+        "error": step.error and redaction.text(step.error),
+    }
+
+
+def line_of(step: dict[str, Any]) -> list[Any]:
+    """Return the same as a line of a table."""
+    name = step["name"]
+    if step["number"] > 1:
+        name = f"{name} {step['number']}"
+    took = step["finished"] and step["finished"] - step["started"]
+    what = [step["exception"], (step["error"] or "").partition("\n")[0]]
+    if step["error"] is None and step["result"] is not None:
+        what = [json.dumps(step["result"])]
+    return [
+        name,
+        step["key"],
+        step["kind"],
+        step["started"],
+        in_words(max(0.0, took.total_seconds())) if took else None,
+        step["attempts"] or None,
+        ": ".join(part for part in what if part) or None,
+    ]
+
+
+def _send_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("id", help="a task's id, or as much of it as no other has")
+    parser.add_argument("name", help="what its function waits for by wait_for()")
+    parser.add_argument(
+        "payload", nargs="?", default="null", help="JSON, which wait_for() returns"
+    )
+    parser.add_argument("--key", help="a second one of the same key does not count")
+
+
+def send(output: Output, options: dict[str, Any]) -> None:
+    task = find(conf.DATABASE, options["id"])
+    try:
+        payload = json.loads(options["payload"])
+    except ValueError as error:
+        raise CommandError(
+            f"{options['payload']!r} is no JSON ({error}); a text is written "
+            "'\"in quotes\"'"
+        ) from None
+    try:
+        counts = task.send(options["name"], payload, key=options["key"])
+    except (AlreadySettled, CodecError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    sent = "sent" if counts else "there was one of that key already"
+    output.line(f"{task.name} {task.pk}: {options['name']}: {sent}")
+
+
+VERBS = (
+    Verb("send", "send something to a task that waits for it", _send_arguments, send),
+)

@@ -1,0 +1,1 @@
+"""Durable tasks: steps that are kept, and found again by a rerun of their function."""

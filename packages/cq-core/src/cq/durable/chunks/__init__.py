@@ -1,0 +1,1 @@
+"""The rows of a query as steps: some at a time."""

@@ -1,0 +1,99 @@
+"""The transaction of a step, whose last statement is the step's row."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from django.db import InterfaceError, OperationalError, connections, transaction
+
+from cq import lifecycle
+from cq.db import transactions
+from cq.db.conflicts import Tries
+from cq.runs.write_lock import WriteLock
+
+from .writing import NOW, was_written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cq.runs.run import Run
+
+    from .kept import Kept
+    from .steps import Steps
+
+T = TypeVar("T")
+
+
+def committed(steps: Steps, step: Kept, work: Callable[[], T]) -> T:
+    """Do `work`, which writes the step last, in a transaction of its own; what it gave.
+
+    Again where others were in its way: it has left nothing then.
+    """
+    run = steps.run
+    task, tries = run.task, Tries(connections[run.using])
+    # As of an atomic task: what may not be repeated takes SQLite's write lock at once.
+    immediate = not task.rerun_lost
+    while True:
+        try:
+            return _committed(steps, step, work, immediate)
+        except OperationalError as error:
+            who = f"step {str(step)!r} of {task.name} {task.pk}"
+            if not task.rerun_lost or not tries.is_there_another(error, who):
+                raise
+            immediate = tries.immediate
+
+
+def _committed(steps: Steps, step: Kept, work: Callable[[], T], immediate: bool) -> T:
+    run = steps.run
+    connection, written = connections[run.using], False
+    try:
+        # What is enqueued behind the commit is no step by itself either: a rerun, which
+        # finds this one, would not come to it.
+        with in_step(run), transactions.task_transaction(connection, immediate):
+            if connection.vendor == "sqlite":
+                run.write_lock = WriteLock(connection.connection, immediate)
+            value = work()
+            written = True
+    except (OperationalError, InterfaceError):
+        if not written or connection.in_atomic_block:
+            raise
+        # The answer to its commit never came.
+        connection.close()
+        if not was_written(run.using, run.claim, step):
+            raise
+    finally:
+        run.write_lock = None
+    if run.durable:
+        run.task.losses = 0
+    return value
+
+
+def write_last(steps: Steps, step: Kept, seconds: float, *, ended: bool) -> None:
+    """Write the row of a step that has got on, as the last statement; raises LeaseLost."""
+    run = steps.run
+    transactions.check_can_commit(run.using)
+    if run.durable and run.task.losses:
+        # Before its own row, for which the task's is locked to be read only.
+        lifecycle.forget_losses(run.using, run.claim)
+    steps.write(step, seconds=seconds, finished=NOW if ended else None)
+
+
+@contextmanager
+def at_once(using: str) -> Iterator[None]:
+    """A block that is one transaction, with SQLite's write lock from its beginning."""
+    with (
+        transactions.immediate(connections[using], True),
+        transaction.atomic(using=using),
+    ):
+        yield
+
+
+@contextmanager
+def in_step(run: Run) -> Iterator[None]:
+    """A block in which what is enqueued is no step by itself, and none is begun."""
+    run.in_step = True
+    try:
+        yield
+    finally:
+        run.in_step = False

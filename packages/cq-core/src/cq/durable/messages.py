@@ -1,0 +1,180 @@
+"""What is sent to a task, and the wait of its function for it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from django.db import connections, transaction
+
+from cq import codec
+from cq.conf import conf
+from cq.db.clock import Moment
+from cq.db.conflicts import retry_on_conflict
+from cq.errors import AlreadySettled, Suspended, WaitTimeout
+from cq.status import FINAL
+from cq.tables.durable.queries import messages, untaken
+from cq.tables.durable.rows import StepRow
+from cq.tables.queries import tasks
+from cq.text import brief
+from cq.workflow.messages import look, wake
+
+from .committing import at_once
+from .keeping import LONGEST_SLEEP
+from .names import checked_key, checked_name, digest_of_texts
+from .writing import NOW
+
+if TYPE_CHECKING:
+    from cq.tables.rows import TaskRow
+
+    from .kept import Kept
+    from .steps import Steps
+
+#: Stands for: no default was given.
+RAISES: Any = object()
+_TIMEOUT = "timeout"
+
+
+# --- sending ------------------------------------------------------------------------------
+
+
+def send(using: str, task: TaskRow, name: str, payload: Any, key: object) -> bool:
+    """Leave a message for a task; whether it counts, and is no second one of its key.
+
+    It is there with the commit of the open transaction, and wakes who waits for it then.
+    Raises AlreadySettled where the task is seen settled, TypeError and ValueError for a
+    name or a key, CodecError for what cannot be stored.
+    """
+    checked_name(name, "the name of a message")
+    kept_key = None if key is None else checked_key(key)
+    limits = {"size_limit": conf.SIZE_LIMIT, "depth_limit": conf.DEPTH_LIMIT}
+    text = codec.encode(payload, path="payload", **limits)
+    status = tasks(using).filter(pk=task.pk).values_list("status", flat=True).first()
+    if status is None or status in FINAL:
+        state = "has no row any more" if status is None else f"is {status}"
+        raise AlreadySettled(
+            f"{task.name} {task.pk} {state}: nothing takes what is sent to it"
+        )
+    rows = messages(using)
+    before = None
+    if kept_key is not None:
+        same = rows.filter(task=task.pk, key=kept_key)
+        before = same.values_list("pk", flat=True).first()
+    if before is None:
+        row = rows.model(
+            task_id=task.pk, name=name, key=kept_key, payload=text, sent=Moment()
+        )
+        # By one key at the same moment one of two is left out.
+        rows.bulk_create([row], ignore_conflicts=kept_key is not None)
+    wake_it = partial(wake, using, task.pk, name)
+    transaction.on_commit(wake_it, using=using, robust=True)
+    return before is None
+
+
+# --- waiting ------------------------------------------------------------------------------
+
+
+def wait_for(
+    steps: Steps,
+    name: str,
+    *,
+    timeout: timedelta | float | None,
+    default: Any,
+    key: str,
+) -> Any:
+    """Return what was sent under a name: the oldest that no wait has taken.
+
+    Suspends the run until there is something. Raises WaitTimeout, where no default is
+    given, once `timeout` is over.
+    """
+    checked_name(name, "the name of a message")
+    length = _length(timeout)
+    step = steps.come_to(StepRow.WAIT, name, key, digest_of_texts([]))
+    if step.is_open:
+        _take(steps, step)
+    if not step.is_open:
+        return _outcome(steps, step, default)
+    run = steps.run
+    if step.moment is None and length is not None:
+        step.moment = steps.present() + length
+    began = run.task.started
+    if step.moment is not None and (
+        length == timedelta() or (began and step.moment <= began)
+    ):
+        step.error = step.exception = _TIMEOUT
+        with at_once(run.using):
+            steps.write(step, finished=NOW)
+        step.ended = True
+        steps.took(step)
+        return _outcome(steps, step, default)
+    _suspend(steps, step)
+
+
+def _suspend(steps: Steps, step: Kept) -> NoReturn:
+    run, task = steps.run, steps.run.task
+
+    def record() -> None:
+        steps.write(step, finished=None)
+
+    look_again = partial(look, run.using, task.id, step.name)
+    why = f"waits for {step.name!r}"
+    run.suspend(Suspended(why, until=step.moment, record=record, look=look_again))
+
+
+def _take(steps: Steps, step: Kept) -> None:
+    """End a wait by the oldest message that is there, if one is."""
+    using = steps.run.using
+    waiting = untaken(using).filter(task=steps.run.task.id, name=step.name)
+    if not waiting.exists():
+        return
+    connection, before = connections[using], step.id
+
+    def take() -> None:
+        step.id = before
+        with at_once(using):
+            rows = waiting.order_by("pk")
+            features = connection.features
+            if features.has_select_for_update:
+                no_key = features.has_select_for_no_key_update
+                rows = rows.select_for_update(no_key=no_key)
+            pk, step.result = rows.values_list("pk", "payload")[0]
+            steps.write(step, finished=NOW)
+            steps.reread(step)
+            waiting.filter(pk=pk).update(taken_by=step.id)
+
+    retry_on_conflict(using, take)
+    step.ended = True
+
+
+def _outcome(steps: Steps, step: Kept, default: Any) -> Any:
+    if step.error is None:
+        return codec.decode(step.result or "null")
+    if default is not RAISES:
+        return default
+    task = steps.run.task
+    error = WaitTimeout(
+        f"nobody has sent {step.name!r} to {task.name} {task.pk} in time"
+    )
+    steps.raised(step, error)
+    raise error
+
+
+def _length(timeout: object) -> timedelta | None:
+    """Return the length of a wait; raises TypeError and ValueError."""
+    if timeout is None:
+        return None
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if isinstance(timeout, datetime) or not (
+        is_number or isinstance(timeout, timedelta)
+    ):
+        raise TypeError(
+            f"timeout is {brief(timeout)}, but must be seconds, or a timedelta"
+        )
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    assert isinstance(seconds, (int, float))
+    if not 0 <= seconds <= LONGEST_SLEEP.total_seconds():
+        raise ValueError(
+            f"timeout is {brief(timeout)}, but must be 0 to {LONGEST_SLEEP.days} days"
+        )
+    return timedelta(seconds=seconds)

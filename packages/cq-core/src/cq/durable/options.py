@@ -1,0 +1,65 @@
+"""The options of a step, as ``cqt.using()`` takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from cq.definitions.option_rules import RULES
+from cq.text import brief
+
+from .names import checked_key
+
+
+@dataclass(frozen=True, slots=True)
+class StepOptions:
+    """How a step is called: how often, with which pauses, under which key."""
+
+    retries: int = 0
+    backoff: Any = None
+    key: str = ""
+    atomic: bool = True
+
+
+_PLAIN = StepOptions()
+
+
+def options_of(given: dict[str, Any]) -> StepOptions:
+    """Return checked options; raises TypeError for what is none, ValueError for a value."""
+    if not given:
+        return _PLAIN
+    if given.get("undo") is not None:
+        raise TypeError(
+            "undo= is not there yet: call what takes the step back yourself"
+        )
+    values = {name: value for name, value in given.items() if name != "undo"}
+    unknown = sorted(set(values) - set(StepOptions.__slots__))
+    if unknown:
+        raise TypeError(
+            f"a step has no option {unknown[0]!r}; it has "
+            f"{', '.join(StepOptions.__slots__)}"
+        )
+    if values.get("key") is not None:
+        values["key"] = checked_key(values["key"])
+    else:
+        values.pop("key", None)
+    for name in ("retries", "backoff", "atomic"):
+        if name not in values:
+            continue
+        valid, wanted = RULES[name]
+        if not valid(values[name]):
+            raise ValueError(
+                f"{name} of a step is {brief(values[name])}, but must be {wanted}"
+            )
+    if "backoff" in values:
+        values["backoff"] = _in_seconds(values["backoff"])
+    return StepOptions(**values)
+
+
+def _in_seconds(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_in_seconds, value))
+    return value

@@ -1,0 +1,170 @@
+"""The results of other tasks, for which a durable run gives its slot back until they are there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import connections, transaction
+
+from cq import codec, lifecycle
+from cq.db import transactions
+from cq.db.conflicts import retry_on_conflict
+from cq.errors import RowGone, Suspended, TaskFailed
+from cq.lifecycle import rules
+from cq.status import FAILED, OPEN
+from cq.tables.durable.rows import StepRow
+from cq.tables.queries import edges, task_model, tasks
+from cq.text import brief
+from cq.workflow import advance, cycles
+
+from .names import digest_of_texts
+from .writing import NOW, hold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .kept import Kept
+    from .steps import Steps
+
+RAISE, RETURN = "raise", "return"
+_NAME = "results()"
+#: Rows of one statement.
+_MANY = 900
+
+
+def results(
+    steps: Steps, handles: Iterable[Any], *, errors: str = RAISE, key: str = ""
+) -> list[Any]:
+    """Return the results of these tasks, in their order; suspends the run until all settled.
+
+    errors: "raise": TaskFailed of the first that did not succeed; "return": it stands in the
+    place of the result, and a subtask of this one is dealt with by that.
+    Raises TypeError for what is no handle, ValueError for another `errors`, CycleError where
+    one of them waits for this task, RowGone where one has no row any more.
+    """
+    check_errors(errors)
+    ids = checked(handles)
+    texts = (errors, *(pk.hex for pk in ids))
+    step = steps.come_to(StepRow.RESULTS, _NAME, key, digest_of_texts(texts))
+    if step.is_open:
+        statuses = _statuses(steps.run.using, ids)
+        open_ = [pk for pk in dict.fromkeys(ids) if statuses[pk] in OPEN]
+        if open_:
+            _suspend(steps, step, open_)
+        failed = [pk for pk in dict.fromkeys(ids) if statuses[pk] in FAILED]
+        _end(steps, step, failed, deals=errors == RETURN)
+    return _given(steps, step, ids, errors)
+
+
+def check_errors(errors: object) -> None:
+    """Raise ValueError for what is no way to be told of failures."""
+    if errors not in (RAISE, RETURN):
+        raise ValueError(f'errors is {brief(errors)}, but must be "raise" or "return"')
+
+
+def checked(handles: Iterable[Any]) -> list[UUID]:
+    """Return the ids of handles; raises TypeError for what is none."""
+    model = task_model()
+    if isinstance(handles, model) or not hasattr(handles, "__iter__"):
+        raise TypeError(
+            f"results() was given {brief(handles)}; give it a list of handles, as "
+            "subtask() and delay() return them"
+        )
+    found = list(handles)
+    for handle in found:
+        if not isinstance(handle, model):
+            raise TypeError(f"results() was given {brief(handle)}, which is no handle")
+    return [handle.pk for handle in found]
+
+
+def _statuses(using: str, ids: list[UUID]) -> dict[UUID, str]:
+    found: dict[UUID, str] = {}
+    for start in range(0, len(ids), _MANY):
+        rows = tasks(using).filter(pk__in=ids[start : start + _MANY])
+        found.update(rows.values_list("pk", "status"))
+    for pk in ids:
+        if pk not in found:
+            raise RowGone(f"the result of task {pk} was asked for, which has no row")
+    return found
+
+
+def _suspend(steps: Steps, step: Kept, open_: list[UUID]) -> None:
+    """Leave the run until those have settled; by edges, as a dependant waits."""
+    run = steps.run
+    using, task = run.using, run.task
+    cycles.check(using, task.pk, open_, f"{task.name} {task.pk}")
+
+    def record() -> None:
+        steps.write(step)
+        _forget_edges(using, task.pk)
+        rows = edges(using)
+        rows.bulk_create(
+            [
+                rows.model(task_id=task.pk, depends_on_id=pk, when=rules.GATHERS)
+                for pk in open_
+            ],
+            batch_size=_MANY,
+        )
+
+    def look() -> None:
+        advance.check_upstream(using, [task.pk])
+
+    why = f"waits for {len(open_)} tasks" if len(open_) > 1 else "waits for a task"
+    run.suspend(Suspended(why, record=record, look=look))
+
+
+def _end(steps: Steps, step: Kept, failed: list[UUID], *, deals: bool) -> None:
+    """Write that all have settled, and which of them did not succeed.
+
+    deals: those that are subtasks of this run count no more.
+    """
+    run = steps.run
+    using, parent, before = run.using, run.task.pk, step.id
+    connection = connections[using]
+
+    def end() -> None:
+        step.id = before
+        with (
+            transactions.immediate(connection, True),
+            transaction.atomic(using=using),
+        ):
+            dealt = 0
+            for start in range(0, len(failed) if deals else 0, _MANY):
+                some = tasks(using).filter(pk__in=failed[start : start + _MANY])
+                dealt += some.filter(parent=parent, counted=True).update(counted=False)
+            _forget_edges(using, parent)
+            if dealt:
+                # Locked before that: who tells of a failure looks once more behind us.
+                hold(using, run.claim)
+                lifecycle.clear_child_failure(using, parent)
+            steps.write(step, finished=NOW)
+
+    # As text: the codec would make handles of ids that are no more.
+    step.result = codec.encode(
+        [pk.hex for pk in failed], size_limit=2**31, depth_limit=2
+    )
+    retry_on_conflict(using, end)
+    step.ended = True
+    steps.took(step)
+
+
+def _forget_edges(using: str, task_id: UUID) -> None:
+    edges(using).filter(task=task_id, when=rules.GATHERS).delete()
+
+
+def _given(steps: Steps, step: Kept, ids: list[UUID], errors: str) -> list[Any]:
+    using = steps.run.using
+    assert step.result is not None
+    failed = {UUID(text) for text in codec.decode(step.result)}
+    found: dict[UUID, Any] = {}
+    for start in range(0, len(ids), _MANY):
+        found |= tasks(using).in_bulk(ids[start : start + _MANY])
+    for pk in ids:
+        if pk not in found:
+            raise RowGone(f"the result of task {pk} was asked for, which has no row")
+        if pk in failed and errors == RAISE:
+            error = TaskFailed(found[pk])
+            steps.raised(step, error)
+            raise error
+    return [TaskFailed(found[pk]) if pk in failed else found[pk].result for pk in ids]

@@ -1,0 +1,90 @@
+"""The steps of a run with options of their own: what ``cqt.using()`` returns."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+
+from .calling import StepCall
+from .chunks.each import Each
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.models import QuerySet
+
+    from .options import StepOptions
+
+
+class Using:
+    """``step``, ``each`` and ``subtask`` of a running task, with options for that one."""
+
+    def __init__(self, task: Any, options: StepOptions) -> None:
+        self._task = task
+        self._options = options
+
+    def step(
+        self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As :meth:`cq.models.Task.step`."""
+        return self._call(name, function, args, kwargs).result()
+
+    def each(
+        self,
+        name: str,
+        rows: QuerySet[Any],
+        function: Callable[[list[Any]], Any],
+        chunk: int = 1000,
+    ) -> int:
+        """As :meth:`cq.models.Task.each`; raises TypeError with atomic=False."""
+        if not self._options.atomic:
+            raise TypeError(
+                "each() commits a chunk together with its place, and takes no atomic=False"
+            )
+        steps = self._task._steps("each")
+        return Each(steps, name, rows, function, chunk, self._options).run()
+
+    def subtask(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """As :meth:`cq.models.Task.subtask`, found by its key in a rerun."""
+        steps = self._task._durable_steps("using(key=).subtask")
+        with steps.keyed(self._options.key):
+            return self._task.subtask(what, *args, **kwargs)
+
+    async def astep(
+        self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As `step`, for a coroutine.
+
+        With atomic=False a coroutine function is awaited on this loop; else it runs in a
+        transaction, and so on the thread that has it.
+        """
+        call = await sync_to_async(self._call)(name, function, args, kwargs)
+        if call.is_async and not self._options.atomic:
+            return await call.aresult()
+        return await sync_to_async(call.result)()
+
+    async def aeach(
+        self,
+        name: str,
+        rows: QuerySet[Any],
+        function: Callable[[list[Any]], Any],
+        chunk: int = 1000,
+    ) -> int:
+        """As `each`, for a coroutine."""
+        return await sync_to_async(self.each)(name, rows, function, chunk)
+
+    async def asubtask(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """As `subtask`, for a coroutine."""
+        return await sync_to_async(partial(self.subtask, what, *args, **kwargs))()
+
+    def _call(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> StepCall:
+        steps = self._task._steps("step")
+        return StepCall(steps, name, function, args, kwargs, self._options)

@@ -1,0 +1,88 @@
+"""The way of a durable task out of a run that waits, and on from there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Exists, F, OuterRef
+from django.db.models.functions import Coalesce
+
+from cq.db.statements import update_returning
+from cq.status import Status
+from cq.tables.queries import edges
+
+from .guards import held_by, in_source_status, queued_columns
+from .queueing import WOKEN, drain, hand_back
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
+
+    from .claims import Claim
+
+
+def suspend(using: str, held: Claim, until: datetime | None) -> bool:
+    """RUNNING to SUSPENDED, until that moment at the latest; None: until it is woken.
+
+    Returns whether the claim held.
+    """
+    return bool(
+        held_by(using, held).update(
+            status=Status.SUSPENDED,
+            worker=None,
+            run_after=until,
+            **STARTED_IN_TIME,
+        )
+    )
+
+
+def wake(
+    using: str,
+    ids: Iterable[UUID],
+    now: datetime | None = None,
+    *,
+    gathered: bool = False,
+) -> list[tuple[UUID, str]]:
+    """SUSPENDED to QUEUED; (id, queue) of those that were. It counts as no new attempt.
+
+    gathered: only those of which no other task is waited for any more.
+    """
+    suspended = in_source_status("wake", using).filter(pk__in=list(ids))
+    if gathered:
+        open_edges = edges(using).filter(task=OuterRef("pk"), met__isnull=True)
+        suspended = suspended.filter(~Exists(open_edges))
+    return update_returning(suspended, ("queue",), **queued_columns(now), **WOKEN)
+
+
+def hand_over(
+    using: str, held: Claim, *, cut_short: bool = False
+) -> list[tuple[UUID, str]]:
+    """As `hand_back`, of a durable run, whose task is not late for that.
+
+    cut_short: it did not come to its next step, and is kept in the history.
+    """
+    began = Coalesce("first_started", "started")
+    more = {**STARTED_IN_TIME, "first_started": began}
+    if cut_short:
+        return drain(using, held, **more)
+    return hand_back(using, [held], **more)
+
+
+def own_children(using: str, held: Claim, count: int) -> bool:
+    """Count `count` more subtasks of a durable run at once; False: its claim is gone.
+
+    Others tell theirs when they end. This one may go on elsewhere, and nothing starts the
+    count anew then.
+    """
+    more = held_by(using, held).update(open_children=F("open_children") + count)
+    return bool(more)
+
+
+def forget_losses(using: str, held: Claim) -> None:
+    """Set its losses to 0, for a run that has got on: they count in a row."""
+    held_by(using, held).update(losses=0)
+
+
+#: Whoever has started once does not expire, though none of its attempts is counted yet.
+STARTED_IN_TIME: dict[str, Any] = {"expires": None}

@@ -1,0 +1,1 @@
+"""The invariants of rows, by what they are rows of."""

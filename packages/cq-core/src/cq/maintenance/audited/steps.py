@@ -1,0 +1,66 @@
+"""The invariants of steps and messages: whose they are, and that each was done once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import Exists, OuterRef, Q
+
+from cq.maintenance.check import Check
+from cq.tables.durable.queries import messages, steps
+from cq.tables.durable.rows import StepRow
+from cq.tables.queries import tasks
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def _of_nothing(using: str, now: datetime | None) -> Q:
+    return Q(~Exists(tasks(using).filter(pk=OuterRef("task_id"))))
+
+
+def _of_no_run(using: str, now: datetime | None) -> Q:
+    return Q(
+        Exists(tasks(using).filter(pk=OuterRef("task_id"), fence__lt=OuterRef("fence")))
+    )
+
+
+def _taken_twice(using: str, now: datetime | None) -> Q:
+    other = messages(using).filter(taken_by=OuterRef("taken_by"))
+    return Q(taken_by__isnull=False) & Q(Exists(other.exclude(pk=OuterRef("pk"))))
+
+
+def _taken_by_nothing(using: str, now: datetime | None) -> Q:
+    wait = steps(using).filter(
+        pk=OuterRef("taken_by"),
+        task=OuterRef("task_id"),
+        kind=StepRow.WAIT,
+        finished__isnull=False,
+    )
+    return Q(taken_by__isnull=False) & Q(~Exists(wait))
+
+
+CHECKS = (
+    Check("I2", "it has no row, but a step", steps, _of_nothing, names="task_id"),
+    Check(
+        "I2",
+        "it has no row, but was sent something",
+        messages,
+        _of_nothing,
+        names="task_id",
+    ),
+    Check(
+        "I4",
+        "it has a step of a run that never was",
+        steps,
+        _of_no_run,
+        names="task_id",
+    ),
+    Check(
+        "I13",
+        "what was sent to it was taken by two waits, or by none that has ended",
+        messages,
+        lambda using, now: _taken_twice(using, now) | _taken_by_nothing(using, now),
+        names="task_id",
+    ),
+)

@@ -1,0 +1,272 @@
+"""The steps of a serial run: they run, nothing is kept, and nothing is run again."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import random
+import time
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from asgiref.sync import async_to_sync, sync_to_async
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from cq import codec
+from cq.conf import conf
+from cq.definitions.backoff import delay_before
+from cq.durable.chunks.each import check_chunk
+from cq.durable.chunks.order import Order
+from cq.durable.keeping import check_sleep, length_of
+from cq.durable.messages import RAISES
+from cq.durable.names import checked_name, digest_of
+from cq.durable.options import StepOptions, options_of
+from cq.durable.results import RAISE, check_errors
+from cq.errors import AlreadySettled, GiveUp, RetryLater, TaskFailed, WaitError
+from cq.status import FAILED, FINAL
+
+from .handle import SerialHandle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from django.db.models import QuerySet
+
+
+class SerialUsing:
+    """What ``cqt.using()`` returns in a serial run."""
+
+    def __init__(self, task: Any, options: StepOptions) -> None:
+        self._task = task
+        self._options = options
+
+    def step(
+        self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Call a function in a transaction; return what it gave, as a rerun would."""
+        checked_name(name)
+        digest_of(args, kwargs)
+        definition = getattr(function, "definition", None)
+        called: Any = function if definition is None else definition.function
+        if inspect.iscoroutinefunction(called):
+            called = async_to_sync(called)
+        more = () if definition is None else (self._task,)
+        call = partial(called, *more, *args, **kwargs)
+        tries = 0
+        while True:
+            try:
+                return self._once(name, call)
+            except (GiveUp, RetryLater):
+                raise
+            except Exception as error:
+                tries += 1
+                if tries > self._options.retries:
+                    raise
+                time.sleep(delay_before(tries, self._options.backoff, error))
+
+    def _once(self, name: str, call: Callable[[], Any]) -> Any:
+        with _transaction(self._options.atomic):
+            text = codec.encode(
+                call(),
+                path=f"the result of step {name!r}",
+                size_limit=conf.SIZE_LIMIT,
+                depth_limit=conf.DEPTH_LIMIT,
+            )
+        return codec.decode(text)
+
+    def each(
+        self,
+        name: str,
+        rows: QuerySet[Any],
+        function: Callable[[list[Any]], Any],
+        chunk: int = 1000,
+    ) -> int:
+        """Call a function with all rows of a query, `chunk` at a time."""
+        checked_name(name)
+        check_chunk(chunk)
+        order, count = Order(rows), 0
+        some = list(rows[:chunk])
+        called: Any = function
+        if inspect.iscoroutinefunction(called):
+            called = async_to_sync(called)
+        while some:
+            self._task.check_claim()
+            with _transaction(True):
+                called(some)
+            count += len(some)
+            after = order.after(order.key_of(some[-1]))
+            some = list(rows.filter(after)[:chunk])
+        return count
+
+    def subtask(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return self._task.subtask(what, *args, **kwargs)
+
+    async def astep(
+        self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        return await sync_to_async(
+            partial(self.step, name, function, *args, **kwargs)
+        )()
+
+    async def aeach(self, *args: Any, **kwargs: Any) -> int:
+        return await sync_to_async(self.each)(*args, **kwargs)
+
+    async def asubtask(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return await sync_to_async(partial(self.subtask, what, *args, **kwargs))()
+
+
+def _transaction(atomic: bool) -> Any:
+    engine = settings.DATABASES.get(conf.DATABASE, {}).get("ENGINE", "")
+    if not atomic or engine in ("", "django.db.backends.dummy"):
+        return contextlib.nullcontext()
+    return transaction.atomic(using=conf.DATABASE)
+
+
+class SerialSteps(SerialHandle):
+    """``cqt.step()`` and its kind in a serial run."""
+
+    #: None are kept.
+    steps: tuple[Any, ...] = ()
+
+    def using(self, **options: Any) -> SerialUsing:
+        return SerialUsing(self, options_of(options))
+
+    def step(
+        self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Call a function in a transaction; return what it gave."""
+        self._check_steps("step")
+        return self.using().step(name, function, *args, **kwargs)
+
+    def each(
+        self,
+        name: str,
+        rows: QuerySet[Any],
+        function: Callable[[list[Any]], Any],
+        chunk: int = 1000,
+    ) -> int:
+        """Call a function with all rows of a query, `chunk` at a time."""
+        self._check_steps("each")
+        return self.using().each(name, rows, function, chunk)
+
+    def now(self) -> datetime:
+        return timezone.now()
+
+    def uuid(self) -> UUID:
+        return uuid4()
+
+    def random(self) -> float:
+        return random.random()
+
+    def version(self, name: str, number: int) -> int:
+        return number
+
+    def sleep(
+        self, name: str, *, until: datetime | None = None, **length: float
+    ) -> None:
+        """Sleep, here: whoever called waits."""
+        checked_name(name)
+        span = length_of(length)
+        check_sleep(until, span)
+        self._check_durable("sleep")
+        left = until - timezone.now() if until is not None else span or timedelta()
+        time.sleep(max(0.0, left.total_seconds()))
+
+    def wait_for(
+        self,
+        name: str | None = None,
+        *,
+        topic: str | None = None,
+        timeout: timedelta | float | None = None,
+        default: Any = RAISES,
+    ) -> Any:
+        """Raise WaitError: whoever called waits, and so nobody sends it anything."""
+        self._check_durable("wait_for")
+        raise WaitError(
+            f"{self.name} waits for {name!r} in a serial run, to which nobody can send "
+            "it; record it by .delay()"
+        )
+
+    def results(self, handles: Iterable[Any], *, errors: str = "raise") -> list[Any]:
+        """Return the results of tasks, which are there."""
+        check_errors(errors)
+        self._check_durable("results")
+        found: list[Any] = []
+        for handle in handles:
+            try:
+                found.append(handle.get())
+            except TaskFailed as error:
+                if errors == RAISE:
+                    raise
+                found.append(error)
+                self._deal_with(handle)
+        return found
+
+    def _deal_with(self, child: Any) -> None:
+        """Let a subtask that failed not be this one's failure any more."""
+        if child.parent is not self:
+            return
+        child.counted = False
+        if any(one.counted and one.status in FAILED for one in self.children):
+            return
+        self.outcome = self.error = self.exception = self.traceback = self.cause = None
+        self.raised = None
+
+    def send(self, name: str, payload: Any = None, *, key: object = None) -> bool:
+        """Raise AlreadySettled, or WaitError while it runs: there it waits for nothing."""
+        checked_name(name, "the name of a message")
+        if self.status in FINAL:
+            raise AlreadySettled(f"{self} is {self.status}: nothing takes what is sent")
+        raise WaitError(f"{self} is a serial run, which waits for nothing that is sent")
+
+    async def astep(
+        self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        return await sync_to_async(
+            partial(self.step, name, function, *args, **kwargs)
+        )()
+
+    async def aeach(
+        self,
+        name: str,
+        rows: QuerySet[Any],
+        function: Callable[[list[Any]], Any],
+        chunk: int = 1000,
+    ) -> int:
+        return await sync_to_async(self.each)(name, rows, function, chunk)
+
+    async def asleep(
+        self, name: str, *, until: datetime | None = None, **length: float
+    ) -> None:
+        await sync_to_async(partial(self.sleep, name, until=until, **length))()
+
+    async def await_for(self, name: str | None = None, **options: Any) -> Any:
+        return self.wait_for(name, **options)
+
+    async def aresults(
+        self, handles: Iterable[Any], *, errors: str = "raise"
+    ) -> list[Any]:
+        return await sync_to_async(partial(self.results, handles, errors=errors))()
+
+    async def asend(
+        self, name: str, payload: Any = None, *, key: object = None
+    ) -> bool:
+        return self.send(name, payload, key=key)
+
+    def _check_steps(self, verb: str) -> None:
+        if self.call is not None and self.call.options.atomic:
+            raise TypeError(
+                f"{verb}() was called in an atomic task, all of which is one step "
+                "already; make it @task(durable=True), or atomic=False"
+            )
+
+    def _check_durable(self, verb: str) -> None:
+        if self.call is not None and not self.call.options.durable:
+            raise TypeError(
+                f"{verb}() gives the slot back, and the function is called again behind "
+                "it; make it @task(durable=True)"
+            )

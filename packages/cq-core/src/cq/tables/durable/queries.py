@@ -1,0 +1,36 @@
+"""The way to the rows of steps: base querysets of their tables, by database alias."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.apps import apps
+
+from .rows import StepRow
+
+if TYPE_CHECKING:
+    from django.db import models
+
+    from .rows import MessageRow
+
+
+def steps(using: str) -> models.QuerySet[StepRow]:
+    """All steps, in no order."""
+    model: type[StepRow] = apps.get_model("cq", "Step")
+    return model._base_manager.using(using).order_by()
+
+
+def messages(using: str) -> models.QuerySet[MessageRow]:
+    """All that was sent, in no order."""
+    model: type[MessageRow] = apps.get_model("cq", "Message")
+    return model._base_manager.using(using).order_by()
+
+
+def open_waits(using: str) -> models.QuerySet[StepRow]:
+    """The waits that nothing has ended, which an index has."""
+    return steps(using).filter(kind=StepRow.WAIT, finished__isnull=True)
+
+
+def untaken(using: str) -> models.QuerySet[MessageRow]:
+    """What no wait has taken yet, which an index has."""
+    return messages(using).filter(taken_by__isnull=True)

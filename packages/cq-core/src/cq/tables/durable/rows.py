@@ -1,0 +1,136 @@
+"""The tables of steps as abstract models: what a task has done, and what was sent to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+from cq import codec
+from cq.fields import EncodedField
+from cq.tables.rows import EncodedRow
+
+#: Characters of a step's name, of its key, and of the name of what is sent.
+LONGEST_STEP = 200
+
+
+def _of_task() -> Any:
+    # As that of an edge: no look-up and no lock of the task's row by each INSERT.
+    return models.ForeignKey(
+        "cq.Task",
+        models.CASCADE,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+
+
+class StepRow(EncodedRow):
+    """A step that a task has come to: while it is open, and what came of it."""
+
+    #: A function's call; a moment; a message; the rows of a query; a value made once; what
+    #: was enqueued; the results of tasks.
+    CALL, SLEEP, WAIT, EACH, VALUE = "call", "sleep", "wait", "each", "value"
+    RECORD, RESULTS = "record", "results"
+
+    id = models.BigAutoField(primary_key=True)
+    task = _of_task()
+    kind = models.CharField(max_length=10)
+    name = models.CharField(max_length=LONGEST_STEP)
+    # `KEY` is a word of MySQL's.
+    key = models.CharField(max_length=LONGEST_STEP, default="", db_column="step_key")
+    #: 1, 2, 3 ... of those of one name; 0 of one that has a key.
+    number = models.IntegerField(default=0)
+    #: Of the arguments, which are not kept.
+    digest = models.CharField(max_length=32, default="")
+    #: Of the run that wrote it.
+    fence = models.IntegerField()
+    tries = models.IntegerField(default=0)
+    started = models.DateTimeField()
+    #: None while it is open; of a sleep the moment when it is over.
+    finished = models.DateTimeField(null=True)
+    #: Of a wait: when it is given up.
+    moment = models.DateTimeField(null=True)
+    result: Any = EncodedField(null=True)
+    error = models.TextField(null=True)  # noqa: DJ001
+    exception = models.CharField(max_length=255, null=True)  # noqa: DJ001
+    traceback = models.TextField(null=True)  # noqa: DJ001
+    #: Whether its error has ended a run: the next one calls it again.
+    ended_run = models.BooleanField(default=False)
+    #: Lines that its run had logged before it, outside of steps.
+    lines = models.IntegerField(default=0)
+
+    class Meta:
+        abstract = True
+        db_table = "cq_steps"
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(
+                fields=["task", "name", "key", "number"], name="cq_step_name"
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["name", "task"],
+                name="cq_waiting_for",
+                condition=Q(kind="wait", finished__isnull=True),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return said(self.name, self.key, self.number)
+
+    @property
+    def attempts(self) -> int:
+        """How often its function was called."""
+        return self.tries
+
+    def decode_field(self, name: str, text: str) -> Any:
+        """Decode its result; of one that has failed it is None."""
+        return None if self.error is not None else codec.decode(text)
+
+
+class MessageRow(EncodedRow):
+    """What was sent to a task, to be taken by one wait of its function."""
+
+    id = models.BigAutoField(primary_key=True)
+    task = _of_task()
+    name = models.CharField(max_length=LONGEST_STEP)
+    #: What counts once for a task; None: each.
+    key = models.CharField(  # noqa: DJ001
+        max_length=LONGEST_STEP, null=True, db_column="message_key"
+    )
+    payload: Any = EncodedField(default=codec.Encoded("null"))
+    sent = models.DateTimeField()
+    #: The id of the step that has taken it.
+    taken_by = models.BigIntegerField(null=True)
+
+    class Meta:
+        abstract = True
+        db_table = "cq_messages"
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(fields=["task", "key"], name="cq_message_key"),
+        )
+        indexes = (
+            models.Index(
+                fields=["task", "name", "id"],
+                name="cq_message_untaken",
+                condition=Q(taken_by__isnull=True),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def decode_field(self, name: str, text: str) -> Any:
+        """Decode what was sent."""
+        return codec.decode(text)
+
+
+def said(name: str, key: str, number: int) -> str:
+    """Return a step as people are told of it."""
+    if key:
+        return f"{name} ({key})"
+    return f"{name} {number}" if number > 1 else name

@@ -1,0 +1,47 @@
+"""The waking of tasks by what was sent to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cq import lifecycle
+from cq.status import Status
+from cq.tables.durable.queries import open_waits, untaken
+from cq.tables.queries import tasks
+from cq.workers import doorbell
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+#: Messages that one look takes in.
+MOST = 500
+
+
+def wake(using: str, task: UUID, name: str) -> None:
+    """Wake a task whose open wait is for a message of this name, if it has one."""
+    if open_waits(using).filter(task=task, name=name).exists():
+        doorbell.ring(using, lifecycle.wake(using, [task]))
+
+
+def look(using: str, task: UUID, name: str) -> None:
+    """Wake a task, which has just been suspended, for what was sent to it before."""
+    if untaken(using).filter(task=task, name=name).exists():
+        doorbell.ring(using, lifecycle.wake(using, [task]))
+
+
+def wake_forgotten(using: str, now: datetime | None = None) -> int:
+    """Wake the tasks that have a message which their open wait is for; how many.
+
+    Its sender has done so behind its commit, unless it died before.
+    """
+    waiting = tasks(using).filter(status=Status.SUSPENDED).values("pk")
+    sent = untaken(using).filter(task__in=waiting).order_by("pk")
+    there = set(sent.values_list("task_id", "name")[:MOST])
+    if not there:
+        return 0
+    waits = open_waits(using).filter(task__in={task for task, _ in there})
+    found = there.intersection(waits.values_list("task_id", "name"))
+    woken = lifecycle.wake(using, {task for task, _ in found}, now)
+    doorbell.ring(using, woken)
+    return len(woken)

@@ -1,0 +1,92 @@
+"""Durable tasks called like functions, and with ``CQ_SERIAL``."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+
+import cq
+from cq import task
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+slept: list[float] = []
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept.clear()
+    monkeypatch.setattr("cq.serial.durable.time.sleep", slept.append)
+
+
+def charge(name: str, *, fails: bool = False) -> str:
+    Group.objects.create(name=name)
+    if fails and len(slept) < 2:
+        raise ValueError("no")
+    return name.upper()
+
+
+@task
+def pack(cqt: Any, n: int) -> int:
+    return n
+
+
+@task(durable=True)
+def fulfil(cqt: Any) -> list[Any]:
+    receipt = cqt.step("charge", charge, "a")
+    cqt.sleep("cool-off", days=1)
+    twice = cqt.using(retries=2, backoff=7).step("b", charge, "b", fails=True)
+    parcels = [cqt.using(key=n).subtask(pack, n) for n in (1, 2)]
+    count = cqt.each("rows", Group.objects.order_by("pk"), list, chunk=1)
+    return [receipt, twice, count, cqt.version("p", 3), *[p.result for p in parcels]]
+
+
+def test_steps_run_and_sleep_sleeps() -> None:
+    assert fulfil() == ["A", "B", 2, 3, 1, 2]
+    assert slept == [86400.0, 7]
+    assert sorted(Group.objects.values_list("name", flat=True)) == ["a", "b"]
+
+
+@task(durable=True)
+def waits(cqt: Any) -> Any:
+    return cqt.wait_for("x", timeout=timedelta(days=1))
+
+
+def test_nobody_can_send_anything() -> None:
+    with pytest.raises(cq.WaitError, match="serial run"):
+        waits()
+    with pytest.raises(cq.AlreadySettled):
+        sends()
+
+
+@task
+def sends(cqt: Any) -> None:
+    cqt.subtask(pack, 1).send("x")
+
+
+@task
+def atomic(cqt: Any) -> None:
+    cqt.step("a", str)
+
+
+@task(atomic=False)
+def plain(cqt: Any) -> None:
+    cqt.sleep("a", days=1)
+
+
+@pytest.mark.parametrize("function", [atomic, plain])
+def test_where_they_cannot_be_it_is_said(function: Any) -> None:
+    with pytest.raises(TypeError, match="durable"):
+        function()
+
+
+@task(durable=True)
+async def in_a_coroutine(cqt: Any) -> Any:
+    return await cqt.astep("a", charge, "a")
+
+
+def test_coroutines_too() -> None:
+    assert in_a_coroutine() == "A"
