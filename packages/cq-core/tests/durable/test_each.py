@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import OperationalError
 from driving import fresh, run
 
 from cq import task
+from cq.db.conflicts import Tries
+from cq.durable.chunks import each
 from cq.models import Step
 from cq.status import Status
 from cq.tables.queries import tasks
@@ -114,3 +117,42 @@ def test_nothing_is_nothing() -> None:
     Group.objects.all().delete()
     assert run(backfill.delay()).result == 0
     assert seen == []
+
+
+def test_a_chunk_that_others_were_in_the_way_of_is_done_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write, calls = each.write_last, []
+
+    def then_undone(*given: Any, **options: Any) -> None:
+        write(*given, **options)
+        calls.append(1)
+        if len(calls) == 2:
+            raise OperationalError("a deadlock")
+
+    monkeypatch.setattr(each, "write_last", then_undone)
+    monkeypatch.setattr(Tries, "is_there_another", lambda *_: True)
+    handle = run(backfill.delay())
+
+    assert (handle.status, handle.result) == (Status.COMPLETE, 10)
+    assert names() == [f"g{n:02}!" for n in range(10)]
+    assert [some[0] for some in seen] == ["g00", "g03", "g03", "g06", "g09"]
+
+
+def test_a_chunk_that_cannot_be_written_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write, calls = each.write_last, []
+
+    def then_fails(*given: Any, **options: Any) -> None:
+        write(*given, **options)
+        calls.append(1)
+        if len(calls) == 2:
+            raise ValueError("at the commit")
+
+    monkeypatch.setattr(each, "write_last", then_fails)
+    script["code"] = lambda cqt: cqt.using(retries=1, backoff=0).each(
+        "r", Group.objects.order_by("pk"), mark, chunk=5
+    )
+    assert run(of_code.delay()).result == 10
+    assert names() == [f"g{n:02}!" for n in range(10)]

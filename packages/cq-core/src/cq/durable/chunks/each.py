@@ -92,6 +92,8 @@ class Each:
     def _next_chunk(self) -> None:
         """Call the function with some rows, and write how far it is, as one."""
         began = time.monotonic()
+        # Where others were in the way of it, it is called again.
+        self._forget()
         self._learn()
         after = Q() if self.last is None else self.order.after(self.last)
         rows = list(self.rows.filter(after)[: self.chunk])
