@@ -22,6 +22,7 @@ from django.utils.functional import SimpleLazyObject
 from cq import backends
 from cq import task as cq_task
 from cq.backends import CQBackend, TaskExpired, TaskIncomplete, TaskLost
+from cq.checks.limits import check_names_of_limits
 from cq.codec import Encoded
 from cq.db import transactions
 from cq.definitions import registry
@@ -912,6 +913,25 @@ def test_checks_say_what_is_wrong(settings: Any) -> None:
     assert ids({"retries": "3"}) == ["cq.E021"]
     settings.INSTALLED_APPS = [a for a in settings.INSTALLED_APPS if a != "cq"]
     assert ids({}) == ["cq.E020"]
+
+
+def test_a_limit_of_its_options_that_the_settings_lack_is_told_of_each_task(
+    settings: Any,
+) -> None:
+    settings.TASKS = {
+        "default": {
+            "BACKEND": "cq.backends.CQBackend",
+            "OPTIONS": {"limits": ["strip"]},
+        }
+    }
+    undefine(fails_oddly)
+    try:
+        api.task(fails_oddly)
+        name = f"{fails_oddly.__module__}.fails_oddly"
+        said = [message.msg for message in check_names_of_limits()]
+        assert f"{name} has the limit 'strip', which CQ_LIMITS lacks" in "".join(said)
+    finally:
+        undefine(fails_oddly)
 
 
 def test_both_classes_catch_what_is_raised(
