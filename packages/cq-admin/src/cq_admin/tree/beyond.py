@@ -1,8 +1,8 @@
 """What is told of a tree that is too large to be read: its numbers, and those that matter.
 
-Three walks of an index, each of them bounded: one that counts, one that looks for what the
-first has found (what each parent ended with, what took longest, some of each name), and one
-of the children that did not succeed.
+By two statements. One walks an index and counts. The other walks it again, for what the
+first has found (what each parent ended with, what took longest) and some of all; and that
+of the children that did not succeed. Each walk is bounded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.db import connections
 from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
 
-from cq.db.statements import uuid_of, uuid_param
+from cq.db.statements import uuid_of
 from cq.metrics.moments import aware
 from cq.status import FAILED, OPEN, Status
 from cq.tables.queries import has_status
@@ -24,13 +24,14 @@ from .nodes import Group, Pace, rank_of
 from .shape import MOST_FAILED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
     from django.db.models import QuerySet
 
     from cq.tables.slices import Slice
 
-    from .nodes import Paces
+    from .nodes import Node
 
 #: Rows that are counted, and groups of them.
 MOST_COUNTED = 100_000
@@ -81,6 +82,8 @@ _OPEN_ONE = {
 }
 #: SQLite has days as fractions, which are that exact.
 _EXACT = 0.0001
+#: What no moment is.
+_NEVER = object()
 
 
 class Beyond:
@@ -99,6 +102,8 @@ class Beyond:
         self.connection = connections[using]
         self._counts = self._count()
         self.groups = [_group(*row[:-1]) for row in self._counts]
+        #: How long they took, once they have been taken.
+        self.paces: dict[tuple[UUID, str], Pace] = {}
         #: How many were counted.
         self.total = int(self._counts[0][-1]) if self._counts else 0
         #: Whether there are others.
@@ -110,7 +115,7 @@ class Beyond:
         return compiled(self.using, rows[: MOST_COUNTED + 1])
 
     def _count(self) -> list[Any]:
-        """Count what there is, by parent, name and status."""
+        """Count what there is, by parent, name and status, in one walk."""
         sql, params = self._walk()
         vendor = self.connection.vendor
         # At its end the number of rows, by which is known whether there are more.
@@ -122,79 +127,81 @@ class Beyond:
             "GROUP BY c.parent_id, c.name, c.status "
             f"ORDER BY 4 DESC, 1, 2, 3 LIMIT {MOST_GROUPS}"
         )
-        return self._fetched(grouped, [*params])
-
-    def _fetched(self, sql: str, params: list[Any]) -> list[Any]:
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, params)
+            cursor.execute(grouped, params)
             return list(cursor.fetchall())
 
     # --- what stands out --------------------------------------------------------------
 
-    @property
-    def paces(self) -> Paces:
-        """How long they took, by parent and name."""
-        return self._found[0]
+    def wanted(self) -> QuerySet[Any, Any]:
+        """Return what is to be read of them, for `take`."""
+        arms = [self._standing_out()]
+        arms += [self._failed(parent) for parent in self._parents_of_failed()]
+        if ids := self._open_ones:
+            known = self.rows.filter(pk__in=ids).order_by().values("id")[: len(ids)]
+            arms.append(merged(self.using, [known], "1", len(ids)))
+        united = " UNION ALL ".join(f"SELECT m.id FROM ({sql}) m" for sql, _ in arms if sql)
+        params = [value for _, params in arms for value in params]
+        among = RawSQL(f"cq_tasks.id IN ({united})", params, BooleanField())
+        return self.rows.filter(among).order_by("pk")
+
+    def take(self, nodes: Iterable[Node]) -> list[Node]:
+        """Note how long they took, and return those that matter each by itself."""
+        matter: dict[UUID, Node] = {}
+        ends = {uuid_of(parent): aware(last) for parent, last in self._ends.items()}
+        for node in nodes:
+            assert node.parent is not None
+            if node.took is not None:
+                pace = self.paces.setdefault((node.parent, node.name), Pace())
+                succeeded = node.status == Status.COMPLETE
+                pace.add(node.id, node.took, is_one_of_some=succeeded)
+            if node.counted and node.finished == ends.get(node.parent, _NEVER):
+                ends.pop(node.parent)  # one of those that ended at one moment
+                matter[node.id] = node
+            if node.status in FAILED or node.id in self._open_ones:
+                matter[node.id] = node
+        return list(matter.values())
 
     @cached_property
-    def _found(self) -> tuple[dict[tuple[UUID, str], Pace], list[UUID]]:
-        """Walk once more: how long they took, and what each parent ended with."""
-        # As the driver gave them, so that they are found again.
+    def _ends(self) -> dict[Any, Any]:
+        """When the last below a parent ended: as the driver says it, to be found again."""
         ends: dict[Any, Any] = {}
-        longest: dict[tuple[Any, str], float] = {}
-        for parent, name, *_, last, _amount, _done, seconds, _open, _all in self._counts:
+        for parent, _name, _status, _count, _first, last, *_ in self._counts:
             if last is not None:
                 ends[parent] = max(last, ends.get(parent, last))
+        return dict(list(ends.items())[:MOST_SCANS])
+
+    @property
+    def _longest(self) -> dict[tuple[Any, str], float]:
+        longest: dict[tuple[Any, str], float] = {}
+        for parent, name, *_, seconds, _open, _all in self._counts:
             if seconds is not None:
                 key = parent, name
                 longest[key] = max(seconds, longest.get(key, seconds))
-        ends = dict(list(ends.items())[:MOST_SCANS])
+        return dict(list(longest.items())[:MOST_SCANS])
+
+    def _standing_out(self) -> tuple[str, list[Any]]:
+        """Return SQL for another walk: what ended last, what took longest, and some."""
         step = max(1, self.total // SAMPLES)
-        some = f"f.status = '{Status.COMPLETE}' AND f.place %% {step} = 0"
-        wanted, params = [f"({some})"], []
-        for parent, last in ends.items():
+        wanted = [f"(f.status = '{Status.COMPLETE}' AND f.place %% {step} = 0)"]
+        params: list[Any] = []
+        for parent, last in self._ends.items():
             wanted.append("(f.parent_id = %s AND f.finished = %s)")
             params += [parent, last]
-        for (parent, name), seconds in list(longest.items())[:MOST_SCANS]:
+        for (parent, name), seconds in self._longest.items():
             wanted.append("(f.parent_id = %s AND f.name = %s AND f.took >= %s)")
             params += [parent, name, seconds - _EXACT]
         sql, inside = self._walk()
         took = _TOOK[self.connection.vendor]
-        rows = self._fetched(
-            "SELECT f.id, f.parent_id, f.name, f.finished, f.counted, f.took, "
-            f"CASE WHEN {some} THEN 1 ELSE 0 END FROM ("
+        return (
+            "SELECT f.id FROM ("
             f"SELECT c.*, {took} AS took, ROW_NUMBER() OVER () AS place FROM ({sql}) c"
             f") f WHERE f.finished IS NOT NULL AND ({' OR '.join(wanted)}) "
             f"LIMIT {_MOST_FOUND}",
             [*inside, *params],
         )
-        paces: dict[tuple[UUID, str], Pace] = {}
-        lasts: dict[Any, UUID] = {}
-        for pk, parent, name, finished, counted, seconds, is_one in rows:
-            if seconds is not None:
-                pace = paces.setdefault((uuid_of(parent), name), Pace())
-                pace.add(uuid_of(pk), max(0.0, seconds), is_one_of_some=bool(is_one))
-            if counted and aware(ends.get(parent)) == aware(finished):
-                lasts[parent] = uuid_of(pk)
-        return paces, list(lasts.values())
 
-    def wanted(self) -> QuerySet[Any, Any] | None:
-        """Return what matters of them: what parents end with, and some that failed."""
-        ids = [*self._found[1], *self._open_ones()]
-        known = self.rows.filter(pk__in=ids).order_by().values("id")
-        sql, params = merged(self.using, [known[: len(ids)]] if ids else [], "1", len(ids))
-        arms = [(sql, params)] if sql else []
-        arms += [self._failed(parent) for parent in self._parents_of_failed()]
-        if not arms:
-            return None
-        united = " UNION ALL ".join(f"SELECT m.id FROM ({sql}) m" for sql, _ in arms)
-        among = RawSQL(
-            f"cq_tasks.id IN ({united})",
-            [value for _, params in arms for value in params],
-            BooleanField(),
-        )
-        return self.rows.filter(among).order_by("pk")
-
+    @cached_property
     def _open_ones(self) -> list[UUID]:
         """Return what the parents that have the most wait for: what is furthest on."""
         found: dict[UUID, Group] = {}

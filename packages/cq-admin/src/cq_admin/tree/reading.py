@@ -1,4 +1,4 @@
-"""The rows of a tree: two statements where there are few, five whatever their number."""
+"""The rows of a tree: two statements where there are few, four whatever their number."""
 
 from __future__ import annotations
 
@@ -90,11 +90,9 @@ class _Reading:
         if len(first) > MOST_ROWS:
             beyond = Beyond(self.using, self._tasks, self._slice, self.task.pk)
             tree.groups, tree.more = beyond.groups, beyond.more
+            for node in beyond.take(self._nodes(beyond.wanted())):
+                tree.rows.setdefault(node.id, node)
             tree.paces = beyond.paces
-            wanted = beyond.wanted()
-            if wanted is not None:
-                for node in self._nodes(wanted):
-                    tree.rows.setdefault(node.id, node)
         if len(tree.rows) > 1:
             tree.edges = self._edges(list(tree.rows))
         return tree

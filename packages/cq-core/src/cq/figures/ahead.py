@@ -1,4 +1,4 @@
-"""Hours and days of figures that are added up as soon as they are over, for long spans.
+"""Figures that are added up as soon as their ten minutes, hour or day is over.
 
 What is kept by the minute and by ten minutes is most of the rows, and a page of a month
 would read all of them. So there are rows that repeat what those say, under a step of their
@@ -16,25 +16,25 @@ from cq.db.clock import database_now
 from cq.db.conflicts import retry_on_conflict
 from cq.tables.figure_columns import NUMBERS
 
-from .steps import DAY, HOUR, STEPS, minute_of, slot_of
+from .steps import DAY, HOUR, STEPS, TEN_MINUTES, minute_of, slot_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 #: By step, for how many minutes they are kept: a little longer than what they repeat.
-KEPT = {HOUR: 2 * DAY + 12 * HOUR, DAY: 15 * DAY}
+KEPT = {TEN_MINUTES: 4 * HOUR, HOUR: 2 * DAY + 12 * HOUR, DAY: 15 * DAY}
 #: Minutes after the end of a slot until it is added up: what comes later is rare.
 GRACE = 15
 #: Slots of a step that are added up, or go, in one pass.
 MOST_SLOTS = 24
-#: A span that is shorter is not worth it.
-_SHORTEST = 6 * HOUR
+#: Slots that a span has at least to be worth it.
+_FEWEST = 6
 
 _STEPS = ", ".join(map(str, STEPS))
 
 
 def add_up(using: str, now: datetime | None = None) -> int:
-    """Add up the hours and days that are over, and delete what is old; how many rows."""
+    """Add up what is over, and delete what is old; how many rows."""
     present = minute_of(now or database_now(using))
     return sum(_of_step(using, step, present) for step in KEPT)
 
@@ -46,8 +46,16 @@ def _of_step(using: str, step: int, present: int) -> int:
         f"(SELECT MAX(slot) FROM cq_figures WHERE step = {-step:d})",
     )
     oldest, end = slot_of(present - KEPT[step], step), slot_of(present - GRACE, step)
-    begin = oldest if last is None else max(oldest, last + step)
     count = 0
+    if first is not None:
+        for slot in range(first, oldest, step)[:MOST_SLOTS]:
+            gone = f"DELETE FROM cq_figures WHERE step = {-step:d} AND slot = {slot:d}"
+            count += _execute(using, gone)
+    begin = oldest if last is None else last + step
+    if begin < oldest:
+        # Nobody has been here for long. Readers take it that there is no gap, so those that
+        # are left go first.
+        return count
     for _ in range(MOST_SLOTS):
         found = _next(using, begin, end)
         if found is None:
@@ -56,10 +64,6 @@ def _of_step(using: str, step: int, present: int) -> int:
         # One statement for one slot, so that nobody sees a part of it.
         count += _execute(using, _adding(using, step, slot))
         begin = slot + step
-    if first is not None:
-        for slot in range(first, oldest, step)[:MOST_SLOTS]:
-            gone = f"DELETE FROM cq_figures WHERE step = {-step:d} AND slot = {slot:d}"
-            count += _execute(using, gone)
     return count
 
 
@@ -100,6 +104,18 @@ def forget(using: str, minute: int) -> None:
     )
 
 
+def gone(step: int, before: int) -> str:
+    """Return SQL that deletes what would lie across the slots of a step up to `before`.
+
+    For who folds into that step; "": nothing can. There is something where nobody has been
+    for long.
+    """
+    finer = ", ".join(str(-ahead) for ahead in KEPT if ahead < step)
+    if not finer:
+        return ""
+    return f"DELETE FROM cq_figures WHERE step IN ({finer}) AND slot < {before:d}"
+
+
 def within(since: int, until: int, finest: int = DAY) -> str:
     """Return SQL for the rows from one minute up to, and without, another.
 
@@ -113,9 +129,9 @@ def _parts(since: int, until: int, finest: int) -> list[str]:
     found: list[str] = []
     for step in sorted(KEPT, reverse=True):
         low, high = slot_of(since + step - 1, step), slot_of(until, step)
-        if step > finest or until - since < _SHORTEST or low >= high:
+        if step > finest or until - since < _FEWEST * step or low >= high:
             continue
-        # From what the coarser step has left; its end is the beginning of an hour, too.
+        # From what the coarser step has left: its end is a beginning of this one, too.
         lowest = str(low) if begin == str(since) else begin
         ahead = (
             f"FROM cq_figures WHERE step = {-step:d} AND slot >= {lowest} "
