@@ -38,7 +38,11 @@ def test_every_page_fits_and_is_in_the_way_of_nobody(
     bad: list[str] = []
     with page_of(browser, unfold) as page:
         own = pages_of(page, f"{unfold}cq/task/")
-        own += [f"{unfold}cq/limit/", f"{unfold}{SCHEDULES}/", f"{unfold}{SCHEDULES}/add/"]
+        own += [
+            f"{unfold}cq/limit/",
+            f"{unfold}{SCHEDULES}/",
+            f"{unfold}{SCHEDULES}/add/",
+        ]
         page.goto(f"{unfold}{SCHEDULES}/")
         page.click("#result_list tbody th a")
         own.append(page.url)
@@ -62,7 +66,9 @@ def test_every_page_fits_and_is_in_the_way_of_nobody(
     assert not bad, "\n".join(bad)
 
 
-def test_a_task_is_found_and_retried(browser: Browser, unfold: str, expect: Any) -> None:
+def test_a_task_is_found_and_retried(
+    browser: Browser, unfold: str, expect: Any
+) -> None:
     with page_of(browser, unfold) as page:
         page.goto(f"{unfold}cq/task/?status__exact=FAILURE")
         page.click("#result_list tbody th a")

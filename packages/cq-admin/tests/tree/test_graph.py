@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ def test_what_is_cut_short_is_said(
     monkeypatch.setattr(layers, "MOST_BENDS", 0)
     root = row(name="root")
     tasks = [row(name=f"task{n}", parent=root, root=root) for n in range(7)]
-    for before, after in zip(tasks, tasks[1:], strict=False):
+    for before, after in itertools.pairwise(tasks):
         Edge.objects.create(task=after, depends_on=before, met=True)
     Edge.objects.create(task=tasks[3], depends_on=tasks[0], met=True)
     text = tree(staff, root)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 
@@ -45,7 +45,7 @@ def assert_is_drawn_well(drawing: Drawing, count: int, pairs: list[Pair]) -> Non
         assert lines[0].start == (x + WIDTH, y + HEIGHT // 2)
         x, y = drawing.boxes[other]
         assert lines[-1].end == (x, y + HEIGHT // 2)
-        for before, after in zip(lines, lines[1:], strict=False):
+        for before, after in pairwise(lines):
             assert before.end == after.start
         for line in lines:
             assert line.start[0] < line.end[0]

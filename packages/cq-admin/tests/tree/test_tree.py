@@ -168,9 +168,7 @@ def test_many_of_a_name_tell_how_long_they_took(
     took = [1, 2, 3] * 20 + [40]
     for seconds in took:
         end = start + timedelta(seconds=seconds)
-        last = row(
-            name="leaf", parent=root, root=root, started=start, finished=end
-        )
+        last = row(name="leaf", parent=root, root=root, started=start, finished=end)
     failed = timedelta(seconds=30)
     row(
         Status.FAILURE,
@@ -238,9 +236,7 @@ def test_the_path_goes_by_what_ended_last_of_very_many(
     root = row(name="root", submitted=now, started=now, finished=now)
     bulk(root, 700)
     end = now + timedelta(seconds=30)
-    last = row(
-        name="leaf", parent=root, root=root, started=now, finished=end, error=""
-    )
+    last = row(name="leaf", parent=root, root=root, started=now, finished=end, error="")
     Task.objects.filter(pk=root.pk).update(finished=end)
     bulk(root, 700)
     text = tree(staff, root)

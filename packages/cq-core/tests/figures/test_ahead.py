@@ -17,7 +17,15 @@ from cq.figures.ahead import KEPT, MOST_SLOTS, add_up, within
 from cq.figures.comparing import beside, by_slots, earlier
 from cq.figures.folding import fold_figures
 from cq.figures.reading import by_name, by_queue, by_slot, in_all
-from cq.figures.steps import DAY, FIGURES_KEPT, MINUTE, Span, minute_of, moment_of, slot_of
+from cq.figures.steps import (
+    DAY,
+    FIGURES_KEPT,
+    MINUTE,
+    Span,
+    minute_of,
+    moment_of,
+    slot_of,
+)
 from cq.models import Figure
 from cq.tables.figure_columns import DURATIONS, NUMBERS
 
@@ -43,7 +51,7 @@ def fill(seed: int = 3) -> None:
     for step, kept in FIGURES_KEPT.items():
         last, first = slot_of(PRESENT - finer, step), slot_of(PRESENT - kept, step)
         for slot in range(last if finer else PRESENT + 1, first, -step):
-            if finer and slot == last or rng.random() < 0.4:
+            if (finer and slot == last) or rng.random() < 0.4:
                 continue
             rows += [
                 Figure(

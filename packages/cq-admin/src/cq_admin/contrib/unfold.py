@@ -32,28 +32,48 @@ __all__ = [
 ]
 
 
+class _Media:
+    css = {"all": ("cq_admin/unfold.css",)}  # noqa: RUF012
+
+
 class OverviewAdmin(OverviewAdminMixin, ModelAdmin):
     """The overview."""
+
+    Media = _Media
 
 
 class QueueAdmin(QueueAdminMixin, ModelAdmin):
     """Queues."""
 
+    Media = _Media
+
 
 class LimitAdmin(LimitAdminMixin, ModelAdmin):
     """Task limits."""
+
+    Media = _Media
 
 
 class TaskAdmin(TaskAdminMixin, ModelAdmin):
     """Tasks."""
 
+    # In its header there is little room for buttons.
+    change_form_template = "cq_admin/unfold/task.html"
+    Media = _Media
+
 
 class WorkerAdmin(WorkerAdminMixin, ModelAdmin):
     """Workers."""
 
+    change_form_template = "cq_admin/unfold/worker.html"
+    Media = _Media
+
 
 class RepeatingTaskAdmin(RepeatingTaskAdminMixin, ModelAdmin):
     """Repeating tasks."""
+
+    change_form_template = "cq_admin/unfold/schedule.html"
+    Media = _Media
 
 
 def register(site: AdminSite) -> None:

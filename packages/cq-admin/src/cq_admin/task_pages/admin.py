@@ -213,7 +213,9 @@ class TaskAdminMixin(NamePages, ManyActions, ReadOnlyAdmin):
             context["cq_summary"] = Summary(detail)
             context["cq_sections"] = facts.sections(detail)
             context["cq_tries"] = tries_of(detail)
-            context["cq_graph"] = detail.graph() if graph.is_asked(request.GET) else None
+            context["cq_graph"] = (
+                detail.graph() if graph.is_asked(request.GET) else None
+            )
             context["cq_other_view"] = graph.other_view(request.GET)
             if self.has_view_stack_permission(request, obj):
                 context["cq_stacks"] = stacks.of_task(obj, detail.now)

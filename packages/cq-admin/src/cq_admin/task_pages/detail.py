@@ -194,7 +194,11 @@ class Detail:
 
     def graph(self) -> Graph | None:
         """Return the tree as a graph, where there is one."""
-        return Graph(self.tree, partial(self._url, "change")) if self.tree.is_there else None
+        return (
+            Graph(self.tree, partial(self._url, "change"))
+            if self.tree.is_there
+            else None
+        )
 
     @cached_property
     def progress(self) -> Progress:

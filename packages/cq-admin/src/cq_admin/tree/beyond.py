@@ -140,7 +140,9 @@ class Beyond:
         if ids := self._open_ones:
             known = self.rows.filter(pk__in=ids).order_by().values("id")[: len(ids)]
             arms.append(merged(self.using, [known], "1", len(ids)))
-        united = " UNION ALL ".join(f"SELECT m.id FROM ({sql}) m" for sql, _ in arms if sql)
+        united = " UNION ALL ".join(
+            f"SELECT m.id FROM ({sql}) m" for sql, _ in arms if sql
+        )
         params = [value for _, params in arms for value in params]
         among = RawSQL(f"cq_tasks.id IN ({united})", params, BooleanField())
         return self.rows.filter(among).order_by("pk")

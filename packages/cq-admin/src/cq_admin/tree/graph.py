@@ -108,7 +108,9 @@ class Graph:
         """The graph."""
         drawing, (below, after) = self._drawing, self._pairs
         lines = {
-            "2 3": [way for pair, way in drawing.lines.items() if pair in below - after],
+            "2 3": [
+                way for pair, way in drawing.lines.items() if pair in below - after
+            ],
             "none": [way for pair, way in drawing.lines.items() if pair in after],
         }
         drawn = format_html_join(

@@ -63,7 +63,10 @@ def draw(count: int, pairs: Iterable[Pair]) -> Drawing:
     drawn, reach = _within_bounds(forward, layer)
     places = _places(layer, drawn, reach)
     drawing = Drawing(
-        {number: _corner(layer[number], places[number, layer[number]]) for number in layer},
+        {
+            number: _corner(layer[number], places[number, layer[number]])
+            for number in layer
+        },
         left_out=len(wanted) - len(drawn),
     )
     for one, other in drawn:

@@ -188,7 +188,9 @@ class TreePart:
         total = number_format(many.total, force_grouping=True)
         pace = many.pace
         if pace.p50 is not None:
-            counts.append(format_html('<span class="cq-quiet">p50 ~{}</span>', _length(pace.p50)))
+            counts.append(
+                format_html('<span class="cq-quiet">p50 ~{}</span>', _length(pace.p50))
+            )
         if pace.slowest is not None:
             slowest = _("the slowest: %(took)s") % {"took": _length(pace.longest)}
             counts.append(self.link(pace.slowest, slowest))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import QuerySet
 from django.db.models.functions import Left
 
 from cq.tables.queries import edges, tasks
@@ -16,6 +15,8 @@ from .nodes import Edge, Node
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from django.db.models import QuerySet
 
     from cq.models import Task
 
