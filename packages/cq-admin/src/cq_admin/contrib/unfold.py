@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from unfold.admin import ModelAdmin
+from django.forms import Media
 
 from cq.models import Limit, Overview, Queue, Task, Worker
 from cq_admin.limit_page.admin import LimitAdminMixin
@@ -19,7 +19,11 @@ from cq_admin.task_pages.admin import TaskAdminMixin
 from cq_admin.worker_page import WorkerAdminMixin
 
 if TYPE_CHECKING:
-    from django.contrib.admin import AdminSite
+    from django.contrib import admin
+
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    from unfold.admin import ModelAdmin
 
 __all__ = [
     "LimitAdmin",
@@ -32,51 +36,44 @@ __all__ = [
 ]
 
 
-class _Media:
-    css = {"all": ("cq_admin/unfold.css",)}  # noqa: RUF012
+class _Unfold(ModelAdmin):
+    @property
+    def media(self) -> Media:
+        return super().media + Media(css={"all": ("cq_admin/unfold.css",)})
 
 
-class OverviewAdmin(OverviewAdminMixin, ModelAdmin):
+class OverviewAdmin(OverviewAdminMixin, _Unfold):
     """The overview."""
 
-    Media = _Media
 
-
-class QueueAdmin(QueueAdminMixin, ModelAdmin):
+class QueueAdmin(QueueAdminMixin, _Unfold):
     """Queues."""
 
-    Media = _Media
 
-
-class LimitAdmin(LimitAdminMixin, ModelAdmin):
+class LimitAdmin(LimitAdminMixin, _Unfold):
     """Task limits."""
 
-    Media = _Media
 
-
-class TaskAdmin(TaskAdminMixin, ModelAdmin):
+class TaskAdmin(TaskAdminMixin, _Unfold):
     """Tasks."""
 
     # In its header there is little room for buttons.
     change_form_template = "cq_admin/unfold/task.html"
-    Media = _Media
 
 
-class WorkerAdmin(WorkerAdminMixin, ModelAdmin):
+class WorkerAdmin(WorkerAdminMixin, _Unfold):
     """Workers."""
 
     change_form_template = "cq_admin/unfold/worker.html"
-    Media = _Media
 
 
-class RepeatingTaskAdmin(RepeatingTaskAdminMixin, ModelAdmin):
+class RepeatingTaskAdmin(RepeatingTaskAdminMixin, _Unfold):
     """Repeating tasks."""
 
     change_form_template = "cq_admin/unfold/schedule.html"
-    Media = _Media
 
 
-def register(site: AdminSite) -> None:
+def register(site: admin.AdminSite) -> None:
     """Add the pages of everything that is installed to an admin site."""
     site.register(Overview, OverviewAdmin)
     site.register(Queue, QueueAdmin)
