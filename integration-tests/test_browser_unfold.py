@@ -87,7 +87,7 @@ def test_ticked_tasks_go_to_the_page_for_many(
     with page_of(browser, unfold) as page:
         page.goto(f"{unfold}cq/task/?status__exact=FAILURE")
         page.locator("#result_list input.action-select").first.check()
-        page.select_option("select[name=action]", "retry_many")
+        page.select_option("select[name=action]", "retry_selected")
         page.locator("#changelist-actions button[type=submit]").click()
         page.wait_for_url("**/many/**")
         expect(page.locator("#content")).to_contain_text("1")
