@@ -76,7 +76,7 @@ def test_a_task_is_found_and_retried(
         expect(page.locator(".cq-title")).to_be_visible()
         page.get_by_role("link", name="Retry...").click()
         page.wait_for_url("**/retry/**")
-        page.locator("[type=submit]").last.click()
+        page.locator("#content-main form [type=submit]").click()
         page.wait_for_url("**/change/**")
         expect(page.locator(".cq-where-it-stands")).to_contain_text("queued")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from asked import questions
@@ -61,6 +62,21 @@ def bulk(
         for _ in range(min(500, count))
     )
     copy(made, count)
+
+
+def last(parent: Task, **columns: Any) -> None:
+    """Seed a child that failed, behind all others: copies have ids of any kind."""
+    now = timezone.now() - timedelta(hours=1)
+    Task.objects.create(
+        pk=UUID(int=2**128 - 1 - uuid7().int % 2**20),
+        parent=parent,
+        root_id=parent.root_id,
+        status=Status.FAILURE,
+        submitted=now,
+        started=now,
+        finished=now,
+        **columns,
+    )
 
 
 #: An id of any kind, by which a database copies rows.
@@ -210,8 +226,8 @@ def test_what_failed_behind_all_that_is_counted_is_shown(
     monkeypatch.setattr(beyond, "MOST_COUNTED", 700)
     root = row(Status.WAITING, name="root", started=timezone.now())
     bulk(root, 800)
-    row(Status.FAILURE, name="leaf", parent=root, root=root, error="far behind")
-    row(Status.FAILURE, name="other", parent=root, root=root, error="of another")
+    last(root, name="leaf", error="far behind")
+    last(root, name="other", error="of another")
     text = tree(staff, root)
     assert "The first" in text
     assert "far behind" in text
@@ -223,7 +239,9 @@ def test_a_name_that_failed_often_hides_no_other(
 ) -> None:
     root = row(Status.WAITING, name="root", started=timezone.now())
     bulk(root, 600, Status.FAILURE, error="boom", name="often")
-    row(Status.FAILURE, name="once", parent=root, root=root, error="rare")
+    for number in range(7):
+        bulk(root, 2, Status.FAILURE, error="now and then", name=f"name{number}")
+    last(root, name="once", error="rare")
     text = tree(staff, root)
     assert text.count("boom") == 20
     assert "rare" in text
