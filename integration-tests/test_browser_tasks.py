@@ -98,6 +98,8 @@ def pages_of(page: Page, tasks: str) -> list[str]:
         found += [f"{address}change/", f"{address}{verb}/", f"{address}history/"]
         if status == "COMPLETE":
             found.append(f"{address}again/")
+        if status == "FAILURE":
+            found.append(f"{address}change/?view=graph")
         found.append(f"{address}log/")
         if status == "QUEUED":
             found.append(f"{address}revoke/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import connection
 
+from cq.figures.ahead import add_up
 from cq.figures.steps import DEPTHS_KEPT, FIGURES_KEPT, minute_of
 from cq.tables.figure_columns import DURATIONS, WAITS
 
@@ -54,6 +55,8 @@ def fill() -> None:
                     )
                 )
                 last = first
+        while add_up("default"):
+            pass
         cursor.execute("VACUUM ANALYZE cq_figures, cq_depths")
 
 

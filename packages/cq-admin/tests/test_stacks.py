@@ -78,6 +78,28 @@ def test_it_is_shown_on_both_pages_to_who_may_see_it(
 
 
 @pytest.mark.django_db
+def test_the_page_of_a_worker_has_some_of_a_thousand_and_their_innermost_calls(
+    staff: Client, runs: Any, row: Callable[..., Any], queries: Any
+) -> None:
+    now = timezone.now()
+    others = [
+        row("RUNNING", name="stacks.other", worker=runs.worker, started=now)
+        for _ in range(150)
+    ]
+    long = f"outermost\n{'x' * 60_000}\ninnermost"
+    kept.keep("default", "web:101", {task.pk: long for task in (runs, *others)})
+    address = f"{WORKER}change/"
+    staff.get(address)
+    assert len(queries(lambda: staff.get(address))) <= 12
+    text = staff.get(address).content.decode()
+    assert len(text) < 400_000
+    assert text.count("innermost</pre>") == stacks.MOST_STACKS
+    assert "outermost" not in text
+    whole = staff.get(f"/admin/cq/task/{runs.pk}/change/").content.decode()
+    assert "outermost" in whole
+
+
+@pytest.mark.django_db
 def test_it_takes_the_permission_to_ask(
     login: Callable[..., Client], runs: Any
 ) -> None:

@@ -188,3 +188,27 @@ def test_what_runs_is_one_statement_over_its_index(
     assert len(found) <= 12
     assert sum('"cq_tasks"."args"' in sql or "args_start" in sql for sql in found) == 1
     assert not [sql for sql in found if "args_start" in sql and reads_a_table(sql)]
+
+
+def test_a_thousand_runs_are_a_page_of_bounded_size(
+    staff: Client, row: Callable[..., Any], queries: Any
+) -> None:
+    workers = [worker(number) for number in range(1, 51)]
+    now = timezone.now()
+    for number in range(1_050):
+        row(
+            Status.RUNNING,
+            name="shop.tasks.import_the_catalogue_of_a_supplier",
+            args=f'["{"x" * 2_000}"]',
+            worker=workers[number % 50],
+            started=now,
+            progress_message="y" * 200,
+        )
+    staff.get(URL)
+    found = queries(lambda: staff.get(URL))
+    assert len(found) <= 12
+    text = staff.get(URL).content.decode()
+    assert len(text) < 1_000_000
+    assert "more than 1,000 tasks" in text
+    alone = staff.get(f"{URL}1/change/").content.decode()
+    assert len(alone) < 100_000

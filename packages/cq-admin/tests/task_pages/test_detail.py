@@ -589,3 +589,19 @@ def test_the_history_is_there_to_be_read(
     staff: Client, row: Callable[..., Task]
 ) -> None:
     assert staff.get(f"/admin/cq/task/{row().pk}/history/").status_code == 200
+
+
+def test_it_says_how_long_it_may_still_take(staff: Client, row: Any) -> None:
+    began = timezone.now() - timedelta(minutes=10)
+    columns = {"started": began, "progress_total": 100.0}
+    task = row(Status.WAITING, progress_done=75.0, **columns)
+    text = staff.get(f"/admin/cq/task/{task.pk}/change/").content.decode()
+    left = text.partition('data-live="left">')[2].partition("<")[0]
+    assert left.startswith("~3.3")
+    assert left.endswith(" min left (7.5/min)")
+    for other in (
+        row(Status.WAITING, progress_done=0.0, **columns),
+        row(Status.COMPLETE, progress_done=75.0, **columns),
+    ):
+        text = staff.get(f"/admin/cq/task/{other.pk}/change/").content.decode()
+        assert 'data-live="left"></span>' in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from asked import questions
@@ -61,6 +62,21 @@ def bulk(
         for _ in range(min(500, count))
     )
     copy(made, count)
+
+
+def last(parent: Task, **columns: Any) -> None:
+    """Seed a child that failed, behind all others: copies have ids of any kind."""
+    now = timezone.now() - timedelta(hours=1)
+    Task.objects.create(
+        pk=UUID(int=2**128 - 1 - uuid7().int % 2**20),
+        parent=parent,
+        root_id=parent.root_id,
+        status=Status.FAILURE,
+        submitted=now,
+        started=now,
+        finished=now,
+        **columns,
+    )
 
 
 #: An id of any kind, by which a database copies rows.
@@ -158,6 +174,92 @@ def test_many_of_a_name_are_one_row_with_what_failed(
     listed = staff.get(link.replace("&amp;", "&"))
     assert listed.status_code == 200
     assert len(listed.context["cl"].result_list) == 25
+
+
+def test_many_of_a_name_tell_how_long_they_took(
+    staff: Client, row: Callable[..., Task]
+) -> None:
+    root = row(Status.WAITING, name="root", started=timezone.now())
+    start = timezone.now() - timedelta(minutes=9)
+    took = [1, 2, 3] * 20 + [40]
+    for seconds in took:
+        end = start + timedelta(seconds=seconds)
+        last = row(name="leaf", parent=root, root=root, started=start, finished=end)
+    failed = timedelta(seconds=30)
+    row(
+        Status.FAILURE,
+        name="leaf",
+        parent=root,
+        root=root,
+        started=start,
+        finished=start + failed,
+    )
+    text = plain(tree(staff, root)).replace("\N{NO-BREAK SPACE}", " ")
+    assert "p50 ~2 s" in text
+    assert "the slowest: 40 s" in text
+    assert f"/admin/cq/task/{last.pk}/change/" in tree(staff, root)
+
+
+def test_so_do_those_that_are_only_counted(
+    staff: Client, row: Callable[..., Task]
+) -> None:
+    root = row(Status.WAITING, name="root", started=timezone.now())
+    start = timezone.now() - timedelta(minutes=9)
+    times = {"started": start, "finished": start + timedelta(seconds=2)}
+    bulk(root, 900, **times)
+    end = start + timedelta(seconds=40)
+    slow = row(name="leaf", parent=root, root=root, started=start, finished=end)
+    bulk(root, 300, **times)
+    bulk(root, 100, Status.WAITING, started=start)
+    text = tree(staff, root)
+    assert f"/admin/cq/task/{slow.pk}/change/" in text
+    words = plain(text).replace("\N{NO-BREAK SPACE}", " ")
+    assert "p50 ~2 s" in words
+    assert "the slowest: 40 s" in words
+
+
+def test_what_failed_behind_all_that_is_counted_is_shown(
+    staff: Client, row: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cq_admin.tree import beyond
+
+    monkeypatch.setattr(beyond, "MOST_COUNTED", 700)
+    root = row(Status.WAITING, name="root", started=timezone.now())
+    bulk(root, 800)
+    last(root, name="leaf", error="far behind")
+    last(root, name="other", error="of another")
+    text = tree(staff, root)
+    assert "The first" in text
+    assert "far behind" in text
+    assert "of another" in text
+
+
+def test_a_name_that_failed_often_hides_no_other(
+    staff: Client, row: Callable[..., Task]
+) -> None:
+    root = row(Status.WAITING, name="root", started=timezone.now())
+    bulk(root, 600, Status.FAILURE, error="boom", name="often")
+    for number in range(7):
+        bulk(root, 2, Status.FAILURE, error="now and then", name=f"name{number}")
+    last(root, name="once", error="rare")
+    text = tree(staff, root)
+    assert text.count("boom") == 20
+    assert "rare" in text
+
+
+def test_the_path_goes_by_what_ended_last_of_very_many(
+    staff: Client, row: Callable[..., Task]
+) -> None:
+    now = timezone.now()
+    root = row(name="root", submitted=now, started=now, finished=now)
+    bulk(root, 700)
+    end = now + timedelta(seconds=30)
+    last = row(name="leaf", parent=root, root=root, started=now, finished=end, error="")
+    Task.objects.filter(pk=root.pk).update(finished=end)
+    bulk(root, 700)
+    text = tree(staff, root)
+    path = text[text.index('id="critical-path"') :]
+    assert f"/admin/cq/task/{last.pk}/change/" in path
 
 
 def test_a_subtask_shows_what_is_below_it_and_leads_to_the_whole(

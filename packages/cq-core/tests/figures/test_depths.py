@@ -202,12 +202,12 @@ def test_only_the_queues_with_the_most_are_kept(
     assert found.total.waiting == 10
 
 
-def test_who_counts_the_queues_folds_what_is_old_within_three_minutes() -> None:
+def test_who_counts_the_queues_folds_what_is_old_within_four_minutes() -> None:
     long_ago = minute_of(ago(days=500))
     Figure.objects.create(step=DAY, slot=long_ago, name="one", queue="default")
     DepthRow.objects.create(step=10, slot=long_ago, queue="mail", waiting=1)
     cq.mark("long ago", now=ago(days=500))
-    for minutes in range(3):
+    for minutes in range(4):
         keep_minute(DB, NOW + timedelta(minutes=minutes))
     assert not Figure.objects.exists()
     assert not DepthRow.objects.filter(slot=long_ago).exists()

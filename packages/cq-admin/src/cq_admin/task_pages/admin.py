@@ -28,6 +28,7 @@ from cq_admin.many_pages.view import urls as many_urls
 from cq_admin.name_page.view import NamePages
 from cq_admin.saved_views.rows import Saved
 from cq_admin.saved_views.view import urls as saved_view_urls
+from cq_admin.tree import graph
 from cq_admin.value_pages import urls as value_urls
 from cq_admin.worker_pages import stacks
 
@@ -212,6 +213,10 @@ class TaskAdminMixin(NamePages, ManyActions, ReadOnlyAdmin):
             context["cq_summary"] = Summary(detail)
             context["cq_sections"] = facts.sections(detail)
             context["cq_tries"] = tries_of(detail)
+            context["cq_graph"] = (
+                detail.graph() if graph.is_asked(request.GET) else None
+            )
+            context["cq_other_view"] = graph.other_view(request.GET)
             if self.has_view_stack_permission(request, obj):
                 context["cq_stacks"] = stacks.of_task(obj, detail.now)
                 context["cq_stack_url"] = self._stack_url(request, detail)

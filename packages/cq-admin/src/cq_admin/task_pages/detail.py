@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Case, TextField, When
@@ -25,6 +25,7 @@ from cq_admin.log_page import reading as log_reading
 from cq_admin.log_page.lines import Line, Writer
 from cq_admin.log_page.wanted import Wanted
 from cq_admin.tree import reading as tree_reading
+from cq_admin.tree.graph import Graph
 from cq_admin.tree.page import TreePart
 
 from .neighbours import Neighbour, Neighbours, neighbours_of
@@ -189,6 +190,14 @@ class Detail:
             self.link,
             lambda name, error: visible(self.redaction(name).text(error)),
             self.list_url,
+        )
+
+    def graph(self) -> Graph | None:
+        """Return the tree as a graph, where there is one."""
+        return (
+            Graph(self.tree, partial(self._url, "change"))
+            if self.tree.is_there
+            else None
         )
 
     @cached_property

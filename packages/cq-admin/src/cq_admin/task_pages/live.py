@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseNotModified, JsonResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -18,18 +19,27 @@ from cq.conf import conf
 from cq.ids import read_id
 from cq.live.socket import socket_address
 from cq.live.state import read
+from cq.logs.progress import seconds_left
 from cq.status import OPEN, Status
 from cq_admin.display.html import tone
 
 from .reader import Reader
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.http import HttpRequest
     from django.urls import URLPattern
 
     from cq.live.state import Reading
+    from cq.logs.progress import Progress
+    from cq.models import Task
 
     from .detail import Detail
+
+
+#: Seconds that are said in minutes.
+_A_WHILE = 120
 
 
 def urls(pages: Any) -> list[URLPattern]:
@@ -123,6 +133,22 @@ def _socket(request: HttpRequest, detail: Detail) -> str:
     return "" if detail.reader.is_narrowed else socket_address(request)
 
 
+def time_left(progress: Progress, task: Task, now: datetime) -> str:
+    """Say how long it may still take, and how fast it goes; "": nobody knows yet."""
+    if task.status not in (Status.RUNNING, Status.WAITING):
+        return ""
+    left = seconds_left(progress.done, progress.total, task.started, now)
+    if not left or not progress.total:
+        return ""
+    words = _words(None)["s" if left < _A_WHILE else "min"]
+    values = (
+        left if left < _A_WHILE else left / 60,
+        (progress.total - progress.done) / left * 60,
+    )
+    n, rate = (number_format(round(value, 2), use_l10n=True) for value in values)
+    return str(words) % {"n": n, "rate": rate}
+
+
 def _words(tries: int | None) -> dict[str, Any]:
     return {
         "statuses": {str(s): [str(s.label), tone(s)] for s in Status},
@@ -139,4 +165,6 @@ def _words(tries: int | None) -> dict[str, Any]:
         "status": _("Status: %(status)s."),
         "lines": _("New lines in the log: %(n)s."),
         "cut": _("Lines are left out here."),
+        "s": _("~%(n)s s left (%(rate)s/min)"),
+        "min": _("~%(n)s min left (%(rate)s/min)"),
     }

@@ -21,6 +21,8 @@ from cq_admin.display.holds import hold_of
 from cq_admin.display.html import bar, named, shortened, state, visible
 from cq_admin.display.pauses import pause_of
 
+from .live import time_left
+
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
@@ -146,6 +148,11 @@ class Summary:
     def progress(self) -> SafeString | str:
         progress = self.detail.progress
         return bar(*progress) if progress.total or progress.message else ""
+
+    @property
+    def left(self) -> str:
+        """How long it may still take."""
+        return time_left(self.detail.progress, self.task, self.detail.now)
 
     @property
     def queue(self) -> SafeString:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
 from django.utils import timezone
 from django.utils.formats import number_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
 from cq.status import FAILED
@@ -115,6 +116,12 @@ class TreePart:
     # --- rows -------------------------------------------------------------------------
 
     @cached_property
+    def first(self) -> Branch:
+        """The top, with the rows below it."""
+        tree = self.tree
+        return branches(tree.rows, self.top, tree.groups, tree.paces)
+
+    @cached_property
     def rows(self) -> list[Row]:
         """The rows from the top on, each before what is below it."""
         self._recorded: dict[UUID, datetime] = {}
@@ -122,9 +129,8 @@ class TreePart:
             if node.parent is not None and node.id != self.top:
                 last = self._recorded.get(node.parent, node.submitted)
                 self._recorded[node.parent] = max(last, node.submitted)
-        first = branches(self.tree.rows, self.top, self.tree.groups)
         found: list[Row] = []
-        waiting: list[tuple[Branch, int]] = [(first, 0)]
+        waiting: list[tuple[Branch, int]] = [(self.first, 0)]
         while waiting:
             branch, closes = waiting.pop()
             row = self._row(branch)
@@ -180,10 +186,18 @@ class TreePart:
                 "last": _clock(parts[0].end),
             }
         total = number_format(many.total, force_grouping=True)
+        pace = many.pace
+        if pace.p50 is not None:
+            counts.append(
+                format_html('<span class="cq-quiet">p50 ~{}</span>', _length(pace.p50))
+            )
+        if pace.slowest is not None:
+            slowest = _("the slowest: %(took)s") % {"took": _length(pace.longest)}
+            counts.append(self.link(pace.slowest, slowest))
         return Row(
             branch.depth,
             format_html("<bdi>{}</bdi> x {}:", visible(many.name), total),
-            format_html(" ".join("{}" for _count in counts), *counts),
+            format_html_join(" ", "{}", ((count,) for count in counts)),
             took,
             self._scale.bar(parts, words),
             has_below=bool(branch.below) and branch.depth < DEEPEST,
@@ -234,6 +248,10 @@ class TreePart:
 def _escaped(name: str) -> str:
     """Return a name as the list reads it among several."""
     return re.sub(r"([\\,])", r"\\\1", name)
+
+
+def _length(seconds: float) -> str:
+    return span(timedelta(seconds=seconds))
 
 
 def _clock(when: datetime) -> str:

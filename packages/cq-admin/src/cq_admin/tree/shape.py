@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from cq.status import FAILED, Status
 
+from .nodes import Pace
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
     from uuid import UUID
 
-    from .nodes import Group, Node, Rows
+    from .nodes import Group, Node, Paces, Rows
 
 #: Children of one name on one level; more are one row.
 MOST_OF_A_NAME = 50
@@ -55,6 +57,13 @@ class Many:
     counts: Counter[str] = field(default_factory=Counter)
     first: datetime | None = None
     last: datetime | None = None
+    pace: Pace = field(default_factory=Pace)
+
+    def add_one(self, node: Node) -> None:
+        self.add(node.status, 1, node.began, node.finished)
+        if node.took is not None:
+            succeeded = node.status == Status.COMPLETE
+            self.pace.add(node.id, node.took, is_one_of_some=succeeded)
 
     def add(
         self, status: str, count: int, first: datetime | None, last: datetime | None
@@ -80,10 +89,15 @@ class Many:
 _ATTENTION = FAILED | {Status.RUNNING}
 
 
-def branches(rows: Rows, top: UUID, groups: Iterable[Group] | None = None) -> Branch:
+def branches(
+    rows: Rows,
+    top: UUID,
+    groups: Iterable[Group] | None = None,
+    paces: Paces | None = None,
+) -> Branch:
     """Return the tree from the top on, each level in the order of the ids.
 
-    groups: what there is, where not all of it is among the rows.
+    groups, paces: what there is, where not all of it is among the rows.
     """
     below: dict[UUID, list[Node]] = defaultdict(list)
     for node in sorted(rows.values(), key=lambda node: node.id):
@@ -91,7 +105,7 @@ def branches(rows: Rows, top: UUID, groups: Iterable[Group] | None = None) -> Br
             known = node.parent is not None and node.parent in rows
             # A parent may be gone, or not for the reader.
             below[node.parent if known and node.parent else top].append(node)
-    counted = _counted(below, groups)
+    counted = _counted(below, groups, paces or {})
     first = Branch(0, rows[top])
     stack = [first]
     while stack:
@@ -106,7 +120,7 @@ def branches(rows: Rows, top: UUID, groups: Iterable[Group] | None = None) -> Br
 
 
 def _counted(
-    below: dict[UUID, list[Node]], groups: Iterable[Group] | None
+    below: dict[UUID, list[Node]], groups: Iterable[Group] | None, paces: Paces
 ) -> dict[UUID, dict[str, Many]]:
     found: dict[UUID, dict[str, Many]] = defaultdict(dict)
 
@@ -117,10 +131,11 @@ def _counted(
         for group in groups:
             many = of(group.parent, group.name)
             many.add(group.status, group.number, group.first, group.last)
+            many.pace = paces.get((group.parent, group.name), many.pace)
         return found
     for parent, nodes in below.items():
         for node in nodes:
-            of(parent, node.name).add(node.status, 1, node.began, node.finished)
+            of(parent, node.name).add_one(node)
     return found
 
 
@@ -148,7 +163,7 @@ def _level(nodes: list[Node], counted: dict[str, Many], depth: int) -> list[Bran
 def _of(nodes: list[Node]) -> Many:
     many = Many(nodes[0].parent or nodes[0].id, nodes[0].name)
     for node in nodes:
-        many.add(node.status, 1, node.began, node.finished)
+        many.add_one(node)
     return many
 
 

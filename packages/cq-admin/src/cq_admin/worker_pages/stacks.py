@@ -14,7 +14,7 @@ from cq.db.clock import database_now
 from cq.display.redaction import Redaction
 from cq.tables.queries import stacks, tasks
 from cq_admin.display.html import block, breakable, recent, visible
-from cq_admin.task_list.running import MOST_READ, MOST_SHOWN
+from cq_admin.task_list.running import MOST_READ
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Seconds that a page waits for a worker to answer, and between two looks.
 WAIT_SECONDS, LOOK_SECONDS = 4.0, 0.1
+#: Stacks that the page of a worker has, and characters of each: the innermost calls. A
+#: task's own page has the whole.
+MOST_STACKS, LONGEST_STACK = 20, 8_000
 
 
 class Shown(NamedTuple):
@@ -51,22 +54,28 @@ def of_worker(request: HttpRequest, running: Running, worker: Any) -> list[Shown
     pages = running.pages
     seen = {
         task.pk: task
-        for task in running.by_worker.get(worker.pk, [])[:MOST_SHOWN]
+        for task in running.by_worker.get(worker.pk, [])[:MOST_READ]
         if pages.has_view_stack_permission(request, task)
     }
     if not seen:
         return []
-    rows = {row.pk: row for row in stacks(conf.DATABASE).filter(pk__in=list(seen))}
+    found = stacks(conf.DATABASE).filter(pk__in=list(seen))
+    # Those that were asked for last; in the order of their tasks.
+    rows = {row.pk: row for row in found.order_by("-taken", "pk")[:MOST_STACKS]}
     site = running.site.name
     return [
-        _shown(task, rows[pk], worker.now)._replace(task=_link(site, task))
+        _shown(task, rows[pk], worker.now, LONGEST_STACK)._replace(
+            task=_link(site, task)
+        )
         for pk, task in seen.items()
         if pk in rows
     ]
 
 
-def _shown(task: Any, row: StackRow, now: datetime) -> Shown:
+def _shown(task: Any, row: StackRow, now: datetime, longest: int = 0) -> Shown:
     text = Redaction(task.name).text(row.text)
+    if longest and len(text) > longest:
+        text = f"...\n{text[-longest:]}"
     return Shown(recent(row.taken, now, precise=True), visible(row.worker), block(text))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
@@ -9,6 +10,7 @@ from django.db import connections, transaction
 from cq.db.conflicts import retry_on_conflict
 from cq.tables.figure_columns import NUMBERS
 
+from .ahead import GRACE, forget
 from .steps import MINUTE
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Rows of one statement: two parameters each, of the 999 that any SQLite takes.
 MOST_AT_ONCE = 400
+#: Minutes after which what comes may have been added up without it.
+LATE = GRACE - 5
 
 Counted = tuple["Key", "Numbers"]
 
@@ -52,6 +56,9 @@ def add(using: str, counted: Sequence[Counted]) -> None:
             _execute(connection, sql, params)
 
     retry_on_conflict(using, write)
+    oldest = min(minute for (_, minute, _, _), _ in rows)
+    if oldest < time.time() // 60 - LATE:
+        forget(using, oldest)
 
 
 def on_conflict(connection: Any, columns: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cq.tables.figure_columns import ENDS, NUMBERS, SUMS
 
+from .ahead import within
 from .reading import NOTHING, Figures, rows_of
 from .steps import DAY, FIGURES_KEPT, STEPS, Span, minute_of, moment_of, slot_of
 
@@ -93,7 +94,7 @@ def by_slots(
     of_name, params = ("", []) if name is None else (" AND name = %s", [name])
     arms = " UNION ALL ".join(
         f"SELECT {number} AS part, slot - slot %% {span.step:d} AS begins, {_SUMS} "
-        f"FROM cq_figures WHERE {_within(span.since, span.until)}{of_name} "
+        f"FROM cq_figures WHERE {within(span.since, span.until, span.step)}{of_name} "
         f"GROUP BY begins"
         for number, span in enumerate(spans)
     )
@@ -154,15 +155,9 @@ def _grouped(
     # that it puts all rows in order by their names, instead of adding them up at once.
     return (
         f"SELECT name, queue, {part:d} AS part, {sums} FROM cq_figures "
-        f"WHERE {_within(since, until)} GROUP BY name, queue"
+        f"WHERE {within(since, until)} GROUP BY name, queue"
     )
 
 
 def _is_in(part: Minutes, spans: Sequence[Minutes]) -> bool:
     return any(since <= part[0] and part[1] <= until for since, until in spans)
-
-
-def _within(since: int, until: int) -> str:
-    steps = ", ".join(map(str, STEPS))
-    # The step first: so it is a range of the index for each.
-    return f"step IN ({steps}) AND slot >= {since:d} AND slot < {until:d}"

@@ -19,7 +19,7 @@ from cq.db.transactions import immediate
 from cq.tables.figure_columns import NUMBERS
 from cq.tables.queries import depths, figures, marks
 
-from . import adding
+from . import adding, ahead
 from .depths import FOLDED
 from .steps import DEPTHS_KEPT, FIGURES_KEPT, MARKS_KEPT, Kept, minute_of, slot_of
 
@@ -109,14 +109,18 @@ def _fold(table: _Table, using: str, now: datetime) -> int:
         before = slot_of(minute_of(now) - table.kept[step], coarser or step)
         old = table.rows(using).filter(step=step, slot__lt=before)
         for _ in range(MOST_BATCHES):
-            found = retry_on_conflict(using, partial(_fold_some, table, old, coarser))
+            found = retry_on_conflict(
+                using, partial(_fold_some, table, old, coarser, before)
+            )
             count += found
             if found < BATCH:
                 break
     return count
 
 
-def _fold_some(table: _Table, old: QuerySet[Any], coarser: int | None) -> int:
+def _fold_some(
+    table: _Table, old: QuerySet[Any], coarser: int | None, before: int
+) -> int:
     """Fold, or with no coarser step delete, at most `BATCH` rows; how many."""
     using = old.db
     connection = connections[using]
@@ -132,6 +136,8 @@ def _fold_some(table: _Table, old: QuerySet[Any], coarser: int | None) -> int:
             these, params = any_of("id", connection, ids)
             with connection.cursor() as cursor:
                 if coarser is not None:
+                    if table is _FIGURES and (gone := ahead.gone(coarser, before)):
+                        cursor.execute(gone)
                     cursor.execute(_folding(table, connection, coarser, these), params)
                 cursor.execute(f"DELETE FROM {table.name} WHERE {these}", params)
     return len(ids)

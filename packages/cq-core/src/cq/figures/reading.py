@@ -14,8 +14,9 @@ from django.db import connections
 
 from cq.tables.figure_columns import NUMBERS, WAITS
 
+from .ahead import within
 from .percentiles import percentile
-from .steps import STEPS, moment_of
+from .steps import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ def by_slot(
 
     name, queue: of those alone.
     """
-    where, params = _where(span.since, span.until, name, queue)
+    where, params = _where(span.since, span.until, span.step, name, queue)
     rows = rows_of(
         using,
         f"SELECT slot - slot %% {span.step} AS begins, {_SUMS} FROM cq_figures "
@@ -158,7 +159,7 @@ def in_all(
     """Return the figures of each span as a whole, and of the one before it."""
     arms, params = [], []
     for number, span in enumerate(spans):
-        where, values = _where(span.before, span.until, name, queue)
+        where, values = _where(span.before, span.until, span.step, name, queue)
         arms.append(
             f"SELECT {number} AS part, {_recent(span)}, {_SUMS} FROM cq_figures "
             f"WHERE {where} GROUP BY recent"
@@ -175,7 +176,7 @@ def in_all(
 def _compared(
     using: str, by: str, span: Span, name: str | None, queue: str | None
 ) -> dict[str, Compared]:
-    where, params = _where(span.before, span.until, name, queue)
+    where, params = _where(span.before, span.until, span.step, name, queue)
     rows = rows_of(
         using,
         f"SELECT {by} AS label, {_recent(span)}, {_SUMS} FROM cq_figures "
@@ -199,11 +200,9 @@ def _recent(span: Span) -> str:
 
 
 def _where(
-    since: int, until: int, name: str | None, queue: str | None
+    since: int, until: int, step: int, name: str | None, queue: str | None
 ) -> tuple[str, list[str]]:
-    steps = ", ".join(map(str, STEPS))
-    # The step first: so it is a range of the index for each.
-    where = [f"step IN ({steps}) AND slot >= {since:d} AND slot < {until:d}"]
+    where = [within(since, until, step)]
     params = []
     for column, value in (("name", name), ("queue", queue)):
         if value is not None:

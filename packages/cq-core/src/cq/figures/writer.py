@@ -24,6 +24,7 @@ from cq.db import missing_tables, outage
 from cq.threads import start_thread
 
 from .adding import MOST_AT_ONCE, add
+from .ahead import add_up
 from .counter import Counter
 from .folding import fold_figures
 
@@ -157,6 +158,7 @@ class FigureWriter:
         self._next_fold = time.monotonic() + SECONDS_BETWEEN_FOLDS
         try:
             fold_figures(conf.DATABASE)
+            add_up(conf.DATABASE)
         except Exception:
             logger.debug("figures could not be folded", exc_info=True)
 

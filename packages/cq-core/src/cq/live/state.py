@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from cq.display.redaction import Redaction
-from cq.logs.progress import amounts
+from cq.logs.progress import amounts, seconds_left
 from cq.status import OPEN, Status
 from cq.text import cut_off
 
@@ -133,14 +133,9 @@ class Reading:
         }
 
     def _seconds_left(self, done: float, total: float | None) -> float | None:
-        """Estimate it: as if the rest took as long as what is done already."""
-        row = self.row
-        if row.status not in (Status.RUNNING, Status.WAITING) or row.started is None:
+        if self.row.status not in (Status.RUNNING, Status.WAITING):
             return None
-        if not total or not 0 < done <= total:
-            return None
-        took: float = (timezone.now() - row.started).total_seconds()
-        return round(max(0.0, took) * (total - done) / done, 1)
+        return seconds_left(done, total, self.row.started, timezone.now())
 
 
 def _error(row: Any, redaction: Redaction) -> str | None:

@@ -13,6 +13,8 @@ from cq.tables.queries import tasks
 from cq.text import storable
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cq.tables.rows import TaskRow
 
 
@@ -54,6 +56,19 @@ def amounts(done: float, total: float | None, message: str) -> Progress:
 def _whole(number: float) -> float:
     whole = isinstance(number, float) and number.is_integer()
     return int(number) if whole else number
+
+
+def seconds_left(
+    done: float, total: float | None, started: datetime | None, now: datetime
+) -> float | None:
+    """Estimate it, in seconds: as if the rest took as long as what is done already.
+
+    None where that is not known yet.
+    """
+    if started is None or not total or not 0 < done <= total:
+        return None
+    took = (now - started).total_seconds()
+    return round(max(0.0, took) * (total - done) / done, 1)
 
 
 def tree_progress(using: str, task: TaskRow) -> Progress:

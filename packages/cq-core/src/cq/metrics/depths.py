@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cq.conf import conf
 from cq.db.clock import database_now
 from cq.figures import depths
+from cq.figures.ahead import add_up
 from cq.figures.depths import Depth
 from cq.figures.folding import fold_depths, fold_figures, prune_marks
 from cq.figures.steps import minute_of
@@ -40,8 +41,8 @@ def seconds_to_next_minute() -> float:
 def keep_minute(using: str, now: datetime | None = None) -> bool:
     """Do what one worker does once a minute; False where another one does it.
 
-    It counts the queues, and folds what is older of figures, of depths, or of marks, each
-    every three minutes. now: the present moment; None: as the database says.
+    It counts the queues, and adds up figures that are over, or folds what is older of them,
+    of depths, or of marks, each every four minutes. now: the present moment; None: as the database says.
     """
     if not conf.FIGURES:
         return False
@@ -56,6 +57,7 @@ def keep_minute(using: str, now: datetime | None = None) -> bool:
 
 
 _FOLDS: tuple[Callable[[str, datetime], int], ...] = (
+    add_up,
     fold_figures,
     fold_depths,
     prune_marks,

@@ -17,7 +17,8 @@ class FigureRow(models.Model):
     """The runs of one name in one queue that ended within one slot of time."""
 
     id = models.BigAutoField(primary_key=True)
-    #: Minutes: 1, 10, 60 or 1,440.
+    #: Minutes: 1, 10, 60 or 1,440. Below 0: a row that repeats others, see
+    #: `cq.figures.ahead`.
     step = models.SmallIntegerField()
     slot = models.IntegerField()
     name = models.CharField(max_length=LONGEST_NAME)

@@ -93,7 +93,10 @@ function start() {
         return parts.join(" ");
     }
 
-    function showProgress({ done, total, message }) {
+    function showProgress({ done, total, message, left }) {
+        const rate = number((total - done) / left * 60);
+        const n = number(left < 120 ? left : left / 60);
+        put(place("left"), left ? filled(words[left < 120 ? "s" : "min"], { n, rate }) : "");
         const target = place("progress");
         if (!target) {
             return;
