@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .definitions.limits import Limit
+    from .durable.events.links import answer_url
+    from .durable.events.topics import apublish, publish
     from .errors import (
         AlreadySettled,
         CodecError,
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
         DepthError,
         GiveUp,
         LeaseLost,
+        NotAsked,
         NotFinished,
         NotRetryable,
         OutOfTime,
@@ -48,6 +51,9 @@ _HOMES = {
     "group": "cq.tasks",
     "TaskFunction": "cq.tasks",
     "mark": "cq.figures.marks",
+    "answer_url": "cq.durable.events.links",
+    "publish": "cq.durable.events.topics",
+    "apublish": "cq.durable.events.topics",
     "Limit": "cq.definitions.limits",
     "Status": "cq.status",
     "AlreadySettled": "cq.errors",
@@ -57,6 +63,7 @@ _HOMES = {
     "DepthError": "cq.errors",
     "GiveUp": "cq.errors",
     "LeaseLost": "cq.errors",
+    "NotAsked": "cq.errors",
     "NotFinished": "cq.errors",
     "NotRetryable": "cq.errors",
     "OutOfTime": "cq.errors",
@@ -84,6 +91,7 @@ __all__ = [
     "GiveUp",
     "LeaseLost",
     "Limit",
+    "NotAsked",
     "NotFinished",
     "NotRetryable",
     "OutOfTime",
@@ -103,9 +111,12 @@ __all__ = [
     "WaitError",
     "WaitTimeout",
     "__version__",
+    "answer_url",
+    "apublish",
     "chain",
     "group",
     "mark",
+    "publish",
     "task",
 ]
 

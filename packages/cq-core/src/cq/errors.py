@@ -7,6 +7,7 @@
   x CycleError            (also ValueError)
   x DepthError            (also ValueError)
   x AlreadySettled
+  x NotAsked
   x NotFinished
   x NotRetryable
   x UniqueBusy
@@ -67,6 +68,10 @@ class DepthError(CQError, ValueError):
 
 class AlreadySettled(CQError):
     """The parent has settled, nothing can be added under it any more."""
+
+
+class NotAsked(CQError):
+    """A task asks nothing, not that, or has its answer already."""
 
 
 class NotFinished(CQError):

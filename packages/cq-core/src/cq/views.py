@@ -18,6 +18,8 @@ from django.views import View
 from django.views.decorators.csrf import csrf_protect
 
 from cq.conf import conf
+from cq.durable.events import links, questions
+from cq.errors import NotAsked
 from cq.live.state import read
 from cq.models import Task
 from cq.progress.element import TEMPLATE, Look, context_of, is_own
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
     from cq.live.state import Reading
 
+#: The author of an answer by a link, of whom no more is known.
+BY_LINK = "by a link"
 CANCELLED = "It was cancelled by a user."
 
 
@@ -109,6 +113,43 @@ class CancelView(_PrivateView):
         if "HX-Request" not in request.headers and is_own(request, back):
             return HttpResponseRedirect(back)
         return _fragment(request, token, said)
+
+
+@method_decorator(csrf_protect, name="dispatch")
+class AnswerView(_PrivateView):
+    """The page of a link that answers a question; what scans mails only looks at it."""
+
+    def get(self, request: HttpRequest, link: str) -> HttpResponse:
+        said = links.read(link)
+        found = said and links.asked_by(conf.DATABASE, said)
+        if not (said and found):
+            return self._closed(request, forged=said is None)
+        return self._page(request, question=found.text, choice=said.choice)
+
+    def post(self, request: HttpRequest, link: str) -> HttpResponse:
+        said = links.read(link)
+        found = said and links.asked_by(conf.DATABASE, said)
+        if not (said and found):
+            return self._closed(request, forged=said is None)
+        user = getattr(request, "user", None)
+        known = user is not None and user.is_authenticated
+        author = user.get_username() if user is not None and known else BY_LINK
+        try:
+            questions.answer(conf.DATABASE, said.task, said.choice, author, found.id)
+        except NotAsked:
+            # Somebody else was a moment faster.
+            return self._closed(request)
+        return self._page(
+            request, question=found.text, choice=said.choice, answered=True
+        )
+
+    def _closed(self, request: HttpRequest, *, forged: bool = False) -> HttpResponse:
+        return self._page(request, status=404 if forged else 410, forged=forged)
+
+    def _page(
+        self, request: HttpRequest, *, status: int = 200, **context: Any
+    ) -> HttpResponse:
+        return render(request, "cq/answer.html", context, status=status)
 
 
 def _reading(task_id: UUID) -> Reading:

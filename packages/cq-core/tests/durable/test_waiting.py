@@ -116,6 +116,7 @@ def test_sent_while_it_waits() -> None:
     )
     assert [t.pk for t in Task.objects.waiting_for("approval")] == [handle.pk]
     handle.send("other", 1)
+    handle.send("Approval", 1)
     assert fresh(handle).status == Status.SUSPENDED
     handle.send("approval", "yes")
     assert fresh(handle).status == Status.QUEUED
@@ -232,7 +233,8 @@ def test_bad_messages_are_refused(send: Any, kind: type[Exception]) -> None:
         lambda cqt: cqt.wait_for(7),
         lambda cqt: cqt.wait_for("a", timeout=-1),
         lambda cqt: cqt.wait_for("a", timeout="soon"),
-        lambda cqt: cqt.wait_for(topic="a"),
+        lambda cqt: cqt.wait_for("a", topic="a"),
+        lambda cqt: cqt.wait_for(),
     ],
 )
 def test_bad_waits_are_refused(wait: Any) -> None:

@@ -78,6 +78,7 @@ def test_it_sees_where_a_sweep_may_find_something(status: Status) -> None:
         pending=status == Status.PENDING,
         edges=False,
         limits=False,
+        published=False,
     )
     Edge.objects.create(task=forced(Status.COMPLETE), depends_on=task)
     assert probe.sweepable(DB).edges

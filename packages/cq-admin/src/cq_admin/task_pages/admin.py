@@ -30,6 +30,7 @@ from cq_admin.saved_views.rows import Saved
 from cq_admin.saved_views.view import urls as saved_view_urls
 from cq_admin.tree import graph
 from cq_admin.value_pages import urls as value_urls
+from cq_admin.verb_pages import answering
 from cq_admin.worker_pages import stacks
 
 from . import changelist, choosing, facts, filters, link_filters, live
@@ -210,6 +211,7 @@ class TaskAdminMixin(NamePages, ManyActions, ReadOnlyAdmin):
             )
             detail = Detail(obj, self.admin_site.name, timezone.now(), reader)
             context["cq_detail"] = detail
+            context["cq_question"] = answering.shown(self, request, obj)
             context["cq_summary"] = Summary(detail)
             context["cq_sections"] = facts.sections(detail)
             context["cq_tries"] = tries_of(detail)
@@ -247,7 +249,7 @@ class TaskAdminMixin(NamePages, ManyActions, ReadOnlyAdmin):
         # Before those that begin with the id of a task.
         own = [*many_urls(self, TaskAdminMixin), *saved_view_urls(self)]
         own += [*export_urls(self), *live.urls(self)]
-        own += [*log_urls(self), *value_urls(self)]
+        own += [*log_urls(self), *value_urls(self), *answering.urls(self)]
         return own + super().get_urls()
 
 

@@ -15,10 +15,12 @@ from cq.db.conflicts import retry_on_conflict
 from cq.errors import AlreadySettled, Suspended, WaitTimeout
 from cq.status import FINAL
 from cq.tables.durable.queries import messages, untaken
+from cq.tables.durable.queries import steps as step_rows
 from cq.tables.durable.rows import StepRow
 from cq.tables.queries import tasks
 from cq.text import brief
 from cq.workflow.messages import look, wake
+from cq.workflow.topics import collect
 
 from .committing import at_once
 from .keeping import LONGEST_SLEEP
@@ -26,6 +28,9 @@ from .names import checked_key, checked_name, digest_of_texts
 from .writing import NOW
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from cq.tables.durable.rows import MessageRow
     from cq.tables.rows import TaskRow
 
     from .kept import Kept
@@ -34,6 +39,16 @@ if TYPE_CHECKING:
 #: Stands for: no default was given.
 RAISES: Any = object()
 _TIMEOUT = "timeout"
+_NAMED = {
+    StepRow.WAIT: "the name of a message",
+    StepRow.TOPIC: "a topic",
+    StepRow.ASK: "a question",
+}
+_VERBS = {
+    StepRow.WAIT: "sent",
+    StepRow.TOPIC: "published",
+    StepRow.ASK: "answered",
+}
 
 
 # --- sending ------------------------------------------------------------------------------
@@ -81,16 +96,19 @@ def wait_for(
     *,
     timeout: timedelta | float | None,
     default: Any,
-    key: str,
+    key: str = "",
+    kind: str = StepRow.WAIT,
+    form: str | None = None,
 ) -> Any:
     """Return what was sent under a name: the oldest that no wait has taken.
 
-    Suspends the run until there is something. Raises WaitTimeout, where no default is
-    given, once `timeout` is over.
+    kind: of the wait; of a TOPIC the name is that, of an ASK the question. form: of a
+    question. Suspends the run until there is something. Raises WaitTimeout, where no
+    default is given, once `timeout` is over.
     """
-    checked_name(name, "the name of a message")
+    checked_name(name, _NAMED[kind])
     length = _length(timeout)
-    step = steps.come_to(StepRow.WAIT, name, key, digest_of_texts([]))
+    step = steps.come_to(kind, name, key, digest_of_texts([]))
     if step.is_open:
         _take(steps, step)
     if not step.is_open:
@@ -102,30 +120,76 @@ def wait_for(
     if step.moment is not None and (
         length == timedelta() or (began and step.moment <= began)
     ):
-        step.error = step.exception = _TIMEOUT
-        with at_once(run.using):
-            steps.write(step, finished=NOW)
-        step.ended = True
-        steps.took(step)
+        _give_up(steps, step)
         return _outcome(steps, step, default)
-    _suspend(steps, step)
+    _suspend(steps, step, form)
 
 
-def _suspend(steps: Steps, step: Kept) -> NoReturn:
+def name_of(name: str | None, topic: str | None) -> tuple[str, str]:
+    """Return what a wait is for, and its kind; raises TypeError for both, and neither."""
+    if name is not None and topic is None:
+        return name, StepRow.WAIT
+    if topic is not None and name is None:
+        return topic, StepRow.TOPIC
+    raise TypeError(
+        'wait_for() wants the name of a message, wait_for("approval"), or a topic, '
+        'wait_for(topic="order:42:paid")'
+    )
+
+
+def _suspend(steps: Steps, step: Kept, form: str | None) -> NoReturn:
     run, task = steps.run, steps.run.task
 
     def record() -> None:
         steps.write(step, finished=None)
+        if form is not None:
+            row = step_rows(run.using).filter(
+                task=task.id, name=step.name, key=step.key, number=step.number
+            )
+            row.update(form=codec.Encoded(form))
 
-    look_again = partial(look, run.using, task.id, step.name)
+    look_again = partial(look, run.using, task.id, step.name, step.kind, run.now)
     why = f"waits for {step.name!r}"
     run.suspend(Suspended(why, until=step.moment, record=record, look=look_again))
+
+
+def _give_up(steps: Steps, step: Kept) -> None:
+    """End a wait that has come to its timeout; by what has come just now, if it has."""
+    using = steps.run.using
+
+    def give_up() -> None:
+        with at_once(using):
+            # Who answers a question locks its row: told that it counts, it does.
+            rows = step_rows(using).filter(pk=step.id or 0)
+            if connections[using].features.has_select_for_update:
+                rows = rows.select_for_update()
+            list(rows.values_list("pk"))
+            if step.kind == StepRow.ASK and _untaken(steps, step).exists():
+                return
+            steps.write(step, finished=NOW)
+            step.ended = True
+
+    step.error = step.exception = _TIMEOUT
+    retry_on_conflict(using, give_up)
+    if step.ended:
+        steps.took(step)
+    else:
+        step.error = step.exception = None
+        _take(steps, step)
+
+
+def _untaken(steps: Steps, step: Kept) -> QuerySet[MessageRow]:
+    run = steps.run
+    if step.kind == StepRow.TOPIC:
+        collect(run.using, run.task.id, step.name, run.now)
+    rows = untaken(run.using).filter(task=run.task.id)
+    return rows.filter(name=step.name, kind=step.kind)
 
 
 def _take(steps: Steps, step: Kept) -> None:
     """End a wait by the oldest message that is there, if one is."""
     using = steps.run.using
-    waiting = untaken(using).filter(task=steps.run.task.id, name=step.name)
+    waiting = _untaken(steps, step)
     if not waiting.exists():
         return
     connection, before = connections[using], step.id
@@ -153,8 +217,10 @@ def _outcome(steps: Steps, step: Kept, default: Any) -> Any:
     if default is not RAISES:
         return default
     task = steps.run.task
+    verb = _VERBS[step.kind]
     error = WaitTimeout(
-        f"nobody has sent {step.name!r} to {task.name} {task.pk} in time"
+        f"nobody has {verb} {step.name!r} in time, for which {task.name} {task.pk} "
+        "waited"
     )
     steps.raised(step, error)
     raise error

@@ -47,6 +47,7 @@ class Sweepable(NamedTuple):
     pending: bool
     edges: bool
     limits: bool
+    published: bool
 
 
 def urgent(using: str, now: datetime | None = None) -> Urgent:
@@ -96,7 +97,8 @@ def sweepable(using: str) -> Sweepable:
         f" {_exists(connection, 'task_id', 'met IS NULL', 'cq_edges')},"
         " (SELECT MAX(id) FROM cq_lanes) IS NOT NULL"
         " OR (SELECT MAX(limit_key) FROM cq_places) IS NOT NULL"
-        " OR (SELECT MAX(limit_key) FROM cq_limit_keys) IS NOT NULL"
+        " OR (SELECT MAX(limit_key) FROM cq_limit_keys) IS NOT NULL,"
+        " (SELECT MAX(id) FROM cq_publications) IS NOT NULL"
     )
     return Sweepable(*_ask(connection, sql, []))
 

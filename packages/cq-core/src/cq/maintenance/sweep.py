@@ -15,7 +15,7 @@ from cq.limits import repair
 from cq.status import FINAL, OPEN, Status
 from cq.tables.queries import edges, stacks, tasks
 from cq.workers import doorbell, pauses
-from cq.workflow import advance, messages
+from cq.workflow import advance, messages, topics
 
 from . import probe, rescue, rounds
 from .prune import prune
@@ -82,6 +82,9 @@ def sweep_up(
         count += resolve_forgotten(using, now, limit)
     if left.pending:
         count += queue_forgotten(using, now, limit)
+    if left.published:
+        topics.delete_over(using, now)
+        count += topics.deliver_forgotten(using, now)
     if left.limits:
         repair.repair(using, now)
     return count

@@ -15,19 +15,19 @@ def fit_mysql(apps, schema_editor):
     names = f"CHARACTER SET utf8mb4 COLLATE {exact}"
     changes = {
         "cq_steps": (
-            "CONVERT TO CHARACTER SET utf8mb4",
             "MODIFY kind varchar(10) CHARACTER SET ascii NOT NULL",
             "MODIFY digest varchar(32) CHARACTER SET ascii NOT NULL",
             f"MODIFY name varchar(200) {names} NOT NULL",
             f"MODIFY step_key varchar(200) {names} NOT NULL",
         ),
         "cq_messages": (
-            "CONVERT TO CHARACTER SET utf8mb4",
             f"MODIFY name varchar(200) {names} NOT NULL",
             f"MODIFY message_key varchar(200) {names} NULL",
         ),
     }
     for table, parts in changes.items():
+        # By itself: in one statement it would undo what the columns are told.
+        schema_editor.execute(f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4")
         schema_editor.execute(f"ALTER TABLE {table} {', '.join(parts)}")
 
 

@@ -14,6 +14,7 @@ from cq.generics import R_co
 from cq.progress.token import token_of
 from cq.status import Status
 from cq.tables.attempt_rows import AttemptRow, StackRow, TaskLogRow
+from cq.tables.durable.publications import PublicationRow
 from cq.tables.durable.rows import MessageRow, StepRow
 from cq.tables.figure_rows import DepthRow, FigureRow, MarkRow
 from cq.tables.limits.rows import LaneRow, LimitKeyRow, LimitRow, PlaceRow
@@ -155,6 +156,13 @@ class Message(MessageRow):
     """What was sent to a task by `Task.send`."""
 
     class Meta(MessageRow.Meta):
+        pass
+
+
+class Publication(PublicationRow):
+    """What was published to a topic by `cq.publish`."""
+
+    class Meta(PublicationRow.Meta):
         pass
 
 

@@ -125,17 +125,16 @@ class DurableVerbs:
     ) -> Any:
         """Give the slot back until something is sent under a name; return what was sent.
 
+        topic: in the place of a name: what `cq.publish` sends to all that wait for it.
         timeout: seconds, or a timedelta. default: what it returns then; without one it
         raises WaitTimeout. One message is taken by one wait, the oldest first. Raises
         TypeError in a task that is not durable.
         """
-        if topic is not None or name is None:
-            raise TypeError(
-                "wait_for() waits for what is sent under a name, "
-                'wait_for("approval"); topics are not there yet'
-            )
+        what, kind = messages.name_of(name, topic)
         steps = self._durable_steps("wait_for")
-        return messages.wait_for(steps, name, timeout=timeout, default=default, key="")
+        return messages.wait_for(
+            steps, what, timeout=timeout, default=default, kind=kind
+        )
 
     def results(self, handles: Iterable[Any], *, errors: str = "raise") -> list[Any]:
         """Give the slot back until these tasks have settled; return their results.

@@ -27,6 +27,7 @@ from . import waiting
 from .backing_off import BacksOff
 from .columns import TypedRow
 from .durable_verbs import DurableVerbs
+from .questions import Asks
 from .starting import starts, starts_async
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class TaskVerbs(DurableVerbs, RunFacts, BacksOff, Handle[R_co], TypedRow):
+class TaskVerbs(DurableVerbs, Asks, RunFacts, BacksOff, Handle[R_co], TypedRow):
     """The verbs of :class:`cq.models.Task`.
 
     Each that touches the database has an async twin with the prefix ``a``.

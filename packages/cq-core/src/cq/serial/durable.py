@@ -22,7 +22,7 @@ from cq.definitions.backoff import delay_before
 from cq.durable.chunks.each import check_chunk
 from cq.durable.chunks.order import Order
 from cq.durable.keeping import check_sleep, length_of
-from cq.durable.messages import RAISES
+from cq.durable.messages import RAISES, name_of
 from cq.durable.names import checked_name, digest_of
 from cq.durable.options import StepOptions, options_of
 from cq.durable.results import RAISE, check_errors
@@ -30,6 +30,7 @@ from cq.errors import AlreadySettled, GiveUp, RetryLater, TaskFailed, WaitError
 from cq.status import FAILED, FINAL
 
 from .handle import SerialHandle
+from .questions import SerialAsks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -126,7 +127,7 @@ def _transaction(atomic: bool) -> Any:
     return transaction.atomic(using=conf.DATABASE)
 
 
-class SerialSteps(SerialHandle):
+class SerialSteps(SerialAsks, SerialHandle):
     """``cqt.step()`` and its kind in a serial run."""
 
     #: None are kept.
@@ -185,9 +186,10 @@ class SerialSteps(SerialHandle):
         default: Any = RAISES,
     ) -> Any:
         """Raise WaitError: whoever called waits, and so nobody sends it anything."""
+        what, _ = name_of(name, topic)
         self._check_durable("wait_for")
         raise WaitError(
-            f"{self.name} waits for {name!r} in a serial run, to which nobody can send "
+            f"{self.name} waits for {what!r} in a serial run, to which nobody can send "
             "it; record it by .delay()"
         )
 

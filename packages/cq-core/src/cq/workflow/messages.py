@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from cq import lifecycle
 from cq.status import Status
-from cq.tables.durable.queries import open_waits, untaken
+from cq.tables.durable.queries import open_waits, open_waits_of_any, untaken
+from cq.tables.durable.rows import StepRow
 from cq.tables.queries import tasks
 from cq.workers import doorbell
+
+from .topics import collect
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,15 +21,23 @@ if TYPE_CHECKING:
 MOST = 500
 
 
-def wake(using: str, task: UUID, name: str) -> None:
+def wake(using: str, task: UUID, name: str, kind: str = StepRow.WAIT) -> None:
     """Wake a task whose open wait is for a message of this name, if it has one."""
-    if open_waits(using).filter(task=task, name=name).exists():
+    if open_waits(using, kind).filter(task=task, name=name).exists():
         doorbell.ring(using, lifecycle.wake(using, [task]))
 
 
-def look(using: str, task: UUID, name: str) -> None:
+def look(
+    using: str,
+    task: UUID,
+    name: str,
+    kind: str = StepRow.WAIT,
+    now: datetime | None = None,
+) -> None:
     """Wake a task, which has just been suspended, for what was sent to it before."""
-    if untaken(using).filter(task=task, name=name).exists():
+    if kind == StepRow.TOPIC:
+        collect(using, task, name, now)
+    if untaken(using).filter(task=task, name=name, kind=kind).exists():
         doorbell.ring(using, lifecycle.wake(using, [task]))
 
 
@@ -37,11 +48,11 @@ def wake_forgotten(using: str, now: datetime | None = None) -> int:
     """
     waiting = tasks(using).filter(status=Status.SUSPENDED).values("pk")
     sent = untaken(using).filter(task__in=waiting).order_by("pk")
-    there = set(sent.values_list("task_id", "name")[:MOST])
+    there = set(sent.values_list("task_id", "name", "kind")[:MOST])
     if not there:
         return 0
-    waits = open_waits(using).filter(task__in={task for task, _ in there})
-    found = there.intersection(waits.values_list("task_id", "name"))
-    woken = lifecycle.wake(using, {task for task, _ in found}, now)
+    waits = open_waits_of_any(using).filter(task__in={task for task, *_ in there})
+    found = there.intersection(waits.values_list("task_id", "name", "kind"))
+    woken = lifecycle.wake(using, {task for task, *_ in found}, now)
     doorbell.ring(using, woken)
     return len(woken)

@@ -18,7 +18,8 @@ from cq.errors import UnknownTask
 from cq.limits.operating.telling import why_held
 from cq.status import FINAL, OPEN, Status
 from cq.tables import slices
-from cq.tables.durable.queries import open_waits
+from cq.tables.durable.queries import open_waits_of_any
+from cq.tables.durable.rows import StepRow
 from cq.tables.queries import edges, tasks, workers
 from cq.tables.readiness import ready_at
 from cq.tables.together import counts
@@ -94,10 +95,19 @@ def _event(using: str, task: TaskRow) -> str:
     """Return what a suspended task waits for beside the clock; "" of what is not."""
     if task.status != Status.SUSPENDED:
         return ""
-    name = open_waits(using).filter(task=task.pk).values_list("name", flat=True).first()
-    if name is None:
+    waits = open_waits_of_any(using).filter(task=task.pk).order_by("-pk")
+    found = waits.values_list("kind", "name").first()
+    if found is None:
         return "sleeps" if task.run_after else "is SUSPENDED, and waits for an event"
-    return f"waits for what is sent to it as {name!r}"
+    kind, name = found
+    return f"{_EVENTS[kind]} {name!r}"
+
+
+_EVENTS = {
+    StepRow.WAIT: "waits for what is sent to it as",
+    StepRow.TOPIC: "waits for what is published to",
+    StepRow.ASK: "waits for an answer to",
+}
 
 
 def _because(task: TaskRow) -> str:

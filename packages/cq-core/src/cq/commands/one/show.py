@@ -15,6 +15,7 @@ from cq.conf import conf
 from cq.db.clock import database_now
 from cq.definitions.lanes import fair_of, limits_of
 from cq.display.redaction import Redaction, Revealed
+from cq.durable.events import questions
 from cq.durations import in_words
 from cq.errors import CodecError
 from cq.status import Status
@@ -47,6 +48,7 @@ def show(output: Output, options: dict[str, Any]) -> None:
     task = find(using, options["id"])
     progress = task.progress
     waited = task.waited(database_now(using) if task.status == Status.QUEUED else None)
+    authors = questions.authors_of(using, task.pk)
     redaction = Revealed() if options["reveal"] else Redaction(task.name)
     below = tasks(using).filter(parent=task.pk).values_list("status")
     details: dict[str, Any] = {
@@ -76,7 +78,7 @@ def show(output: Output, options: dict[str, Any]) -> None:
         "progress": progress._asdict(),
         "subtasks": dict(below.annotate(count=Count("pk")).order_by("status")),
         "log_lines": task.logs.count(),
-        "steps": [stepped(step, redaction) for step in task.steps],
+        "steps": [stepped(step, redaction, authors) for step in task.steps],
         "history": [_tried(attempt, redaction) for attempt in task.history],
     }
     if output.as_json:

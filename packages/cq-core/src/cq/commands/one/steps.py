@@ -1,4 +1,4 @@
-"""The steps of a task as ``show`` has them, and the verb ``send``."""
+"""The steps of a task as ``show`` has them, and the verbs ``send`` and ``answer``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
 
+from cq.cli.asker import asked_by
 from cq.cli.lookup import find
 from cq.cli.verb import Verb
 from cq.conf import conf
+from cq.durable.events import questions
 from cq.durations import in_words
-from cq.errors import AlreadySettled, CodecError
+from cq.errors import AlreadySettled, CodecError, NotAsked
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 COLUMNS = ("step", "key", "kind", "started", "took", "tries", "what")
 
 
-def stepped(step: StepRow, redaction: Redaction | Revealed) -> dict[str, Any]:
-    """Return a step of a task, as JSON has it."""
+def stepped(
+    step: StepRow, redaction: Redaction | Revealed, authors: dict[int, str]
+) -> dict[str, Any]:
+    """Return a step of a task, as JSON has it; authors: of answers, by their steps."""
     result = step.stored_text("result") if step.error is None else None
     return {
         "name": step.name,
@@ -38,6 +42,8 @@ def stepped(step: StepRow, redaction: Redaction | Revealed) -> dict[str, Any]:
         "result": None if result is None else redaction.result(json.loads(result)),
         "exception": step.exception,
         "error": step.error and redaction.text(step.error),
+        "choices": step.form and step.form[0],
+        "author": authors.get(step.pk),
     }
 
 
@@ -50,6 +56,10 @@ def line_of(step: dict[str, Any]) -> list[Any]:
     what = [step["exception"], (step["error"] or "").partition("\n")[0]]
     if step["error"] is None and step["result"] is not None:
         what = [json.dumps(step["result"])]
+    if step["author"]:
+        what.append(step["author"])
+    elif step["choices"] and step["finished"] is None:
+        what = [" | ".join(step["choices"])]
     return [
         name,
         step["key"],
@@ -87,6 +97,23 @@ def send(output: Output, options: dict[str, Any]) -> None:
     output.line(f"{task.name} {task.pk}: {options['name']}: {sent}")
 
 
+def _answer_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("id", help="a task's id, or as much of it as no other has")
+    parser.add_argument("choice", help="one of the choices of what its ask() asks")
+
+
+def answer(output: Output, options: dict[str, Any]) -> None:
+    task = find(conf.DATABASE, options["id"])
+    try:
+        questions.answer(
+            conf.DATABASE, task.pk, options["choice"], asked_by("cq answer")
+        )
+    except NotAsked as error:
+        raise CommandError(str(error)) from error
+    output.line(f"{task.name} {task.pk}: answered: {options['choice']}")
+
+
 VERBS = (
+    Verb("answer", "answer what a task asks", _answer_arguments, answer),
     Verb("send", "send something to a task that waits for it", _send_arguments, send),
 )

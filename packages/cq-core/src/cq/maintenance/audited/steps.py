@@ -8,7 +8,6 @@ from django.db.models import Exists, OuterRef, Q
 
 from cq.maintenance.check import Check
 from cq.tables.durable.queries import messages, steps
-from cq.tables.durable.rows import StepRow
 from cq.tables.queries import tasks
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def _taken_by_nothing(using: str, now: datetime | None) -> Q:
     wait = steps(using).filter(
         pk=OuterRef("taken_by"),
         task=OuterRef("task_id"),
-        kind=StepRow.WAIT,
+        kind=OuterRef("kind"),
         finished__isnull=False,
     )
     return Q(taken_by__isnull=False) & Q(~Exists(wait))

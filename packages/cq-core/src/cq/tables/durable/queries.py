@@ -11,6 +11,7 @@ from .rows import StepRow
 if TYPE_CHECKING:
     from django.db import models
 
+    from .publications import PublicationRow
     from .rows import MessageRow
 
 
@@ -26,9 +27,20 @@ def messages(using: str) -> models.QuerySet[MessageRow]:
     return model._base_manager.using(using).order_by()
 
 
-def open_waits(using: str) -> models.QuerySet[StepRow]:
-    """The waits that nothing has ended, which an index has."""
-    return steps(using).filter(kind=StepRow.WAIT, finished__isnull=True)
+def publications(using: str) -> models.QuerySet[PublicationRow]:
+    """All that was published and is not over, in no order."""
+    model: type[PublicationRow] = apps.get_model("cq", "Publication")
+    return model._base_manager.using(using).order_by()
+
+
+def open_waits(using: str, kind: str = StepRow.WAIT) -> models.QuerySet[StepRow]:
+    """The waits of a kind that nothing has ended; those but questions have an index."""
+    return steps(using).filter(kind=kind, finished__isnull=True)
+
+
+def open_waits_of_any(using: str) -> models.QuerySet[StepRow]:
+    """The waits of each kind that nothing has ended: for some tasks, by their ids."""
+    return steps(using).filter(kind__in=StepRow.WAITS, finished__isnull=True)
 
 
 def untaken(using: str) -> models.QuerySet[MessageRow]:

@@ -33,6 +33,9 @@ class StepRow(EncodedRow):
     #: was enqueued; the results of tasks.
     CALL, SLEEP, WAIT, EACH, VALUE = "call", "sleep", "wait", "each", "value"
     RECORD, RESULTS = "record", "results"
+    #: Something published, the answer to a question: waits as that for a message is.
+    TOPIC, ASK = "topic", "ask"
+    WAITS = (WAIT, TOPIC, ASK)
 
     id = models.BigAutoField(primary_key=True)
     task = _of_task()
@@ -60,6 +63,8 @@ class StepRow(EncodedRow):
     ended_run = models.BooleanField(default=False)
     #: Lines that its run had logged before it, outside of steps.
     lines = models.IntegerField(default=0)
+    #: Of a question: the choices, and the permission that its answer wants.
+    form: Any = EncodedField(null=True)
 
     class Meta:
         abstract = True
@@ -76,6 +81,11 @@ class StepRow(EncodedRow):
                 name="cq_waiting_for",
                 condition=Q(kind="wait", finished__isnull=True),
             ),
+            models.Index(
+                fields=["name", "task"],
+                name="cq_topic_waits",
+                condition=Q(kind="topic", finished__isnull=True),
+            ),
         )
 
     def __str__(self) -> str:
@@ -88,7 +98,8 @@ class StepRow(EncodedRow):
 
     def decode_field(self, name: str, text: str) -> Any:
         """Decode its result; of one that has failed it is None."""
-        return None if self.error is not None else codec.decode(text)
+        failed = name == "result" and self.error is not None
+        return None if failed else codec.decode(text)
 
 
 class MessageRow(EncodedRow):
@@ -103,6 +114,14 @@ class MessageRow(EncodedRow):
     )
     payload: Any = EncodedField(default=codec.Encoded("null"))
     sent = models.DateTimeField()
+    #: The kind of the waits that take it.
+    kind = models.CharField(
+        max_length=10, default=StepRow.WAIT, db_default=StepRow.WAIT
+    )
+    #: Of an answer: who has given it.
+    author = models.CharField(max_length=LONGEST_STEP, null=True)  # noqa: DJ001
+    #: The id of what was published, which reaches a task once.
+    publication = models.BigIntegerField(null=True)
     #: The id of the step that has taken it.
     taken_by = models.BigIntegerField(null=True)
 
@@ -112,6 +131,9 @@ class MessageRow(EncodedRow):
         default_permissions = ()
         constraints = (
             models.UniqueConstraint(fields=["task", "key"], name="cq_message_key"),
+            models.UniqueConstraint(
+                fields=["task", "publication"], name="cq_message_publication"
+            ),
         )
         indexes = (
             models.Index(

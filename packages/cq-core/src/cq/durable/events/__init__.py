@@ -1,0 +1,1 @@
+"""What many wait for, and what people are asked."""
