@@ -181,7 +181,8 @@ class Suspended(BaseException):
     Not an Exception, so that handlers let it pass. why: for people. until: when it is to
     be called at the latest, None: by an event alone. record: writes what it waits for,
     within the transaction that suspends it. look: called after the commit of that, to wake
-    it for what came meanwhile. stops: its worker does, and it waits for nothing.
+    it for what came meanwhile. stops: its worker does, and it waits for nothing. begins: nor
+    does it here, and this writes in that transaction how it begins anew.
     """
 
     def __init__(
@@ -192,6 +193,7 @@ class Suspended(BaseException):
         record: Callable[[], None] | None = None,
         look: Callable[[], None] | None = None,
         stops: bool = False,
+        begins: Callable[[], Any] | None = None,
     ) -> None:
         super().__init__(why)
         self.why = why
@@ -199,8 +201,14 @@ class Suspended(BaseException):
         self.record = record
         self.look = look
         self.stops = stops
+        self.begins = begins
 
     @classmethod
     def handover(cls) -> Suspended:
         """Return that of a run whose worker stops: another one goes on at once."""
         return cls("its worker stops, and another one goes on", stops=True)
+
+    @classmethod
+    def anew(cls, begins: Callable[[], Any]) -> Suspended:
+        """Return that of a run which begins again in its row, without its steps."""
+        return cls("begins anew, with other arguments and no steps", begins=begins)

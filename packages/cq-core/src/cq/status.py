@@ -161,6 +161,12 @@ TRANSITIONS: dict[str, Transition] = {
             Status.QUEUED,
             "the clock, `send()`, the last of the tasks it waits for",
         ),
+        _t(
+            "begin_anew",
+            Status.RUNNING,
+            Status.QUEUED,
+            "its worker, when the function calls `continue_as_new()`",
+        ),
         _t("rescue", Status.RUNNING, Status.QUEUED, "the rescuer of a dead worker"),
         _t("lose", Status.RUNNING, Status.LOST, "the rescuer of a dead worker"),
         _t(
@@ -172,6 +178,7 @@ TRANSITIONS: dict[str, Transition] = {
         _t("block", Status.PENDING, Status.INCOMPLETE, "a predecessor that failed"),
         _t("skip", Status.PENDING, Status.SKIPPED, "a predecessor, by `when`"),
         _t("expire", {Status.PENDING, Status.QUEUED}, Status.EXPIRED, "the clock"),
+        _t("miss", Status.RUNNING, Status.EXPIRED, "its worker, at its deadline"),
         _t("revoke", OPEN, Status.REVOKED, "a person or a program"),
         _t(
             "retry",

@@ -52,8 +52,9 @@ def test_each_option_says_where_a_change_of_it_is_kept() -> None:
     code = {"durable", "redact", "retry_on", "schedulable"}
     # The context has tests of its own, and so have tags, what needs a key, and lanes.
     with_key = {"unique_for", "unique_for_failed", "debounce"}
-    lanes = {"limits", "fair"}
-    assert set(OTHERS) == NAMES - code - {"context", "tags"} - with_key - lanes
+    # And what only durable tasks have.
+    others = {"limits", "fair", "deadline"}
+    assert set(OTHERS) == NAMES - code - {"context", "tags"} - with_key - others
     assert {
         name
         for name, field in Options.__dataclass_fields__.items()
@@ -88,7 +89,7 @@ def test_a_duration_may_be_a_timedelta(name: str, given: Any, seconds: Any) -> N
         assert getattr(row, name) == seconds
 
 
-@pytest.mark.parametrize("name", sorted(FOR_RUNNER))
+@pytest.mark.parametrize("name", sorted(FOR_RUNNER - {"deadline"}))
 def test_what_the_runner_reads_is_changed_for_this_call(name: str) -> None:
     made = plain.using(**{name: OTHERS[name]}).delay()
     row = Task.objects.get(pk=made.pk)

@@ -137,3 +137,19 @@ def test_a_row_that_is_gone_has_its_handle_all_the_same() -> None:
     script["code"] = code
     again(run(of_code.delay()))
     assert made[0].pk == made[1].pk
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_one_that_it_returns_gives_its_result_without_a_sweep(before: bool) -> None:
+    def gives(cqt: Any) -> Any:
+        handle = cqt.subtask(pack, 7)
+        if before:
+            cqt.results([handle])
+        return handle
+
+    script["code"] = gives
+    handle = of_code.delay()
+    run_all()
+    handle = fresh(handle)
+    assert (handle.status, handle.result) == (Status.COMPLETE, 7)
+    assert handle.open_children == 0

@@ -60,6 +60,11 @@ def _retry_arguments(parser: ArgumentParser) -> None:
         help="run again what failed below each task, and nothing else",
     )
     parser.add_argument(
+        "--from-step",
+        metavar="NAME",
+        help="with ids of durable tasks: do that step again, and what ended after it",
+    )
+    parser.add_argument(
         "--spread",
         type=float,
         metavar="MINUTES",
@@ -70,6 +75,9 @@ def _retry_arguments(parser: ArgumentParser) -> None:
 def retry(output: Output, options: dict[str, Any]) -> None:
     if options["spread"] is not None and not options["background"]:
         raise CommandError("--spread goes with --background and flags")
+    step = options["from_step"]
+    if step is not None and (options["failed"] or not options["ids"]):
+        raise CommandError("--from-step goes with ids, and without --failed")
     if not options["ids"]:
         if options["failed"]:
             raise CommandError(
@@ -79,13 +87,17 @@ def retry(output: Output, options: dict[str, Any]) -> None:
         retry_some = partial(many.retry, by=asked_by("cq retry"))
         change_many(output, options, "retry", RETRIED, retry_some)
         return
-    run_again = manual_retry.retry_failed if options["failed"] else manual_retry.retry
+    run_again: Callable[..., Any] = (
+        manual_retry.retry_failed
+        if options["failed"]
+        else partial(manual_retry.retry, from_step=step)
+    )
     by = asked_by("cq retry")
 
     def again(task: Task) -> str | None:
         try:
             run_again(conf.DATABASE, task.pk, by=by)
-        except CQError as error:
+        except (CQError, ValueError) as error:
             return str(error)
         return None
 

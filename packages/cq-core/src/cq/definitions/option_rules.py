@@ -53,6 +53,23 @@ def check_together(changes: dict[str, Any], merged: Any) -> None:
         )
 
 
+def check_deadline(options: Any) -> None:
+    """Raise TypeError for a deadline of what has none, or beside another end."""
+    if options.deadline is None:
+        return
+    if not options.durable:
+        raise TypeError(
+            f"deadline is {brief(options.deadline)}, but the task is not durable; give it "
+            "expires= for its start, or timeout= for its run, or make it "
+            "@task(durable=True)"
+        )
+    if options.expires is not None:
+        raise TypeError(
+            "deadline and expires were given together, but what is not done by its "
+            "deadline has not started in time either; leave out one, or give it as None"
+        )
+
+
 def check_durable(changes: dict[str, Any]) -> None:
     """Raise TypeError where options are given that a durable task cannot have."""
     if changes.get("atomic"):
@@ -145,6 +162,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "delay": (lambda v: v is None or is_span(v), _SPAN),
     "expires": (lambda v: v is None or _moment(v), _MOMENT),
     "timeout": (_is_length, _LENGTH),
+    "deadline": (_is_length, _LENGTH),
     "retries": (
         lambda v: _whole(v) and 0 <= v <= 32_000,
         "a whole number, 0..32000",

@@ -28,6 +28,7 @@ class _Options(TypedDict, total=False):
     delay: Span | None
     expires: Moment | None
     timeout: Span | None
+    deadline: Span | None
     retries: int
     result_ttl: Span | str | None
     unique: str | Callable[..., str | None] | None

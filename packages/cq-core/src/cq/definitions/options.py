@@ -21,7 +21,7 @@ from .option_rules import LONGEST_NAME as LONGEST_NAME
 from .option_rules import LONGEST_QUEUE as LONGEST_QUEUE
 from .option_rules import ON_LOST_FAIL as ON_LOST_FAIL
 from .option_rules import ON_LOST_RETRY as ON_LOST_RETRY
-from .option_rules import RULES, check_durable, check_together
+from .option_rules import RULES, check_deadline, check_durable, check_together
 from .templates import Template
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Options:
     delay: seconds, or a timedelta, from when it could first run: from now, or from when what it waits for has settled. With `run_after` too, the later of both.
     expires: aware datetime, or timedelta from now; not started later (EXPIRED).
     timeout: seconds of running, or a timedelta.
+    deadline: of a durable task: seconds, or a timedelta, from when it is submitted to when all of it is to be done (else EXPIRED).
     retries: how often a failed run is tried again.
     retry_on: exception classes, or predicates of the exception.
     backoff: seconds or a timedelta before a retry, a list of these, one for each attempt, of which the last repeats, or a function of the attempt, or of the attempt and the error; None: exponential.
@@ -92,6 +93,7 @@ class Options:
     delay: float | None = field(default=None, metadata=_COLUMN)
     expires: datetime | timedelta | None = field(default=None, metadata=_COLUMN)
     timeout: float | None = field(default=None, metadata=_FOR_RUNNER)
+    deadline: float | None = field(default=None, metadata=_FOR_RUNNER)
     retries: int = field(default=0, metadata=_FOR_RUNNER)
     retry_on: RetryOn = field(default=(Exception,), metadata=_CODE)
     backoff: Backoff | None = field(default=None, metadata=_FOR_RUNNER)
@@ -119,6 +121,7 @@ class Options:
                 raise ValueError(f"{name} is {brief(value)}, but must be {wanted}")
         for name, as_kept in _AS_KEPT.items():
             object.__setattr__(self, name, as_kept(getattr(self, name)))
+        check_deadline(self)
         if self.durable:
             object.__setattr__(self, "atomic", False)
             object.__setattr__(self, "on_lost", ON_LOST_RETRY)
@@ -195,6 +198,7 @@ def _as_seconds(value: Any) -> Any:
 #: durations in seconds, for one.
 _AS_KEPT: dict[str, Callable[[Any], Any]] = {
     "timeout": _as_seconds,
+    "deadline": _as_seconds,
     "backoff": _as_backoff,
     "delay": _as_seconds,
     "unique_for": _as_seconds,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from cq.codec import Encoded
-from cq.tables.durable.rows import LONGEST_STEP, StepRow
+from cq.tables.durable.rows import LONGEST_STEP, STANDS, StepRow
 
 from .names import digest_of_texts
 from .steps import Steps
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from cq.enqueue.drafts import Draft
     from cq.enqueue.plan import Plan
-
-#: Before the id of a task that stands for a call, since that has its unique key.
-_STANDS = "="
 
 
 class DurableSteps(Steps):
@@ -50,7 +47,7 @@ class Enqueued:
         """Write which tasks they are, in the transaction that makes them."""
         live = plan.standing_for
         ids = [
-            f"{_STANDS}{live[draft.id].hex}" if draft.id in live else draft.id.hex
+            f"{STANDS}{live[draft.id].hex}" if draft.id in live else draft.id.hex
             for draft in self._drafts
         ]
         self.step.result = Encoded(json.dumps(ids))
@@ -65,12 +62,12 @@ class Enqueued:
         """Give the drafts the ids of then: the handles of these are what was returned."""
         texts: list[str] = json.loads(self.step.result or "[]")
         then = {
-            draft.id: UUID(text.removeprefix(_STANDS))
+            draft.id: UUID(text.removeprefix(STANDS))
             for draft, text in zip(self._drafts, texts, strict=True)
         }
         for draft, text in zip(self._drafts, texts, strict=True):
             _rename(draft, then)
-            if text.startswith(_STANDS):
+            if text.startswith(STANDS):
                 plan.standing_for[draft.id] = draft.id
 
 

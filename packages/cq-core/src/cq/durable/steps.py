@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cq.db.clock import database_now
 from cq.errors import GiveUp
 from cq.tables.durable.queries import steps
-from cq.tables.durable.rows import StepRow
+from cq.tables.durable.rows import LINES, StepRow
 from cq.tracebacks import chain_of
 
 from .kept import Kept, Place, read
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 #: Steps of a task, and characters of all their results: a rerun reads them all.
 MOST_STEPS = 10_000
 MOST_TEXT = 100_000_000
-#: Where it is kept how much a run has logged that ended between two steps.
-_LINES: Place = ("log()", "", 0)
 
 
 class Steps:
@@ -78,7 +76,8 @@ class Steps:
             if len(self.kept) >= MOST_STEPS:
                 raise GiveUp(
                     f"{self.run.task.name} {self.run.task.pk} comes to more than "
-                    f"{MOST_STEPS:,} steps; split the work, or use each()"
+                    f"{MOST_STEPS:,} steps; begin again without them by cqt.continue_as_new(), "
+                    "or use each()"
                 )
             return Kept(kind, name, key, number, digest)
         if step.ended_run:
@@ -122,7 +121,8 @@ class Steps:
         if self._text + len(step.result or "") > MOST_TEXT:
             raise GiveUp(
                 f"the results of {self.run.task.name} {self.run.task.pk} have more than "
-                f"{MOST_TEXT // 1_000_000} MB; split the work, or have steps return ids"
+                f"{MOST_TEXT // 1_000_000} MB; begin again without them by "
+                "cqt.continue_as_new(), or have steps return ids"
             )
 
     def took(self, step: Kept) -> None:
@@ -154,7 +154,7 @@ class Steps:
     def keep_lines(self) -> None:
         """Keep how much was logged, of a run that ends between two steps; raises LeaseLost."""
         if self.lines > max((step.lines for step in self.kept.values()), default=0):
-            step = self.kept.get(_LINES) or Kept(StepRow.VALUE, *_LINES, digest="")
+            step = self.kept.get(LINES) or Kept(StepRow.VALUE, *LINES, digest="")
             self.write(step, finished=NOW)
 
     # --- what they have raised --------------------------------------------------------

@@ -14,6 +14,7 @@ from cq.db.statements import uuid_param
 from cq.errors import LeaseLost
 from cq.lifecycle.completing import HOLDER
 from cq.tables.durable.queries import steps
+from cq.tables.durable.rows import StepRow
 
 if TYPE_CHECKING:
     from cq.db.clock import Given
@@ -108,6 +109,8 @@ def _update(
 ) -> None:
     connection = connections[using]
     values = _values(using, claim, step, seconds, finished)
+    if step.kind == StepRow.EACH and step.result is not None:
+        del values["started"]  # of its first chunk
     sets = ", ".join(
         f"{_quoted(connection.vendor, (column,))} = {sql}"
         for column, (sql, _) in values.items()

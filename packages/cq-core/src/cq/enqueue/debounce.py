@@ -39,7 +39,7 @@ MOST_SPANS = 10
 _TRIES = 5
 #: What of a call's options goes with its arguments: who acts, by which code, what limits
 #: it, and by what it takes turns.
-_OF_THE_CALL = (KEY, "release", LIMITS, FAIR)
+_OF_THE_CALL = (KEY, "release", LIMITS, FAIR, lifecycle.DEADLINE)
 
 
 class _Other(NamedTuple):

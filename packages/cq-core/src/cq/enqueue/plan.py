@@ -7,6 +7,7 @@ thousand costs ten INSERTs, and a refusal anywhere leaves nothing behind.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from cq import codec
@@ -29,6 +30,7 @@ from cq.errors import CodecError, DepthError
 from cq.hooks.context import KEY, captured, overridden
 from cq.hooks.sending import Sendings, sendings
 from cq.ids import uuid7
+from cq.lifecycle import DEADLINE
 from cq.status import Status
 from cq.tables.queries import task_model
 from cq.tables.rows import EdgeRow
@@ -140,6 +142,10 @@ class Plan:
             result_ttl=stored_ttl(options.result_ttl),
             options=row_options(call),
         )
+        if options.deadline is not None:
+            # In the row in any case: what wakes it, or hands it over, has not its code.
+            draft.expires = timedelta(seconds=options.deadline)
+            draft.options = {**(draft.options or {}), DEADLINE: True}
         self._keep_context(draft, options.context)
         if draft.unique_key:
             draft.kept_key = draft.unique_key

@@ -17,7 +17,7 @@ from cq.definitions.options import Options
 from cq.definitions.signatures import changes_of
 from cq.durable.enqueued import DurableSteps
 from cq.errors import CodecError, RetryLater
-from cq.lifecycle import Claim, rules
+from cq.lifecycle import DEADLINE, Claim, rules
 from cq.limits.closing import close
 from cq.logs.buffer import LogBuffer
 from cq.runs.run import Run
@@ -51,6 +51,8 @@ class Attempt:
         self.claim = Claim(task.id, task.fence, worker)
         self.definition: registry.Definition | None = None
         self.options = _DEFAULTS
+        #: Whether its run ends at the deadline of its task, and not by a timeout before.
+        self.until_deadline = False
         #: Whether the one argument is the result, and no function is called.
         self.takes_result = False
         #: Whether the function was not called, for what it was to get is of other code.
@@ -89,8 +91,23 @@ class Attempt:
             self.run.steps = DurableSteps(self.run)
         if options.timeout is not None:
             self.run.deadline = self.run.began + options.timeout
+        if options.durable and (deadline := self.deadline) is not None:
+            self._end_by(deadline)
         self.task.bind(self.run)
         return self.run
+
+    @property
+    def deadline(self) -> datetime | None:
+        """The moment by which all of its task is to be done; None for one without."""
+        kept = self.task.options or {}
+        return self.task.expires if self.options.durable and DEADLINE in kept else None
+
+    def _end_by(self, deadline: datetime) -> None:
+        began = self.now or self.task.started
+        assert began is not None
+        end = self.run.began + (deadline - began).total_seconds()
+        if end <= self.run.deadline:
+            self.run.deadline, self.until_deadline = end, True
 
     @property
     def backs_off(self) -> bool:
@@ -119,7 +136,9 @@ class Attempt:
         RetryLater where it was put off by that, and has expired until it was claimed.
         """
         self.misfit = False
-        if self.task.expires is not None:
+        if self.until_deadline:
+            self.run.check()  # of one that was tried before, and is too late now
+        elif self.task.expires is not None:
             self._check_in_time(self.task.expires)
         try:
             args, kwargs = self._decoded()

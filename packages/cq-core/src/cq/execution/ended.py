@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from cq.errors import OutOfTime, TaskTimeout
+from cq.lifecycle.withdrawing import MISSED
 from cq.status import Status
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from .attempt import Attempt
 
 logger = logging.getLogger("cq.runner")
+
+
+class MissedDeadline(TaskTimeout):
+    """What ends a run at the deadline of its task, which is not tried again."""
 
 
 class Ended(NamedTuple):
@@ -57,9 +62,12 @@ def as_timeout(attempt: Attempt, error: BaseException) -> BaseException:
         run.interrupter.interrupted or isinstance(error, OutOfTime)
     ):
         return error
-    late = TaskTimeout(
-        f"It ran longer than its timeout of {attempt.options.timeout:g} s."
-    )
+    if attempt.until_deadline:
+        late: TaskTimeout = MissedDeadline(MISSED)
+    else:
+        late = TaskTimeout(
+            f"It ran longer than its timeout of {attempt.options.timeout:g} s."
+        )
     late.__cause__ = error
     return late
 

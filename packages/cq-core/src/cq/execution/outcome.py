@@ -29,9 +29,9 @@ from cq.tables.queries import task_model, tasks
 from cq.workflow import adoption, advance, revocation
 
 from . import undone
-from .again import retry_later, suspension
+from .again import deadline, retry_later, suspension
 from .again.next_attempt import NextAttempt, advice, next_attempt
-from .ended import ended_of, log_given_away
+from .ended import MissedDeadline, ended_of, log_given_away
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -91,9 +91,9 @@ class Outcome:
             self.attempt.claim,
             result,
             result_from=source,
-            # An adopted one that has settled already still gives its result on the way
-            # through WAITING.
-            children=max(self._children(), int(source is not None)),
+            # A durable run counts its own at once.
+            children=self._children()
+            or int(source is not None and not self.attempt.options.durable),
             now=self.attempt.now,
         )
         if self.status is None:
@@ -161,6 +161,9 @@ class Outcome:
         if isinstance(error, RetryLater):
             self._retry_in = error.seconds
             self.status = retry_later.put_off(self.attempt, error)
+        elif isinstance(error, MissedDeadline):
+            self.status = deadline.miss(self.attempt, error)
+        if isinstance(error, (RetryLater, MissedDeadline)):
             if self.status is None:
                 log_given_away(self.attempt.task, error)
             return

@@ -17,6 +17,7 @@ from .claiming import claim
 from .claims import Claim, Failure, claim_of
 from .completing import complete, complete_many
 from .failing import fail, postpone, retry_later
+from .guards import DEADLINE
 from .parents import (
     add_children,
     child_settled,
@@ -36,10 +37,18 @@ from .queueing import (
 )
 from .replacing import DEBOUNCE, end_spans, replace
 from .retrying import reopen, retry, retry_many, wait_again
-from .suspending import forget_losses, hand_over, own_children, suspend, wake
-from .withdrawing import block, expire, rescue, revoke, skip
+from .suspending import (
+    begin_anew,
+    forget_losses,
+    hand_over,
+    own_children,
+    suspend,
+    wake,
+)
+from .withdrawing import block, expire, miss, rescue, revoke, skip
 
 __all__ = [
+    "DEADLINE",
     "DEBOUNCE",
     "DELAY",
     "HIGHEST",
@@ -47,6 +56,7 @@ __all__ = [
     "Claim",
     "Failure",
     "add_children",
+    "begin_anew",
     "block",
     "check_priority",
     "child_settled",
@@ -63,6 +73,7 @@ __all__ = [
     "hand_back",
     "hand_over",
     "hasten",
+    "miss",
     "move",
     "not_being_replaced",
     "own_children",

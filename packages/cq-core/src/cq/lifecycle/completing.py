@@ -35,7 +35,7 @@ def complete(
     the hottest statement of all, so it is written out: building it by the ORM costs as
     much as running it.
     """
-    if not children and _finish(using, held, result, now):
+    if not children and result_from is None and _finish(using, held, result, now):
         return Status.COMPLETE
     connection = connections[using]
     with prepared.cursor(connection) as cursor:

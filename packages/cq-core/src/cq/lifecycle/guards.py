@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from .claims import Claim
 
 
+#: In `options`: `expires` is the moment by which all of a durable task has to be done.
+DEADLINE = "by_deadline"
+HAS_DEADLINE = Q(options__has_key=DEADLINE)
+
+
 def in_source_status(verb: str, using: str) -> QuerySet[TaskRow]:
     """The rows that `verb` may move."""
     return tasks(using).filter(status__in=sorted(TRANSITIONS[verb].sources))

@@ -49,6 +49,17 @@ def check_when(when: str) -> None:
         raise ValueError(f"when is {when!r}, but must be one of {', '.join(WHEN)}")
 
 
+def check_from_step(step: object, *, failed: bool) -> None:
+    """Raise TypeError for what is no name of a step, and for one beside `failed`."""
+    if step is not None and not isinstance(step, str):
+        raise TypeError(f"from_step is {step!r}, but must be the name of a step")
+    if step is not None and failed:
+        raise TypeError(
+            "from_step is of the task itself, and failed=True of what is below it; give "
+            "one of them"
+        )
+
+
 def comes_true(when: str, status: str | None) -> bool:
     """Tell whether `when` is true of a task that has settled (None: that is gone)."""
     if when in (WHEN_SETTLED, GATHERS):

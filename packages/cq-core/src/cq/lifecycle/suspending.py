@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Case, Exists, F, OuterRef, When
 from django.db.models.functions import Coalesce
 
 from cq.db.statements import update_returning
 from cq.status import Status
 from cq.tables.queries import edges
 
-from .guards import held_by, in_source_status, queued_columns
+from .guards import HAS_DEADLINE, held_by, in_source_status, queued_columns
 from .queueing import WOKEN, drain, hand_back
 
 if TYPE_CHECKING:
@@ -69,6 +69,35 @@ def hand_over(
     return hand_back(using, [held], **more)
 
 
+def begin_anew(
+    using: str, held: Claim, args: str, kwargs: str, now: datetime | None = None
+) -> list[tuple[UUID, str]]:
+    """RUNNING to QUEUED, as a new beginning with other arguments; (id, queue) of it.
+
+    No attempt is counted; failures and losses are counted anew, and subtasks stay its own.
+    """
+    return update_returning(
+        held_by(using, held),
+        ("queue",),
+        # First: MariaDB goes from left to right.
+        first_started=Coalesce("first_started", "started"),
+        **queued_columns(now),
+        **WOKEN,
+        **STARTED_IN_TIME,
+        worker=None,
+        started=None,
+        fence=F("fence") + 1,
+        args=args,
+        kwargs=kwargs,
+        failures=0,
+        misfits=0,
+        losses=0,
+        progress_done=None,
+        progress_total=None,
+        progress_message="",
+    )
+
+
 def own_children(using: str, held: Claim, count: int) -> bool:
     """Count `count` more subtasks of a durable run at once; False: its claim is gone.
 
@@ -84,5 +113,8 @@ def forget_losses(using: str, held: Claim) -> None:
     held_by(using, held).update(losses=0)
 
 
-#: Whoever has started once does not expire, though none of its attempts is counted yet.
-STARTED_IN_TIME: dict[str, Any] = {"expires": None}
+#: Whoever has started once does not expire, though none of its attempts is counted yet; but
+#: for one with a deadline, which is for all of it.
+STARTED_IN_TIME: dict[str, Any] = {
+    "expires": Case(When(HAS_DEADLINE, then=F("expires")), default=None)
+}

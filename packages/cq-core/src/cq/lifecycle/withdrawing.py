@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, Q, TextField, Value, When
 from django.db.models.functions import Coalesce
 
 from cq.db.clock import Moment
@@ -17,6 +17,7 @@ from cq.tables.queries import has_status
 from . import attempts
 from .claims import Claim, Failure
 from .guards import (
+    HAS_DEADLINE,
     column,
     final_columns,
     held_by,
@@ -66,20 +67,36 @@ def skip(using: str, ids: Sequence[UUID], now: datetime | None = None) -> list[U
 
 
 def expire(using: str, limit: int, now: datetime | None = None) -> list[UUID]:
-    """PENDING and QUEUED to EXPIRED, for at most `limit` that did not start in time."""
+    """PENDING and QUEUED to EXPIRED, for at most `limit` that did not start in time.
+
+    And those that are not done by their deadline.
+    """
     late = in_source_status("expire", using).filter(
-        # One that is tried again had started in time.
-        attempts=0,
+        # One that is tried again had started in time; a deadline is for all of it.
+        Q(attempts=0) | HAS_DEADLINE,
         expires__isnull=False,
         expires__lte=Moment(now),
     )
     found = late.filter(has_status(Status.PENDING, Status.QUEUED)).order_by("expires")
     ids = list(found.values_list("pk", flat=True)[:limit])
-    reason = "It was not started before it expired."
+    reason = Case(
+        When(HAS_DEADLINE, then=Value(MISSED)),
+        default=Value("It was not started before it expired."),
+        output_field=TextField(),
+    )
     moved = update_returning(
         late.filter(pk__in=ids), **withdrawn_columns(Status.EXPIRED, reason, now)
     )
     return [row[0] for row in moved]
+
+
+def miss(using: str, held: Claim, now: datetime | None = None) -> bool:
+    """RUNNING to EXPIRED, at its deadline; whether the claim held."""
+    columns = withdrawn_columns(Status.EXPIRED, MISSED, now)
+    return bool(held_by(using, held).update(outcome=None, **columns))
+
+
+MISSED = "It was not done by its deadline."
 
 
 def revoke(

@@ -21,9 +21,10 @@ from cq.logs.progress import Progress, progress, tree_progress
 from cq.status import FINAL, SUCCEEDED
 from cq.tables.queries import logs as log_lines
 from cq.tables.rows import EdgeRow
-from cq.workflow import manual_retry, revocation, why
+from cq.workflow import revocation, why
 
 from . import waiting
+from .anew import BeginsAnew
 from .backing_off import BacksOff
 from .columns import TypedRow
 from .durable_verbs import DurableVerbs
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class TaskVerbs(DurableVerbs, Asks, RunFacts, BacksOff, Handle[R_co], TypedRow):
+class TaskVerbs(DurableVerbs, Asks, BeginsAnew, RunFacts, BacksOff, Handle[R_co], TypedRow):
     """The verbs of :class:`cq.models.Task`.
 
     Each that touches the database has an async twin with the prefix ``a``.
@@ -156,23 +157,6 @@ class TaskVerbs(DurableVerbs, Asks, RunFacts, BacksOff, Handle[R_co], TypedRow):
         self.refresh_from_db()
         return won
 
-    def retry(self, *, failed: bool = False) -> Self:
-        """Run a finished task again, in the same row.
-
-        A parent that ended INCOMPLETE for it waits for it again, up to the top.
-        failed: run again what failed below it, and nothing else; for a group, a chain, or
-        a parent whose own function did not fail.
-
-        Raises NotFinished, NotRetryable for a group or a chain or where nothing has failed
-        below, UniqueTaken.
-        """
-        if failed:
-            manual_retry.retry_failed(self._using, self.pk)
-        else:
-            manual_retry.retry(self._using, self.pk)
-        self.refresh_from_db()
-        return self
-
     # --- inside the function ----------------------------------------------------------
 
     def log(
@@ -272,9 +256,6 @@ class TaskVerbs(DurableVerbs, Asks, RunFacts, BacksOff, Handle[R_co], TypedRow):
 
     async def arevoke(self, reason: str = revocation.REVOKED) -> bool:
         return await sync_to_async(self.revoke)(reason)
-
-    async def aretry(self, *, failed: bool = False) -> Self:
-        return await sync_to_async(self.retry)(failed=failed)
 
     async def alog(self, message: object, *args: Any, **kwargs: Any) -> None:
         await sync_to_async(self.log)(message, *args, **kwargs)

@@ -25,6 +25,7 @@ from cq.errors import (
     OutOfTime,
     RetryLater,
     Revoked,
+    Suspended,
     TaskTimeout,
 )
 from cq.execution import forked
@@ -140,7 +141,15 @@ def _call_function(what: Call, task: SerialHandle, options: Options) -> Any:
     before = transactions.depths(opened)
     process = os.getpid()
     try:
-        value = function(task, *args, **kwargs)
+        # Here, since each level of serial calls is a part of Python's stack.
+        while True:
+            try:
+                value = function(task, *args, **kwargs)
+                break
+            except Suspended as anew:
+                if anew.begins is None:
+                    raise
+                args, kwargs = anew.begins()
         if os.getpid() != process:
             forked.leave(task.name)
     except BaseException:

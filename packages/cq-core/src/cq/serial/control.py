@@ -100,7 +100,7 @@ class SerialControl(SerialSteps):
     async def arevoke(self, reason: str = REVOKED) -> bool:
         return await sync_to_async(self.revoke)(reason)
 
-    def retry(self, *, failed: bool = False) -> Self:
+    def retry(self, *, failed: bool = False, from_step: str | None = None) -> Self:
         """Raise NotFinished or NotRetryable: there is no row that could run again."""
         if self.status not in RETRYABLE:
             raise NotFinished(
@@ -112,8 +112,10 @@ class SerialControl(SerialSteps):
             "task again"
         )
 
-    async def aretry(self, *, failed: bool = False) -> Self:
-        return self.retry(failed=failed)
+    async def aretry(
+        self, *, failed: bool = False, from_step: str | None = None
+    ) -> Self:
+        return self.retry(failed=failed, from_step=from_step)
 
     def why(self) -> str:
         """Return in a sentence what it does: nothing keeps a serial run from running."""

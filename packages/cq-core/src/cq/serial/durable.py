@@ -8,7 +8,7 @@ import random
 import time
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID, uuid4
 
 from asgiref.sync import async_to_sync, sync_to_async
@@ -19,6 +19,7 @@ from django.utils import timezone
 from cq import codec
 from cq.conf import conf
 from cq.definitions.backoff import delay_before
+from cq.durable.anew import new_call
 from cq.durable.chunks.each import check_chunk
 from cq.durable.chunks.order import Order
 from cq.durable.keeping import check_sleep, length_of
@@ -26,7 +27,14 @@ from cq.durable.messages import RAISES, name_of
 from cq.durable.names import checked_name, digest_of
 from cq.durable.options import StepOptions, options_of
 from cq.durable.results import RAISE, check_errors
-from cq.errors import AlreadySettled, GiveUp, RetryLater, TaskFailed, WaitError
+from cq.errors import (
+    AlreadySettled,
+    GiveUp,
+    RetryLater,
+    Suspended,
+    TaskFailed,
+    WaitError,
+)
 from cq.status import FAILED, FINAL
 
 from .handle import SerialHandle
@@ -218,6 +226,12 @@ class SerialSteps(SerialAsks, SerialHandle):
         self.outcome = self.error = self.exception = self.traceback = self.cause = None
         self.raised = None
 
+    def continue_as_new(self, /, *args: Any, **kwargs: Any) -> NoReturn:
+        """Have the function called again from its beginning, with these arguments."""
+        self._check_durable("continue_as_new")
+        begins = partial(codec.decode_call, *new_call(self.name, args, kwargs))
+        raise Suspended.anew(begins)
+
     def send(self, name: str, payload: Any = None, *, key: object = None) -> bool:
         """Raise AlreadySettled, or WaitError while it runs: there it waits for nothing."""
         checked_name(name, "the name of a message")
@@ -258,6 +272,9 @@ class SerialSteps(SerialAsks, SerialHandle):
         self, name: str, payload: Any = None, *, key: object = None
     ) -> bool:
         return self.send(name, payload, key=key)
+
+    async def acontinue_as_new(self, /, *args: Any, **kwargs: Any) -> NoReturn:
+        self.continue_as_new(*args, **kwargs)
 
     def _check_steps(self, verb: str) -> None:
         if self.call is not None and self.call.options.atomic:

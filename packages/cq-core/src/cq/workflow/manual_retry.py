@@ -23,6 +23,7 @@ from cq.tables.values import unique_key_of
 from cq.workers import doorbell
 
 from . import advance, obstacles
+from .from_step import forget as forget_from
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -39,6 +40,7 @@ def retry(
     only: frozenset[Status] = RETRYABLE,
     after: timedelta | None = None,
     *,
+    from_step: str | None = None,
     by: str | None = None,
     reason: str | None = None,
 ) -> None:
@@ -48,6 +50,7 @@ def retry(
     again: its parents, up to the top, and what depends on any of these. A parent that
     has settled otherwise stays as it is. One whose predecessor is open waits for that.
     only: the statuses that it may have. after: how long from now it is to wait.
+    from_step: forgets that step, and what ended after it; ValueError for an unknown one.
     Raises NotFinished, NotRetryable, UniqueTaken.
 
     by, reason: who asks for it, for the history.
@@ -77,6 +80,8 @@ def retry(
             )
         if status not in only:
             raise NotFinished(f"{name} {task_id} is {status} by now")
+        if from_step is not None:
+            forget_from(using, task_id, f"{name} {task_id}", from_step)
         key = unique_key_of(options)
         open_edges = _reopen_edges(using, task_id, f"{name} {task_id}")
         queued = lifecycle.retry(

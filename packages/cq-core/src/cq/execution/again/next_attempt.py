@@ -12,6 +12,7 @@ from cq.errors import GiveUp, UnknownTask
 from cq.execution import own_loop
 
 from . import grace
+from .deadline import before
 
 if TYPE_CHECKING:
     from cq.execution.attempt import Attempt
@@ -34,7 +35,7 @@ def next_attempt(attempt: Attempt, error: BaseException) -> NextAttempt | None:
     if delay is not None:
         return NextAttempt(delay, True)
     delay = _of_retries(attempt, error)
-    return None if delay is None else NextAttempt(delay, False)
+    return None if delay is None else NextAttempt(before(attempt, delay), False)
 
 
 def advice(attempt: Attempt, error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, transaction
 from django.utils import timezone
@@ -16,6 +16,8 @@ from cq.status import Status
 from cq.workers import doorbell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
     from uuid import UUID
 
     from cq.execution.attempt import Attempt
@@ -46,11 +48,11 @@ def taken(attempt: Attempt, error: BaseException) -> Suspended | None:
 def suspend(attempt: Attempt, suspended: Suspended) -> Status | None:
     """Record that a run gives its slot back; return the status of its task.
 
-    That is QUEUED where its worker stops, and None where its claim was given away.
+    That is QUEUED where its worker stops or it begins anew, and None where its claim was given away.
     """
     try:
-        if suspended.stops:
-            return _hand_over(attempt)
+        if suspended.stops or suspended.begins:
+            return _go_on_at_once(attempt, suspended.begins)
         retry_on_conflict(attempt.using, lambda: _write(attempt, suspended))
     except LeaseLost:
         return None
@@ -62,10 +64,17 @@ def suspend(attempt: Attempt, suspended: Suspended) -> Status | None:
         suspended.why,
         extra={"task_id": str(attempt.task.pk), "attempt": attempt.task.attempts},
     )
-    if suspended.until is not None:
-        left = suspended.until - (attempt.now or timezone.now())
+    if (until := _until(attempt, suspended)) is not None:
+        left = until - (attempt.now or timezone.now())
         doorbell.due_in(attempt.using, max(0.0, left.total_seconds()))
     return Status.SUSPENDED
+
+
+def _until(attempt: Attempt, suspended: Suspended) -> datetime | None:
+    """Return when it is woken at the latest: by its deadline, to be ended there."""
+    if attempt.deadline is None or suspended.until is None:
+        return suspended.until or attempt.deadline
+    return min(suspended.until, attempt.deadline)
 
 
 def look(attempt: Attempt, suspended: Suspended) -> None:
@@ -87,21 +96,27 @@ def _write(attempt: Attempt, suspended: Suspended) -> None:
     ):
         if suspended.record is not None:
             suspended.record()
-        if not lifecycle.suspend(attempt.using, attempt.claim, suspended.until):
+        until = _until(attempt, suspended)
+        if not lifecycle.suspend(attempt.using, attempt.claim, until):
             raise LeaseLost(f"{attempt.task.name} {attempt.task.pk}")
 
 
-def _hand_over(attempt: Attempt) -> Status | None:
-    back = retry_on_conflict(attempt.using, lambda: _hand_it_over(attempt))
+def _go_on_at_once(attempt: Attempt, begins: Callable[[], Any] | None) -> Status | None:
+    back = retry_on_conflict(attempt.using, lambda: _hand_over(attempt, begins))
     doorbell.ring(attempt.using, back)
     return Status.QUEUED if back else None
 
 
-def _hand_it_over(attempt: Attempt) -> list[tuple[UUID, str]]:
+def _hand_over(
+    attempt: Attempt, begins: Callable[[], Any] | None
+) -> list[tuple[UUID, str]]:
     with (
         transactions.immediate(attempt.connection, True),
         transaction.atomic(using=attempt.using),
     ):
+        if begins is not None:
+            begun: list[tuple[UUID, str]] = begins()
+            return begun
         if attempt.run.steps is not None:
             attempt.run.steps.keep_lines()
         return lifecycle.hand_over(attempt.using, attempt.claim)

@@ -8,6 +8,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from cq.maintenance.check import Check
 from cq.tables.durable.queries import messages, steps
+from cq.tables.durable.rows import MessageRow
 from cq.tables.queries import tasks
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ def _of_no_run(using: str, now: datetime | None) -> Q:
 
 def _taken_twice(using: str, now: datetime | None) -> Q:
     other = messages(using).filter(taken_by=OuterRef("taken_by"))
-    return Q(taken_by__isnull=False) & Q(Exists(other.exclude(pk=OuterRef("pk"))))
+    return Q(taken_by__gt=MessageRow.BEFORE) & Q(
+        Exists(other.exclude(pk=OuterRef("pk")))
+    )
 
 
 def _taken_by_nothing(using: str, now: datetime | None) -> Q:
@@ -36,7 +39,7 @@ def _taken_by_nothing(using: str, now: datetime | None) -> Q:
         kind=OuterRef("kind"),
         finished__isnull=False,
     )
-    return Q(taken_by__isnull=False) & Q(~Exists(wait))
+    return Q(taken_by__gt=MessageRow.BEFORE) & Q(~Exists(wait))
 
 
 CHECKS = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
@@ -13,6 +15,10 @@ from cq.tables.rows import EncodedRow
 
 #: Characters of a step's name, of its key, and of the name of what is sent.
 LONGEST_STEP = 200
+#: Before the id of a task that stands for a call, since that has its unique key.
+STANDS = "="
+#: Where it is kept how much a run has logged that ended between two steps.
+LINES = ("log()", "", 0)
 
 
 def _of_task() -> Any:
@@ -105,6 +111,9 @@ class StepRow(EncodedRow):
 class MessageRow(EncodedRow):
     """What was sent to a task, to be taken by one wait of its function."""
 
+    #: Stands for the step that has taken it, which went as its task began anew.
+    BEFORE = 0
+
     id = models.BigAutoField(primary_key=True)
     task = _of_task()
     name = models.CharField(max_length=LONGEST_STEP)
@@ -156,3 +165,9 @@ def said(name: str, key: str, number: int) -> str:
     if key:
         return f"{name} ({key})"
     return f"{name} {number}" if number > 1 else name
+
+
+def made_by(text: str | None) -> list[UUID]:
+    """Return the tasks that a step has made, by the text of its result."""
+    ids: list[str] = json.loads(text or "[]")
+    return [UUID(one) for one in ids if not one.startswith(STANDS)]

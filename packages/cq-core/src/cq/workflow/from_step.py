@@ -1,0 +1,139 @@
+"""The steps that a retry forgets: the one that is named, and what has ended after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from cq.db.statements import BATCH
+from cq.tables.durable import queries
+from cq.tables.durable.rows import LINES, StepRow, made_by, said
+from cq.tables.queries import tasks
+
+from . import revocation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from uuid import UUID
+
+T = TypeVar("T")
+#: Names of steps that a message lists.
+_MOST_NAMES = 30
+
+
+class _Step(NamedTuple):
+    id: int
+    kind: str
+    name: str
+    key: str
+    number: int
+    started: datetime
+    finished: datetime | None
+
+    def __str__(self) -> str:
+        return said(self.name, self.key, self.number)
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        return self.name, self.key, self.number
+
+    def has_made(self, child: datetime) -> bool:
+        """Tell whether a task of that moment was made while it ran."""
+        return self.finished is None or self.started <= child <= self.finished
+
+
+def forget(using: str, task_id: UUID, what: str, step: str) -> None:
+    """Forget a step of a finished task, and what ended after it, in the open transaction.
+
+    Messages that forgotten waits had taken are unread again. Subtasks that forgotten steps
+    had made are revoked, with what is below them, and no longer counted.
+
+    what: the task, for people. step: as people are told of it, or its name alone for the
+    first of that. Raises ValueError where it has no such step.
+    """
+    rows = queries.steps(using).filter(task=task_id).order_by("pk")
+    columns = ("pk", *_Step._fields[1:])
+    found = [_Step(*row) for row in rows.values_list(*columns)]
+    first = _first(found, what, step)
+    forgotten = [one for one in found if _is_after(one, first)]
+    _withdraw(using, task_id, found, forgotten, str(first))
+    for ids in _parts([one.id for one in forgotten]):
+        taken = queries.messages(using).filter(task=task_id, taken_by__in=ids)
+        taken.update(taken_by=None)
+        queries.steps(using).filter(pk__in=ids).delete()
+
+
+def _first(found: list[_Step], what: str, step: str) -> _Step:
+    shown = [one for one in found if one.place != LINES]
+    by_name = [one for one in shown if one.name == step]
+    alike = [one for one in shown if str(one) == step] or by_name
+    if alike:
+        return min(alike, key=lambda one: (one.finished is None, one.finished, one.id))
+    if not shown:
+        raise ValueError(f"{what} has no step {step!r}: it has none at all")
+    names = list(dict.fromkeys(map(str, shown)))
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    raise ValueError(
+        f"{what} has no step {step!r}; it has {', '.join(names[:_MOST_NAMES])}{more}"
+    )
+
+
+def _is_after(one: _Step, first: _Step) -> bool:
+    # How much was logged is told by those that stay.
+    if one.finished is None or one is first or one.place == LINES:
+        return True
+    if first.finished is None:
+        return False
+    return (one.finished, one.id) > (first.finished, first.id)
+
+
+def _withdraw(
+    using: str,
+    task_id: UUID,
+    found: list[_Step],
+    forgotten: list[_Step],
+    step: str,
+) -> None:
+    """Revoke the subtasks that forgotten steps have made, and count them no more."""
+    children = dict(
+        tasks(using).filter(parent=task_id, counted=True).values_list("pk", "submitted")
+    )
+    if not children:
+        return
+    gone = {one.id for one in forgotten}
+    records = _made(using, [one.id for one in found if one.kind == StepRow.RECORD])
+    named = {child: pk for pk, ids in records for child in ids}
+    kept = [one for one in found if one.id not in gone and one.kind in _CALLS]
+    calls = [one for one in forgotten if one.kind in _CALLS]
+
+    def is_forgotten(child: UUID, made: datetime) -> bool:
+        if child in named:
+            return named[child] in gone
+        # Made within a step, in whose transaction nothing says so.
+        if any(one.has_made(made) for one in kept):
+            return False
+        return any(one.has_made(made) for one in calls)
+
+    ids = [pk for pk, made in children.items() if is_forgotten(pk, made)]
+    for part in _parts(ids):
+        tasks(using).filter(pk__in=part).update(counted=False)
+        below = [*part, *revocation.open_below(using, part)]
+        for some in _parts(list(dict.fromkeys(below))):
+            reason = f"Task {task_id} is run again from its step {step!r}."
+            revocation.withdraw(using, some, reason)
+
+
+#: Steps within which tasks are made without being named.
+_CALLS = frozenset({StepRow.CALL, StepRow.EACH})
+
+
+def _made(using: str, ids: list[int]) -> Iterator[tuple[int, list[UUID]]]:
+    for part in _parts(ids):
+        rows = queries.steps(using).filter(pk__in=part)
+        for pk, text in rows.values_list("pk", "result"):
+            yield pk, made_by(text)
+
+
+def _parts(ids: list[T]) -> Iterator[list[T]]:
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]
