@@ -102,7 +102,7 @@ def _finish(order: int) -> None:
     """Rescue what the dead process held, as its supervisor does, and run the rest."""
     from cq.maintenance.rescue import rescue
     from cq.models import Task
-    from cq.workflow import messages
+    from cq.workflow.events import messages
 
     running = Task.objects.filter(status="RUNNING")
     for worker in set(running.values_list("worker_id", flat=True)):

@@ -69,7 +69,9 @@ def test_a_durable_order_comes_to_its_end(project: Site) -> None:
     for block in every:
         if place(block):
             project.put(block)
-    project.set('CQ_TASK_MODULES = ["shop.polling", "shop.offers"]\n')
+    project.set(
+        'CQ_TASK_MODULES = ["shop.polling", "shop.offers", "shop.restocking"]\n'
+    )
     # The order is gone on with.
     shell = "".join(b for b in every if not place(b))
     with project.worker():

@@ -40,8 +40,8 @@ def test_a_task_of_a_known_result_is_the_class_itself() -> None:
 def test_a_task_has_no_base_for_the_sake_of_types() -> None:
     assert typing.Generic not in Task.__mro__
     assert [base.__name__ for base in Task.__mro__] == [
-        *("Task", "TaskVerbs", "DurableVerbs", "Asks", "BeginsAnew", "RunFacts", "BacksOff"),
-        "Handle",
+        *("Task", "TaskVerbs", "DurableVerbs", "Asks", "BeginsAnew", "TakesBack"),
+        *("RunFacts", "BacksOff", "Handle"),
         "TaskRow",
         "EncodedRow",
         *(base.__name__ for base in Model.__mro__),

@@ -172,8 +172,21 @@ TRANSITIONS: dict[str, Transition] = {
         _t(
             "settle",
             Status.WAITING,
-            {Status.COMPLETE, Status.INCOMPLETE, Status.FAILURE},
+            {
+                Status.COMPLETE,
+                Status.INCOMPLETE,
+                Status.FAILURE,
+                Status.LOST,
+                Status.REVOKED,
+                Status.EXPIRED,
+            },
             "its last subtask",
+        ),
+        _t(
+            "compensate",
+            FAILED,
+            Status.WAITING,
+            "whoever ends a durable task that has to take steps back",
         ),
         _t("block", Status.PENDING, Status.INCOMPLETE, "a predecessor that failed"),
         _t("skip", Status.PENDING, Status.SKIPPED, "a predecessor, by `when`"),

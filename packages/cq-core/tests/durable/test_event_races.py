@@ -14,7 +14,7 @@ from cq import task
 from cq.durable.events import questions
 from cq.models import Message, Publication
 from cq.status import Status
-from cq.workflow import topics
+from cq.workflow.events import topics
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

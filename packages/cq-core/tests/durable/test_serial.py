@@ -19,7 +19,7 @@ slept: list[float] = []
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     slept.clear()
-    monkeypatch.setattr("cq.serial.durable.time.sleep", slept.append)
+    monkeypatch.setattr("cq.serial.durable.handle.time.sleep", slept.append)
 
 
 def charge(name: str, *, fails: bool = False) -> str:
@@ -90,3 +90,46 @@ async def in_a_coroutine(cqt: Any) -> Any:
 
 def test_coroutines_too() -> None:
     assert in_a_coroutine() == "A"
+
+
+@task
+def tells(cqt: Any, what: str) -> None:
+    slept.append(what)  # type: ignore[arg-type]
+
+
+@task
+def cannot(cqt: Any, what: str) -> None:
+    raise ValueError(what)
+
+
+@task(durable=True)
+def fails_late(cqt: Any, *, revoked: bool | None = None) -> None:
+    cqt.using(undo=tells).step("a", str.upper, "a")
+    cqt.using(undo=cannot).step("b", str.upper, "b")
+    cqt.compensate(tells, "c")
+    if revoked is not None:
+        cqt.revoke(compensate=revoked)
+        return
+    raise LookupError("no")
+
+
+def test_what_was_done_is_taken_back_newest_first() -> None:
+    with pytest.raises(LookupError):
+        fails_late()
+    assert slept == ["c", "A"]
+
+
+@pytest.mark.parametrize(("compensate", "taken"), [(True, ["c", "A"]), (False, [])])
+def test_revoked_with_and_without(compensate: bool, taken: list[str]) -> None:
+    with pytest.raises(cq.TaskFailed):
+        fails_late(revoked=compensate)
+    assert slept == taken
+
+
+def test_undo_wants_a_durable_task_here_too() -> None:
+    @task(atomic=False, name="plain_with_undo")
+    def plain(cqt: Any) -> None:
+        cqt.using(undo=tells).step("a", str.upper, "a")
+
+    with pytest.raises(TypeError, match="durable=True"):
+        plain()

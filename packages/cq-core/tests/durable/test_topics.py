@@ -17,7 +17,7 @@ from cq.maintenance.audited import steps as audited
 from cq.maintenance.audited import suspended
 from cq.models import Message, Publication, Task
 from cq.status import Status
-from cq.workflow import messages, topics
+from cq.workflow.events import messages, topics
 
 pytestmark = pytest.mark.django_db(transaction=True)
 script: dict[str, Any] = {}

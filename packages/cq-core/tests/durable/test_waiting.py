@@ -17,7 +17,7 @@ from cq.models import Message, Step, Task
 from cq.status import Status
 from cq.tables.queries import tasks
 from cq.testing import run_tasks
-from cq.workflow import messages
+from cq.workflow.events import messages
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -62,6 +62,7 @@ VERBS: dict[str, Callable[[Task], Any]] = {
         DB, t.pk, counted=True, unique_key=None, now=NOW
     ),
     "reopen": lambda t: lifecycle.reopen(DB, t.pk, counted=True, open_edges=1),
+    "compensate": lambda t: lifecycle.compensate(DB, t.pk, None),
     "wait_again": lambda t: lifecycle.wait_again(DB, t.pk, unique_key=None),
 }
 
@@ -134,6 +135,9 @@ LANDINGS = [
     ("settle", {}, False, Status.COMPLETE),
     ("settle", {"outcome": Status.INCOMPLETE}, False, Status.INCOMPLETE),
     ("settle", {"outcome": Status.FAILURE}, False, Status.FAILURE),
+    ("settle", {"outcome": Status.LOST}, False, Status.LOST),
+    ("settle", {"outcome": Status.REVOKED}, False, Status.REVOKED),
+    ("settle", {"outcome": Status.EXPIRED}, False, Status.EXPIRED),
     ("settle", {}, True, Status.WAITING),
     # The second loss of three, then the third.
     ("rescue", {"losses": 1}, False, Status.QUEUED),

@@ -18,7 +18,8 @@ from cq.models import Task
 from cq.status import Status
 from cq.workers.claim_order import claim_next
 from cq.workers.ready_pairs import first_of_each
-from cq.workflow import messages, revocation
+from cq.workflow import revocation
+from cq.workflow.events import messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

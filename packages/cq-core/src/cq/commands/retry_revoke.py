@@ -109,17 +109,28 @@ def _revoke_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--reason", default=revocation.REVOKED, help="kept as the task's error"
     )
+    parser.add_argument(
+        "--no-compensate",
+        action="store_false",
+        dest="compensate",
+        help="leave what durable tasks did as it is",
+    )
 
 
 def revoke(output: Output, options: dict[str, Any]) -> None:
-    by = asked_by("cq revoke")
+    by, compensate = asked_by("cq revoke"), options["compensate"]
     if not options["ids"]:
-        withdraw_some = partial(many.revoke, reason=options["reason"], by=by)
+        withdraw_some = partial(
+            many.revoke, reason=options["reason"], by=by, compensate=compensate
+        )
         change_many(output, options, "revoke", OPEN, withdraw_some)
         return
 
     def withdraw(task: Task) -> str | None:
-        if revocation.revoke(conf.DATABASE, task.pk, options["reason"], by=by):
+        reason = options["reason"]
+        if revocation.revoke(
+            conf.DATABASE, task.pk, reason, by=by, compensate=compensate
+        ):
             return None
         return f"{task.name} {task.pk} is {task.status} already; nothing to revoke"
 

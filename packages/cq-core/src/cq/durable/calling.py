@@ -138,6 +138,8 @@ class StepCall:
             depth_limit=conf.DEPTH_LIMIT,
         )
         step.error = step.exception = step.traceback = None
+        undo = self.options.undo
+        step.undo = None if undo is None else undo.definition.name
         step.tries = self.tries + 1
         write_last(self.steps, step, time.monotonic() - self.began, ended=True)
 

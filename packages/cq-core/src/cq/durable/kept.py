@@ -36,6 +36,8 @@ class Kept:
     traceback: str | None = None
     ended_run: bool = False
     lines: int = 0
+    #: The name of the task that takes it back.
+    undo: str | None = None
     #: Ended in this very run, by whose clock it has no `finished` yet.
     ended: bool = False
 
@@ -56,6 +58,7 @@ class Kept:
         self.tries = self.lines = 0
         self.finished = self.moment = None
         self.result = self.error = self.exception = self.traceback = None
+        self.undo = None
         self.ended_run = self.ended = False
 
     def check(self, kind: str, digest: str) -> None:

@@ -19,8 +19,8 @@ from cq.tables.durable.queries import steps as step_rows
 from cq.tables.durable.rows import StepRow
 from cq.tables.queries import tasks
 from cq.text import brief
-from cq.workflow.messages import look, wake
-from cq.workflow.topics import collect
+from cq.workflow.events.messages import look, wake
+from cq.workflow.events.topics import collect
 
 from .committing import at_once
 from .keeping import LONGEST_SLEEP

@@ -14,6 +14,8 @@ from cq.text import brief
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cq.definitions.registry import Definition
+
 #: Arguments are not kept, so they may be as large as they are.
 _ANY_SIZE = 2**40
 
@@ -55,3 +57,15 @@ def digest_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 def digest_of_texts(texts: Iterable[str]) -> str:
     """Return the digest of some texts, in their order."""
     return blake2b("\n".join(texts).encode(), digest_size=16).hexdigest()
+
+
+def checked_undo(what: Any) -> Definition:
+    """Return the task that an undo is; raises TypeError for what is none."""
+    definition = getattr(what, "definition", None)
+    if definition is None or getattr(what, "changes", None):
+        raise TypeError(
+            f"undo is {what!r}, but must be a task, without options of its own: it is "
+            "kept by its name, with the step's result as its argument"
+        )
+    found: Definition = definition
+    return found

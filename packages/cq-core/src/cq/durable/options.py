@@ -9,7 +9,7 @@ from typing import Any
 from cq.definitions.option_rules import RULES
 from cq.text import brief
 
-from .names import checked_key
+from .names import checked_key, checked_undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class StepOptions:
     backoff: Any = None
     key: str = ""
     atomic: bool = True
+    #: The task that takes it back, given its result.
+    undo: Any = None
 
 
 _PLAIN = StepOptions()
@@ -29,11 +31,10 @@ def options_of(given: dict[str, Any]) -> StepOptions:
     """Return checked options; raises TypeError for what is none, ValueError for a value."""
     if not given:
         return _PLAIN
-    if given.get("undo") is not None:
-        raise TypeError(
-            "undo= is not there yet: call what takes the step back yourself"
-        )
-    values = {name: value for name, value in given.items() if name != "undo"}
+    values = dict(given)
+    if values.get("undo") is not None:
+        # So that none is done which nothing can take back.
+        checked_undo(values["undo"]).check_arguments((None,), {})
     unknown = sorted(set(values) - set(StepOptions.__slots__))
     if unknown:
         raise TypeError(

@@ -60,6 +60,13 @@ class Steps:
                 self._said = max(self._said, step.lines)
         return self._read
 
+    @property
+    def may_undo(self) -> bool:
+        """Whether a bad end of the task may have something to take back."""
+        if self._read is None:
+            return self.run.claim.fence > 1
+        return any(step.undo is not None for step in self.kept.values())
+
     def come_to(self, kind: str, name: str, key: str, digest: str) -> Kept:
         """Return the step that the function comes to now, as it is kept, or a new one.
 

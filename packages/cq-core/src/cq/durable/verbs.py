@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 
 from .calling import StepCall
 from .chunks.each import Each
+from .undoing import compensate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ class Using:
     def step(
         self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Any:
-        """As :meth:`cq.models.Task.step`."""
+        """As :meth:`cq.models.Task.step`; raises TypeError for undo= in a plain task."""
         return self._call(name, function, args, kwargs).result()
 
     def each(
@@ -39,6 +40,7 @@ class Using:
         chunk: int = 1000,
     ) -> int:
         """As :meth:`cq.models.Task.each`; raises TypeError with atomic=False."""
+        self._no_undo("each")
         if not self._options.atomic:
             raise TypeError(
                 "each() commits a chunk together with its place, and takes no atomic=False"
@@ -48,9 +50,16 @@ class Using:
 
     def subtask(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
         """As :meth:`cq.models.Task.subtask`, found by its key in a rerun."""
+        self._no_undo("subtask")
         steps = self._task._durable_steps("using(key=).subtask")
         with steps.keyed(self._options.key):
             return self._task.subtask(what, *args, **kwargs)
+
+    def compensate(self, undo: Any, /, *args: Any, **kwargs: Any) -> None:
+        """As :meth:`cq.models.Task.compensate`, with a key."""
+        self._no_undo("compensate")
+        steps = self._task._durable_steps("compensate")
+        compensate(steps, undo, args, kwargs, self._options.key)
 
     async def astep(
         self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
@@ -86,5 +95,17 @@ class Using:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> StepCall:
-        steps = self._task._steps("step")
+        undoes = self._options.undo is not None
+        steps = (
+            self._task._durable_steps("using(undo=).step")
+            if undoes
+            else self._task._steps("step")
+        )
         return StepCall(steps, name, function, args, kwargs, self._options)
+
+    def _no_undo(self, verb: str) -> None:
+        if self._options.undo is not None:
+            raise TypeError(
+                f"undo= is for a step, and {verb}() takes none; keep what takes it back "
+                "by cqt.compensate(...)"
+            )

@@ -56,6 +56,7 @@ def _values(
         "exception": step.exception,
         "traceback": step.traceback,
         "lines": step.lines,
+        "undo_task": step.undo,
     }
     return {
         **{column: ("%s", [value]) for column, value in given.items()},

@@ -79,7 +79,7 @@ class AsyncRunner:
                 # Whatever has made a value of it.
                 raise self.attempt.run.suspended
             result = None
-            if completer and not self.attempt.run.children:
+            if completer and self.attempt.is_plain:
                 result = self.outcome.plain_result(value)
             if completer and result is not None:
                 await in_thread(self.outcome.flush_log)

@@ -127,6 +127,16 @@ class Attempt:
         return not (self.options.atomic or self.options.durable)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether its run may end together with others: it has made nothing to look at."""
+        return not self.run.children and not self.may_undo
+
+    @property
+    def may_undo(self) -> bool:
+        """Whether a bad end of its task may have something to take back."""
+        return self.run.durable and bool(self.run.steps.may_undo)
+
+    @property
     def atomic(self) -> bool:
         return self.options.atomic
 

@@ -26,7 +26,7 @@ from cq.runs.failures import describe, for_log, log_failure
 from cq.runs.run import tell_failed
 from cq.status import FINAL, Status
 from cq.tables.queries import task_model, tasks
-from cq.workflow import adoption, advance, revocation
+from cq.workflow import adoption, advance, compensation, revocation
 
 from . import undone
 from .again import deadline, retry_later, suspension
@@ -101,6 +101,8 @@ class Outcome:
                 f"{self.attempt.task.name} {self.attempt.task.pk}: the claim was given away while it "
                 "ran; what it wrote in its transaction is undone"
             )
+        if self.attempt.may_undo:  # where it is INCOMPLETE
+            compensation.begin(self.attempt.using, [self.attempt.claim.id])
 
     def _results_in(self, value: Any) -> TaskRow:
         """Record a subtask whose result is `value`, with results in place of handles."""
@@ -203,6 +205,8 @@ class Outcome:
                 )
                 if self.status is not None and self.attempt.atomic:
                     undone.record_errorbacks(self.attempt)
+                if self.status == Status.FAILURE and self.attempt.options.durable:
+                    compensation.begin(using, [claim.id])
             elif lifecycle.postpone(
                 using,
                 claim,

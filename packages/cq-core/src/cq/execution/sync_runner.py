@@ -142,7 +142,7 @@ class SyncRunner:
             if self.attempt.run.suspended is not None:
                 # Whatever has made a value of it.
                 raise self.attempt.run.suspended
-            if completer and not self.attempt.run.children:
+            if completer and self.attempt.is_plain:
                 result = self.outcome.plain_result(value)
                 if result is not None:
                     self.outcome.flush_log()

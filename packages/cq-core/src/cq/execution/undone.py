@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 def revoke_again(attempt: Attempt) -> None:
     """Revoke what a run revoked, itself included, in what is undone by now."""
     run = attempt.run
-    for task_id, reason in run.revocations or ():
+    for task_id, reason, compensate in run.revocations or ():
         run.revoked = True
-        revocation.revoke(attempt.using, task_id, reason, attempt.now)
+        revocation.revoke(
+            attempt.using, task_id, reason, attempt.now, compensate=compensate
+        )
 
 
 def record_errorbacks(attempt: Attempt) -> None:

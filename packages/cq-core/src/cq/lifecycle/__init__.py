@@ -17,11 +17,12 @@ from .claiming import claim
 from .claims import Claim, Failure, claim_of
 from .completing import complete, complete_many
 from .failing import fail, postpone, retry_later
-from .guards import DEADLINE
+from .guards import DEADLINE, is_undone
 from .parents import (
     add_children,
     child_settled,
     clear_child_failure,
+    compensate,
     settle,
     show_child_failure,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "claim",
     "claim_of",
     "clear_child_failure",
+    "compensate",
     "complete",
     "complete_many",
     "drain",
@@ -73,6 +75,7 @@ __all__ = [
     "hand_back",
     "hand_over",
     "hasten",
+    "is_undone",
     "miss",
     "move",
     "not_being_replaced",

@@ -9,6 +9,7 @@ from django.db.models import Exists, Field, OuterRef, Q, QuerySet
 
 from cq.db.clock import Moment
 from cq.status import FAILED, OPEN, TRANSITIONS, Status
+from cq.tables.durable.queries import undos
 from cq.tables.queries import task_model, tasks
 from cq.text import LONGEST_ERROR, storable
 
@@ -64,6 +65,11 @@ def _counted_children(statuses: frozenset[Status]) -> Exists:
         )
         .order_by()
     )
+
+
+def is_undone(using: str) -> Exists:
+    """Whether steps of a task are taken back, or were."""
+    return Exists(undos(using).filter(task=OuterRef("pk"), undone_by__isnull=False))
 
 
 def column(name: str) -> Field[Any, Any]:

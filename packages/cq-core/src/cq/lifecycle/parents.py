@@ -20,6 +20,7 @@ from .guards import (
     failed_children,
     final_columns,
     in_source_status,
+    is_undone,
     open_children,
 )
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from .claims import Failure
+
+
+#: The outcomes that are a task's own, whatever becomes of its subtasks.
+_OWN = sorted(FAILED - {Status.INCOMPLETE})
 
 
 def child_settled(
@@ -47,7 +52,7 @@ def child_settled(
                 default=F(name),
             )
         values["outcome"] = Case(
-            When(outcome=Status.FAILURE, then=Value(Status.FAILURE.value)),
+            When(outcome__in=_OWN, then=F("outcome")),
             default=Value(Status.INCOMPLETE.value),
         )
     still_open = tasks(using).filter(status__in=sorted(OPEN))
@@ -77,6 +82,8 @@ def clear_child_failure(using: str, parent: UUID) -> None:
     )
     tasks(using).filter(
         ~Exists(failed_child.order_by()),
+        # What was taken back stays so, whatever is done again.
+        ~is_undone(using),
         pk=parent,
         outcome=Status.INCOMPLETE,
         status__in=sorted(OPEN),
@@ -106,7 +113,7 @@ def settle(using: str, task_id: UUID, now: datetime | None = None) -> Status | N
     values = {**final_columns(status, now), "open_children": 0}
     waits = in_source_status("settle", using)
     features = connections[using].features
-    with transaction.atomic(using=using):
+    with transaction.atomic(using=using, savepoint=False):
         if features.has_select_for_update:
             # By a statement of its own, so that the next one sees the subtasks of all
             # who had the lock before. SQLite has one writer at a time.
@@ -127,6 +134,27 @@ def settle(using: str, task_id: UUID, now: datetime | None = None) -> Status | N
         if ended == Status.INCOMPLETE and outcome is None:
             _name_who_failed(using, task_id)
     return Status(ended)
+
+
+def compensate(
+    using: str, task_id: UUID, unique_key: str | None, children: int = 0
+) -> bool:
+    """A failed end to WAITING, with that end as its outcome; whether it was one.
+
+    In the transaction of the end, so that nobody has seen it. unique_key: which it keeps
+    until it is final. children: those of its compensations that are open already.
+    """
+    ended = in_source_status("compensate", using).filter(pk=task_id)
+    return bool(
+        ended.update(
+            # Before the status: MariaDB goes from left to right.
+            outcome=F("status"),
+            status=Status.WAITING,
+            finished=None,
+            open_children=children,
+            unique_key=unique_key,
+        )
+    )
 
 
 def _take_result(using: str, task_id: UUID, source: UUID) -> None:

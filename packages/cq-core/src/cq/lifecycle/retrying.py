@@ -17,7 +17,7 @@ from cq.status import RETRYABLE, Status
 
 from . import attempts
 from .claims import NO_FAILURE
-from .guards import in_source_status, queued_columns
+from .guards import in_source_status, is_undone, queued_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -150,7 +150,10 @@ def wait_again(
     """
     # What a predecessor kept from starting has not run, and is no group or chain.
     has_waited = Q(attempts__gt=0) | Q(name__in=[GROUP, CHAIN])
-    ended = in_source_status("wait_again", using).filter(has_waited, pk=parent)
+    # What was taken back does not come true by a subtask that is run again.
+    ended = in_source_status("wait_again", using).filter(
+        has_waited, ~is_undone(using), pk=parent
+    )
     values = {
         "status": Status.WAITING,
         "finished": None,

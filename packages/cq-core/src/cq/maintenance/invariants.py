@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 from django.db import connections
 from django.db.models import Exists, F, OuterRef, Q
 
+from cq import lifecycle
 from cq.conf import conf
 from cq.db.clock import Moment
 from cq.lifecycle import rules
@@ -117,7 +118,8 @@ def _no_open_child(using: str, now: datetime | None) -> Q:
 def _parent_settled(using: str, now: datetime | None) -> Q:
     parent = tasks(using).filter(pk=OuterRef("parent_id"), status__in=_FINAL)
     waited_for = Q(parent__isnull=False, counted=True, status__in=_OPEN)
-    return waited_for & Q(Exists(parent))
+    undoes = Q(status=Status.WAITING) & Q(lifecycle.is_undone(using))
+    return waited_for & Q(Exists(parent)) & ~undoes
 
 
 # --- facts of rows --------------------------------------------------------------------

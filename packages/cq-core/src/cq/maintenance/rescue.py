@@ -19,7 +19,7 @@ from cq.status import Status
 from cq.tables.durable.queries import steps
 from cq.tables.queries import tasks, workers
 from cq.workers import doorbell, liveness
-from cq.workflow import advance, revocation
+from cq.workflow import advance, compensation, revocation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -225,4 +225,6 @@ def _rescue_one(
         ended = revocation.abandon_children(
             using, claim.id, "The attempt that made it was lost.", now
         )
+        if status == Status.LOST:
+            compensation.begin(using, [claim.id])
     return status, ended

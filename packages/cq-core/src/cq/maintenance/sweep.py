@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from cq import lifecycle
+from cq.db import transactions
 from cq.db.clock import Moment
 from cq.db.statements import BATCH
-from cq.hooks import cut_off
 from cq.limits import repair
 from cq.status import FINAL, OPEN, Status
 from cq.tables.queries import edges, stacks, tasks
 from cq.workers import doorbell, pauses
-from cq.workflow import advance, messages, topics
+from cq.workflow import advance, compensation, revocation
+from cq.workflow.events import messages, topics
 
 from . import probe, rescue, rounds
 from .prune import prune
@@ -43,11 +44,24 @@ def due(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
 
 def queue_due(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
     """As `due`, where it is known that there is something."""
-    late = lifecycle.expire(using, limit, now)
-    advance.after_settled(using, late, now)
+    late = _expire(using, now, limit)
     moved = lifecycle.queue_due(using, limit, now)
     doorbell.ring(using, moved)
-    return len(late) + len(moved)
+    return late + len(moved)
+
+
+def _expire(using: str, now: datetime | None, limit: int) -> int:
+    """Expire what is late, and begin to take back what it did; how many tasks."""
+    connection, settled = connections[using], []
+    with transactions.immediate(connection, True), transaction.atomic(using=using):
+        late = lifecycle.expire(using, limit, now)
+        for task_id in compensation.owners(using, late):
+            # It waits for what takes its steps back, and for nothing else.
+            reason = f"Task {task_id} was not done by its deadline."
+            settled += revocation.abandon_children(using, task_id, reason, now)
+            compensation.begin(using, [task_id])
+    advance.after_settled(using, [*settled, *late], now)
+    return len(late)
 
 
 def sweep(
@@ -131,12 +145,14 @@ def revoke_left_behind(
             .filter(pk__in={parent for parent, _ in page}, status__in=sorted(FINAL))
             .values_list("pk", flat=True)
         )
-        ids += [pk for parent, pk in page if parent in settled]
+        left = [pk for parent, pk in page if parent in settled]
+        # What takes back its steps goes on, whatever became of its parent.
+        at_it = compensation.at_it(using, left) if left else ()
+        ids += [pk for pk in left if pk not in at_it]
         if len(ids) >= limit:
             break
     reason = "Its parent has settled without it."
-    revoked = lifecycle.revoke(using, ids[:limit], reason, now) if ids else []
-    cut_off.tell(using, revoked)
+    revoked = revocation.revoke_alone(using, ids[:limit], reason, now) if ids else []
     advance.after_settled(using, revoked, now)
     return len(revoked)
 

@@ -34,7 +34,7 @@ def unfit_mysql(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("cq", "0020_steps"),
+        ("cq", "0021_compensations"),
     ]
 
     operations = [

@@ -74,7 +74,8 @@ class DurableVerbs:
 
         retries: how often its function is called again, by default not at all. backoff:
         as that of a task. key: what tells it from others of its name, in the place of a
-        number. atomic: False calls it outside of a transaction, at least once.
+        number. atomic: False calls it outside of a transaction, at least once. undo: a
+        task that takes the step back, given its result, if this durable one ends badly.
 
         Raises TypeError for what is no option, ValueError for a value it can't have.
         """

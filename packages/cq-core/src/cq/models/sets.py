@@ -33,13 +33,15 @@ class TaskSet(QuerySet[T]):
         """
         return sum(many.retry(self.db, ids).changed for ids in many.pieces(self))
 
-    def revoke(self, reason: str = REVOKED) -> int:
+    def revoke(self, reason: str = REVOKED, *, compensate: bool = True) -> int:
         """Withdraw those that are open, and what is open below; how many, without those.
 
-        Raises ValueError for a slice.
+        compensate: as that of `Task.revoke`. Raises ValueError for a slice.
         """
-        pieces = many.pieces(self)
-        return sum(many.revoke(self.db, ids, reason).changed for ids in pieces)
+        return sum(
+            many.revoke(self.db, ids, reason, compensate=compensate).changed
+            for ids in many.pieces(self)
+        )
 
     def waiting_for(self, name: str) -> Self:
         """Return those of them whose functions wait for what is sent under a name."""
@@ -50,9 +52,9 @@ class TaskSet(QuerySet[T]):
         """As `retry`, from a coroutine."""
         return await sync_to_async(self.retry)()
 
-    async def arevoke(self, reason: str = REVOKED) -> int:
+    async def arevoke(self, reason: str = REVOKED, *, compensate: bool = True) -> int:
         """As `revoke`, from a coroutine."""
-        return await sync_to_async(self.revoke)(reason)
+        return await sync_to_async(self.revoke)(reason, compensate=compensate)
 
     # They write, and a template that comes upon them shall not.
     retry.alters_data = True  # type: ignore[attr-defined]

@@ -21,7 +21,7 @@ from cq.logs.progress import Progress, progress, tree_progress
 from cq.status import FINAL, SUCCEEDED
 from cq.tables.queries import logs as log_lines
 from cq.tables.rows import EdgeRow
-from cq.workflow import revocation, why
+from cq.workflow import why
 
 from . import waiting
 from .anew import BeginsAnew
@@ -30,6 +30,7 @@ from .columns import TypedRow
 from .durable_verbs import DurableVerbs
 from .questions import Asks
 from .starting import starts, starts_async
+from .taking_back import TakesBack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,7 +45,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class TaskVerbs(DurableVerbs, Asks, BeginsAnew, RunFacts, BacksOff, Handle[R_co], TypedRow):
+class TaskVerbs(
+    DurableVerbs,
+    Asks,
+    BeginsAnew,
+    TakesBack,
+    RunFacts,
+    BacksOff,
+    Handle[R_co],
+    TypedRow,
+):
     """The verbs of :class:`cq.models.Task`.
 
     Each that touches the database has an async twin with the prefix ``a``.
@@ -151,12 +161,6 @@ class TaskVerbs(DurableVerbs, Asks, BeginsAnew, RunFacts, BacksOff, Handle[R_co]
 
     # --- by hand ----------------------------------------------------------------------
 
-    def revoke(self, reason: str = revocation.REVOKED) -> bool:
-        """Withdraw it and what is open below it; False when it had settled."""
-        won = revocation.revoke_from_here(self._using, self.pk, reason)
-        self.refresh_from_db()
-        return won
-
     # --- inside the function ----------------------------------------------------------
 
     def log(
@@ -253,9 +257,6 @@ class TaskVerbs(DurableVerbs, Asks, BeginsAnew, RunFacts, BacksOff, Handle[R_co]
     @starts_async
     async def aerrorback(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
         return await sync_to_async(self.errorback)(what, *args, **kwargs)
-
-    async def arevoke(self, reason: str = revocation.REVOKED) -> bool:
-        return await sync_to_async(self.revoke)(reason)
 
     async def alog(self, message: object, *args: Any, **kwargs: Any) -> None:
         await sync_to_async(self.log)(message, *args, **kwargs)

@@ -46,7 +46,7 @@ class Run:
     errorbacks: list[tuple[Any, str, dict[str, Any] | None]] | None = None
     #: Revocations by an atomic run that reached itself: of which task, and why. They are
     #: undone with the rest, and done once more.
-    revocations: list[tuple[UUID, str]] | None = None
+    revocations: list[tuple[UUID, str, bool]] | None = None
     #: Keys to be closed once it has ended, and for how many seconds: see `back_off`.
     back_offs: list[tuple[dict[str, str], float]] | None = None
     #: Of an atomic run on SQLite, while its function runs.

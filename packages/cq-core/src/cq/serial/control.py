@@ -18,7 +18,7 @@ from cq.errors import (
 from cq.status import FINAL, RETRYABLE, SUCCEEDED, Status
 from cq.workflow.revocation import REVOKED
 
-from .durable import SerialSteps
+from .durable.handle import SerialSteps
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -81,8 +81,11 @@ class SerialControl(SerialSteps):
 
     # --- by hand ----------------------------------------------------------------------
 
-    def revoke(self, reason: str = REVOKED) -> bool:
-        """Withdraw it and what is open below it; False when it had settled."""
+    def revoke(self, reason: str = REVOKED, *, compensate: bool = True) -> bool:
+        """Withdraw it and what is open below it; False when it had settled.
+
+        compensate: whether durable ones take back what they did.
+        """
         if self.status in FINAL:
             return False
         below = [task for task in self.below() if task.status not in FINAL]
@@ -91,14 +94,16 @@ class SerialControl(SerialSteps):
             *((task, f"Task {self.id} was revoked.") for task in below),
         ):
             if task.status not in FINAL:
+                if not compensate:
+                    task.undos = []
                 if task.status == Status.RUNNING:
                     task.kept_history.revoked(task, why)
                 task.fence += 1
                 task.settle(Status.REVOKED, why)
         return True
 
-    async def arevoke(self, reason: str = REVOKED) -> bool:
-        return await sync_to_async(self.revoke)(reason)
+    async def arevoke(self, reason: str = REVOKED, *, compensate: bool = True) -> bool:
+        return await sync_to_async(self.revoke)(reason, compensate=compensate)
 
     def retry(self, *, failed: bool = False, from_step: str | None = None) -> Self:
         """Raise NotFinished or NotRetryable: there is no row that could run again."""

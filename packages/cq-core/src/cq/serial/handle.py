@@ -111,6 +111,8 @@ class SerialHandle(RunFacts, codec.Handle):
         #: What this attempt has made, and whether it was itself undone with its maker.
         self.made: list[SerialHandle] = []
         self.undone = False
+        #: The calls that take back what a durable one did, as it came to them.
+        self.undos: list[Call] = []
 
     def __repr__(self) -> str:
         return f"<SerialTask {self.name} {self.id} {self.status}>"

@@ -86,11 +86,12 @@ class SerialTask(SerialReport):
     async def aerrorback(self, what: Any, /, *args: Any, **kwargs: Any) -> SerialTask:
         return await sync_to_async(self.errorback)(what, *args, **kwargs)
 
-    def revoke(self, reason: str = REVOKED) -> bool:
+    def revoke(self, reason: str = REVOKED, *, compensate: bool = True) -> bool:
         with _worked_off():
-            return super().revoke(reason)
+            return super().revoke(reason, compensate=compensate)
 
     def after_settled(self) -> None:
+        self._take_back()
         _ready.get().extend(self.following)
         self.following = []
         parent = self.parent
@@ -98,6 +99,13 @@ class SerialTask(SerialReport):
             parent.child_settled(self)
             if parent.status == Status.WAITING and parent.open_children <= 0:
                 _settle(parent)
+
+    def _take_back(self) -> None:
+        """Call what takes back its steps where it ended badly, newest first."""
+        undos, self.undos = self.undos, []
+        if self.status in FAILED and not self.undone:
+            for undo in reversed(undos):
+                launch(undo)
 
 
 # --- the ways in --------------------------------------------------------------------------

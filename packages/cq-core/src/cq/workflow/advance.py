@@ -25,6 +25,7 @@ from cq.status import FAILED, FINAL, OPEN, Status, sql_list
 from cq.tables.queries import UNMET, edges, tasks
 from cq.workers import doorbell, notices
 
+from . import compensation
 from .dependencies import OpenEdge, Upstream, failures_of, resolve
 
 if TYPE_CHECKING:
@@ -148,10 +149,8 @@ def _still_open(using: str, parents: list[UUID]) -> list[UUID]:
 
 def settle_parent(using: str, task_id: UUID, now: datetime | None = None) -> bool:
     """Settle a WAITING task if no counted subtask is open; whether that was done."""
-    return (
-        retry_on_conflict(using, lambda: lifecycle.settle(using, task_id, now))
-        is not None
-    )
+    change = partial(compensation.settle, using, task_id, now)
+    return retry_on_conflict(using, change)
 
 
 def recheck_parent(using: str, task_id: UUID, now: datetime | None = None) -> None:

@@ -11,7 +11,7 @@ from django.db.models import Q
 from cq import lifecycle
 from cq.db.conflicts import retry_on_conflict
 from cq.db.statements import BATCH
-from cq.definitions.registry import durable_names, is_durable
+from cq.definitions.registry import durable_names, is_durable, may_be_durable
 from cq.definitions.signatures import CHAIN, GROUP
 from cq.errors import NotFinished, NotRetryable, UniqueTaken
 from cq.hooks import announce
@@ -22,7 +22,7 @@ from cq.tables.queries import edges, tasks
 from cq.tables.values import unique_key_of
 from cq.workers import doorbell
 
-from . import advance, obstacles
+from . import advance, compensation, obstacles
 from .from_step import forget as forget_from
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def retry(
         )
         if queued is None:
             raise NotFinished(f"{name} {task_id} changed while it was looked at")
+        if may_be_durable(name):
+            compensation.forget(using, task_id)
         if is_durable(name):
             lifecycle.show_child_failure(using, task_id)
         if (kept := captured_at_retry(options)) is not None:

@@ -141,9 +141,14 @@ def revoke(
     reason: str = revocation.REVOKED,
     *,
     by: str | None = None,
+    compensate: bool = True,
 ) -> Changed:
-    """Revoke the tasks of a piece, with what is open below them; by: see `retry`."""
-    return Changed(revocation.revoke_many(using, ids, reason, by=by), {})
+    """Revoke the tasks of a piece, with what is open below them; by: see `retry`.
+
+    compensate: see `revocation.revoke`.
+    """
+    count = revocation.revoke_many(using, ids, reason, by=by, compensate=compensate)
+    return Changed(count, {})
 
 
 class _Asked(NamedTuple):

@@ -21,7 +21,7 @@ from cq.runs.run import current_run
 from cq.status import OPEN, Status, sql_list
 from cq.tables.queries import tasks
 
-from . import advance
+from . import advance, compensation
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,31 +36,38 @@ def revoke(
     reason: str = REVOKED,
     now: datetime | None = None,
     by: str | None = None,
+    *,
+    compensate: bool = True,
 ) -> bool:
     """Revoke a task and what is open below it; whether the task itself was open.
 
-    by: who asks for it, for the history of the task.
+    by: who asks for it, for the history of the task. compensate: whether durable ones
+    take back what they did, which those do that are at it.
     Dependants follow as when any predecessor fails. The task goes first: a subtask
     that settles now finds no parent to settle.
     """
-    won = _revoke(using, [task_id], reason, now, by)
-    revoked = won + _revoke_below(using, task_id, f"Task {task_id} was revoked.", now)
+    won = revoke_alone(using, [task_id], reason, now, by, compensate)
+    why = f"Task {task_id} was revoked."
+    revoked = won + _revoke_below(using, task_id, why, now, compensate)
     advance.after_settled(using, revoked, now)
     return bool(won)
 
 
-def revoke_from_here(using: str, task_id: UUID, reason: str) -> bool:
+def revoke_from_here(
+    using: str, task_id: UUID, reason: str, *, compensate: bool = True
+) -> bool:
     """As `revoke`, by code that may run inside a task.
 
     An atomic run that revokes itself, or what it is below, undoes that with all else:
     it is noted in the run, and done once more behind it.
     """
-    won = revoke(using, task_id, reason)
+    won = revoke(using, task_id, reason, compensate=compensate)
     run = current_run()
     if won and run is not None and run.atomic:
         held = tasks(run.using).filter(pk=run.claim.id, fence=run.claim.fence)
         if not held.exists():
-            run.revocations = [*(run.revocations or []), (task_id, reason)]
+            again = (task_id, reason, compensate)
+            run.revocations = [*(run.revocations or []), again]
     return won
 
 
@@ -70,17 +77,21 @@ def revoke_many(
     reason: str = REVOKED,
     now: datetime | None = None,
     by: str | None = None,
+    *,
+    compensate: bool = True,
 ) -> int:
     """Revoke several tasks and what is open below them; how many of them were open.
 
     By one statement for the tasks, and those of `revoke` for each that has subtasks.
     """
-    won = _revoke(using, ids, reason, now, by)
+    won = revoke_alone(using, ids, reason, now, by, compensate)
     revoked = list(won)
     children = tasks(using).filter(parent__in=ids)
     parents = set(children.values_list("parent", flat=True).distinct())
     for parent in [task_id for task_id in ids if task_id in parents]:
-        below = _revoke_below(using, parent, f"Task {parent} was revoked.", now)
+        below = _revoke_below(
+            using, parent, f"Task {parent} was revoked.", now, compensate
+        )
         revoked += below
     advance.after_settled(using, revoked, now)
     return len(won)
@@ -99,20 +110,35 @@ def withdraw(
     only: the statuses that they may have. by: who asks for it, for their history.
     What depends on them follows behind the commit of the open transaction.
     """
-    won = lifecycle.revoke(using, ids, reason, now, only, by)
+    with transaction.atomic(using=using, savepoint=False):
+        won = lifecycle.revoke(using, ids, reason, now, only, by)
+        compensation.begin(using, won)
     cut_off.tell(using, won)
     transaction.on_commit(partial(advance.after_settled, using, won, now), using=using)
     return won
 
 
-def _revoke(
+def revoke_alone(
     using: str,
     ids: list[UUID],
     reason: str,
     now: datetime | None,
     by: str | None = None,
+    compensate: bool = True,
 ) -> list[UUID]:
-    change = partial(lifecycle.revoke, using, ids, reason, now, by=by)
+    """Revoke these tasks and nothing below them; the ids of those that were open.
+
+    Some may be WAITING by that, see `compensation`; who depends on the others is for
+    :func:`cq.workflow.advance.after_settled`.
+    """
+
+    def change() -> list[UUID]:
+        with transaction.atomic(using=using, savepoint=False):
+            won = lifecycle.revoke(using, ids, reason, now, by=by)
+            if compensate:
+                compensation.begin(using, won)
+            return won
+
     won = retry_on_conflict(using, change)
     cut_off.tell(using, won)
     return won
@@ -146,44 +172,66 @@ def _uncount_children(using: str, task_id: UUID) -> int:
 
 
 def _revoke_below(
-    using: str, task_id: UUID, reason: str, now: datetime | None
+    using: str,
+    task_id: UUID,
+    reason: str,
+    now: datetime | None,
+    compensate: bool = True,
 ) -> list[UUID]:
     revoked: list[UUID] = []
     while True:
-        ids = open_below(using, [task_id])
+        ids = open_below(using, [task_id], compensate=compensate)
         if not ids:
             return revoked
         won: list[UUID] = []
         for start in range(0, len(ids), BATCH):
-            won += _revoke(using, ids[start : start + BATCH], reason, now)
+            some = ids[start : start + BATCH]
+            won += revoke_alone(using, some, reason, now, compensate=compensate)
         revoked += won
         if not won:
             return revoked
 
 
-def open_below(using: str, ids: list[UUID]) -> list[UUID]:
-    """Return the open descendants of some tasks, in the order they were made."""
+def open_below(using: str, ids: list[UUID], *, compensate: bool = True) -> list[UUID]:
+    """Return the open descendants of some tasks, in the order they were made.
+
+    compensate: without those that take back what a durable task did, and without that.
+    """
     connection = connections[using]
     open_ = sql_list(OPEN)
-    children = "cq_tasks t ON t.parent_id = below.id"
+    children, own, at_it = "cq_tasks t ON t.parent_id = below.id", "", ""
+    if compensate:
+        own, at_it = f" AND {_NO_UNDO}", f" AND {_NOT_AT_IT}"
     if connection.vendor == "postgresql":
         # One parent at a time, by the index: where few have very many children, the
         # planner takes each for one of those, and would rather read all of the table. Of
         # what lies between two bounds it expects a part of it only.
         children = (
-            "LATERAL (SELECT c.id, c.status FROM cq_tasks c"
+            "LATERAL (SELECT c.id, c.parent_id, c.status FROM cq_tasks c"
             " WHERE c.parent_id BETWEEN below.id AND below.id OFFSET 0) t ON TRUE"
         )
     these, params = any_of("parent_id", connection, ids)
     sql = (
         "WITH RECURSIVE below(id, status) AS ("
-        f"SELECT id, status FROM cq_tasks WHERE {these} UNION "
-        f"SELECT t.id, t.status FROM below JOIN {children})\n"
-        f"SELECT id FROM below WHERE status IN ({open_}) ORDER BY id"
+        f"SELECT id, status FROM cq_tasks WHERE {these}{own.format('cq_tasks')} UNION "
+        f"SELECT t.id, t.status FROM below JOIN {children}"
+        f"{own.format('t').replace(' AND', ' WHERE', 1)})\n"
+        f"SELECT id FROM below WHERE status IN ({open_}){at_it} ORDER BY id"
     )
     with connection.cursor() as cursor:
         cursor.execute(unlimited_recursion(connection, sql), params)
         return [uuid_of(row[0]) for row in cursor.fetchall()]
+
+
+# One look by the index for each: as a join it would read all steps.
+_NO_UNDO = (
+    "(SELECT 1 FROM cq_steps s WHERE s.task_id = {0}.parent_id"
+    " AND s.undone_by = {0}.id AND s.undo_task IS NOT NULL LIMIT 1) IS NULL"
+)
+_NOT_AT_IT = (
+    "(status <> 'WAITING' OR (SELECT 1 FROM cq_steps s WHERE s.task_id = below.id"
+    " AND s.undone_by IS NOT NULL AND s.undo_task IS NOT NULL LIMIT 1) IS NULL)"
+)
 
 
 def count_open_below(using: str, task_id: UUID, most: int) -> int:

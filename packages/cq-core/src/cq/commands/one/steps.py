@@ -39,6 +39,8 @@ def stepped(
         "finished": step.finished,
         "until": step.moment,
         "attempts": step.tries,
+        "undo": step.undo,
+        "undone_by": step.undone_by and str(step.undone_by),
         "result": None if result is None else redaction.result(json.loads(result)),
         "exception": step.exception,
         "error": step.error and redaction.text(step.error),
@@ -60,6 +62,8 @@ def line_of(step: dict[str, Any]) -> list[Any]:
         what.append(step["author"])
     elif step["choices"] and step["finished"] is None:
         what = [" | ".join(step["choices"])]
+    if step["undone_by"]:
+        what = [f"taken back by {step['undo']} {step['undone_by']}"]
     return [
         name,
         step["key"],

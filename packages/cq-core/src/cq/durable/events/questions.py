@@ -19,7 +19,7 @@ from cq.tables.durable.queries import messages, open_waits, untaken
 from cq.tables.durable.rows import LONGEST_STEP, StepRow
 from cq.tables.queries import tasks
 from cq.text import brief
-from cq.workflow.messages import wake
+from cq.workflow.events.messages import wake
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

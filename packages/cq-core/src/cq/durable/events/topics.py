@@ -15,7 +15,7 @@ from cq.db.clock import Moment
 from cq.durable.names import checked_key, checked_name
 from cq.tables.durable.queries import publications
 from cq.text import brief
-from cq.workflow.topics import deliver
+from cq.workflow.events.topics import deliver
 
 #: For how long a key counts once.
 KEYS_COUNT_FOR = timedelta(days=7)

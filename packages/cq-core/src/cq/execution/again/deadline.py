@@ -13,7 +13,7 @@ from cq.db.conflicts import retry_on_conflict
 from cq.runs.failures import describe
 from cq.runs.run import tell_failed
 from cq.status import Status
-from cq.workflow import advance, revocation
+from cq.workflow import advance, compensation, revocation
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -61,4 +61,7 @@ def _write(attempt: Attempt) -> list[UUID] | None:
         if not lifecycle.miss(using, attempt.claim, attempt.now):
             return None
         reason = f"Task {task.pk} was not done by its deadline."
-        return revocation.abandon_children(using, task.pk, reason, attempt.now)
+        revoked = revocation.abandon_children(using, task.pk, reason, attempt.now)
+        if attempt.options.durable:
+            compensation.begin(using, [task.pk])
+        return revoked

@@ -15,7 +15,7 @@ from cq.lifecycle import rules
 from cq.runs.failures import describe
 from cq.runs.run import tell_failed
 from cq.status import Status
-from cq.workflow import advance, revocation
+from cq.workflow import advance, compensation, revocation
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -73,6 +73,8 @@ def _write(attempt: Attempt, error: RetryLater) -> tuple[Status | None, list[UUI
             return None, []
         if attempt.run.steps is not None:
             attempt.run.steps.end_run(error)
+        if status == Status.EXPIRED and attempt.options.durable:
+            compensation.begin(attempt.using, [task.pk])
         if attempt.abandons:
             reason = "The attempt that made it is done again later."
             return status, revocation.abandon_children(

@@ -42,7 +42,32 @@ def _taken_by_nothing(using: str, now: datetime | None) -> Q:
     return Q(taken_by__gt=MessageRow.BEFORE) & Q(~Exists(wait))
 
 
+def _undone_in_vain(using: str, now: datetime | None) -> Q:
+    done = Q(undo__isnull=False, finished__isnull=False, error__isnull=True)
+    return Q(undone_by__isnull=False) & ~done
+
+
+def _undone_twice(using: str, now: datetime | None) -> Q:
+    other = steps(using).filter(task=OuterRef("task_id"), undo__isnull=False)
+    same = other.filter(undone_by=OuterRef("undone_by")).exclude(pk=OuterRef("pk"))
+    return Q(undone_by__isnull=False) & Q(Exists(same))
+
+
 CHECKS = (
+    Check(
+        "I13",
+        "what it never did was taken back",
+        steps,
+        _undone_in_vain,
+        names="task_id",
+    ),
+    Check(
+        "I13",
+        "two of its steps were taken back by one task",
+        steps,
+        _undone_twice,
+        names="task_id",
+    ),
     Check("I2", "it has no row, but a step", steps, _of_nothing, names="task_id"),
     Check(
         "I2",

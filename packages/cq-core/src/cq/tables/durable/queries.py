@@ -43,6 +43,17 @@ def open_waits_of_any(using: str) -> models.QuerySet[StepRow]:
     return steps(using).filter(kind__in=StepRow.WAITS, finished__isnull=True)
 
 
+def undos(using: str) -> models.QuerySet[StepRow]:
+    """The steps that a task takes back, or has taken back, which an index has."""
+    return steps(using).filter(undo__isnull=False)
+
+
+def to_undo(using: str) -> models.QuerySet[StepRow]:
+    """Those of them that have succeeded, and that nothing takes back yet."""
+    done = undos(using).filter(finished__isnull=False, error__isnull=True)
+    return done.filter(undone_by__isnull=True)
+
+
 def untaken(using: str) -> models.QuerySet[MessageRow]:
     """What no wait has taken yet, which an index has."""
     return messages(using).filter(taken_by__isnull=True)

@@ -42,6 +42,8 @@ class StepRow(EncodedRow):
     #: Something published, the answer to a question: waits as that for a message is.
     TOPIC, ASK = "topic", "ask"
     WAITS = (WAIT, TOPIC, ASK)
+    #: A task that takes back what was no step; its result is the arguments of that.
+    UNDO = "undo"
 
     id = models.BigAutoField(primary_key=True)
     task = _of_task()
@@ -71,6 +73,13 @@ class StepRow(EncodedRow):
     lines = models.IntegerField(default=0)
     #: Of a question: the choices, and the permission that its answer wants.
     form: Any = EncodedField(null=True)
+    # `UNDO` is a word of MySQL's.
+    #: The name of the task that takes it back; None: nothing does.
+    undo = models.CharField(  # noqa: DJ001
+        max_length=255, null=True, db_column="undo_task"
+    )
+    #: The id of the task that does, once the task of the step has ended badly.
+    undone_by = models.UUIDField(null=True)
 
     class Meta:
         abstract = True
@@ -91,6 +100,11 @@ class StepRow(EncodedRow):
                 fields=["name", "task"],
                 name="cq_topic_waits",
                 condition=Q(kind="topic", finished__isnull=True),
+            ),
+            models.Index(
+                fields=["task"],
+                name="cq_step_undo",
+                condition=Q(undo__isnull=False),
             ),
         )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import random
 import time
 from datetime import datetime, timedelta
@@ -11,128 +9,32 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID, uuid4
 
-from asgiref.sync import async_to_sync, sync_to_async
-from django.conf import settings
-from django.db import transaction
+from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from cq import codec
-from cq.conf import conf
-from cq.definitions.backoff import delay_before
 from cq.durable.anew import new_call
-from cq.durable.chunks.each import check_chunk
-from cq.durable.chunks.order import Order
 from cq.durable.keeping import check_sleep, length_of
 from cq.durable.messages import RAISES, name_of
-from cq.durable.names import checked_name, digest_of
-from cq.durable.options import StepOptions, options_of
+from cq.durable.names import checked_name
+from cq.durable.options import options_of
 from cq.durable.results import RAISE, check_errors
 from cq.errors import (
     AlreadySettled,
-    GiveUp,
-    RetryLater,
     Suspended,
     TaskFailed,
     WaitError,
 )
+from cq.serial.handle import SerialHandle
 from cq.status import FAILED, FINAL
 
-from .handle import SerialHandle
 from .questions import SerialAsks
+from .using import SerialUsing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from django.db.models import QuerySet
-
-
-class SerialUsing:
-    """What ``cqt.using()`` returns in a serial run."""
-
-    def __init__(self, task: Any, options: StepOptions) -> None:
-        self._task = task
-        self._options = options
-
-    def step(
-        self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Any:
-        """Call a function in a transaction; return what it gave, as a rerun would."""
-        checked_name(name)
-        digest_of(args, kwargs)
-        definition = getattr(function, "definition", None)
-        called: Any = function if definition is None else definition.function
-        if inspect.iscoroutinefunction(called):
-            called = async_to_sync(called)
-        more = () if definition is None else (self._task,)
-        call = partial(called, *more, *args, **kwargs)
-        tries = 0
-        while True:
-            try:
-                return self._once(name, call)
-            except (GiveUp, RetryLater):
-                raise
-            except Exception as error:
-                tries += 1
-                if tries > self._options.retries:
-                    raise
-                time.sleep(delay_before(tries, self._options.backoff, error))
-
-    def _once(self, name: str, call: Callable[[], Any]) -> Any:
-        with _transaction(self._options.atomic):
-            text = codec.encode(
-                call(),
-                path=f"the result of step {name!r}",
-                size_limit=conf.SIZE_LIMIT,
-                depth_limit=conf.DEPTH_LIMIT,
-            )
-        return codec.decode(text)
-
-    def each(
-        self,
-        name: str,
-        rows: QuerySet[Any],
-        function: Callable[[list[Any]], Any],
-        chunk: int = 1000,
-    ) -> int:
-        """Call a function with all rows of a query, `chunk` at a time."""
-        checked_name(name)
-        check_chunk(chunk)
-        order, count = Order(rows), 0
-        some = list(rows[:chunk])
-        called: Any = function
-        if inspect.iscoroutinefunction(called):
-            called = async_to_sync(called)
-        while some:
-            self._task.check_claim()
-            with _transaction(True):
-                called(some)
-            count += len(some)
-            after = order.after(order.key_of(some[-1]))
-            some = list(rows.filter(after)[:chunk])
-        return count
-
-    def subtask(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
-        return self._task.subtask(what, *args, **kwargs)
-
-    async def astep(
-        self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Any:
-        return await sync_to_async(
-            partial(self.step, name, function, *args, **kwargs)
-        )()
-
-    async def aeach(self, *args: Any, **kwargs: Any) -> int:
-        return await sync_to_async(self.each)(*args, **kwargs)
-
-    async def asubtask(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
-        return await sync_to_async(partial(self.subtask, what, *args, **kwargs))()
-
-
-def _transaction(atomic: bool) -> Any:
-    engine = settings.DATABASES.get(conf.DATABASE, {}).get("ENGINE", "")
-    if not atomic or engine in ("", "django.db.backends.dummy"):
-        return contextlib.nullcontext()
-    return transaction.atomic(using=conf.DATABASE)
 
 
 class SerialSteps(SerialAsks, SerialHandle):
@@ -161,6 +63,10 @@ class SerialSteps(SerialAsks, SerialHandle):
         """Call a function with all rows of a query, `chunk` at a time."""
         self._check_steps("each")
         return self.using().each(name, rows, function, chunk)
+
+    def compensate(self, undo: Any, /, *args: Any, **kwargs: Any) -> None:
+        """Have a task called with these arguments if this one ends badly."""
+        self.using().compensate(undo, *args, **kwargs)
 
     def now(self) -> datetime:
         return timezone.now()
@@ -262,6 +168,9 @@ class SerialSteps(SerialAsks, SerialHandle):
 
     async def await_for(self, name: str | None = None, **options: Any) -> Any:
         return self.wait_for(name, **options)
+
+    async def acompensate(self, undo: Any, /, *args: Any, **kwargs: Any) -> None:
+        self.compensate(undo, *args, **kwargs)
 
     async def aresults(
         self, handles: Iterable[Any], *, errors: str = "raise"

@@ -1,0 +1,1 @@
+"""Durable tasks that are called serially: what cannot wait says so."""

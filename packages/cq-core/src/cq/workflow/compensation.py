@@ -1,0 +1,113 @@
+"""The taking back of what a durable task did, once that has ended badly.
+
+The tasks that do it are recorded in the transaction of the end, behind the statement
+that ends it: what a step commits until then is seen, and nothing comes after.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from cq import lifecycle
+from cq.db.statements import BATCH
+from cq.status import FAILED, OPEN, Status
+from cq.tables.durable.queries import to_undo, undos
+from cq.tables.queries import tasks
+from cq.tables.values import unique_key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from django.db.models import QuerySet
+
+    from cq.tables.durable.rows import StepRow
+    from cq.tables.rows import TaskRow
+
+    Recorder = Callable[[str, TaskRow, list[StepRow]], None]
+
+#: Of :mod:`cq.durable`, which is above: records the tasks that take some steps back, in the
+#: order of these.
+recorders: list[Recorder] = []
+
+
+def begin(using: str, ids: Sequence[UUID]) -> list[UUID]:
+    """Have those of some tasks that have just ended badly take back what they did.
+
+    In the transaction of their end. Returns the ids of those that are WAITING for it now,
+    which are final once it is done. One that was at it already goes on.
+    """
+    return [task_id for task_id in owners(using, ids) if _begin(using, task_id)]
+
+
+def owners(using: str, ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of some tasks that have steps with an `undo`, in their order."""
+    found: set[UUID] = set()
+    for start in range(0, len(ids), BATCH):
+        some = undos(using).filter(task__in=ids[start : start + BATCH])
+        found.update(some.values_list("task_id", flat=True))
+    return sorted(found)
+
+
+def _begin(using: str, task_id: UUID) -> bool:
+    steps = list(to_undo(using).filter(task=task_id).order_by("-finished", "-pk"))
+    begun = compensations(using, task_id).filter(status__in=sorted(OPEN)).count()
+    if not steps and not begun:
+        return False
+    task = tasks(using).filter(pk=task_id).first()
+    if task is None:
+        return False
+    key = unique_key_of(task.options)
+    if not lifecycle.compensate(using, task_id, key, begun):
+        return False
+    if steps:
+        for record in recorders:
+            record(using, task, steps)
+        undos(using).bulk_update(steps, ["undone_by"], batch_size=BATCH)
+    return True
+
+
+def at_it(using: str, ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of some tasks that wait for what takes back their steps."""
+    waiting = tasks(using).filter(lifecycle.is_undone(using), pk__in=ids)
+    found = waiting.filter(status=Status.WAITING)
+    return set(found.values_list("pk", flat=True))
+
+
+def compensations(using: str, task_id: UUID) -> QuerySet[TaskRow]:
+    """Return the tasks that take back what a task did."""
+    undone = undos(using).filter(task=task_id, undone_by__isnull=False)
+    return tasks(using).filter(parent=task_id, pk__in=undone.values("undone_by"))
+
+
+def settle(using: str, task_id: UUID, now: datetime | None = None) -> bool:
+    """Settle a WAITING task if no counted subtask is open; whether it is final by that."""
+    with transaction.atomic(using=using):
+        status = lifecycle.settle(using, task_id, now)
+        if status is None:
+            return False
+        return status not in FAILED or not begin(using, [task_id])
+
+
+def forget(using: str, task_id: UUID) -> None:
+    """Forget the steps of a task that were taken back: its next run does them again.
+
+    Those whose compensation did not succeed stay done. In the transaction of a retry.
+    """
+    made = compensations(using, task_id)
+    failed = made.filter(status__in=sorted(FAILED)).values("pk")
+    kept = set(failed.values_list("pk", flat=True))
+    # What was done for an end that counts no more is history.
+    made.update(counted=False)
+    undone = undos(using).filter(task=task_id, undone_by__isnull=False)
+    rows = list(undone.values_list("pk", "undone_by"))
+    stays = [pk for pk, by in rows if by in kept]
+    goes = [pk for pk, by in rows if by not in kept]
+    for start in range(0, len(stays), BATCH):
+        some = undos(using).filter(pk__in=stays[start : start + BATCH])
+        some.update(undone_by=None)
+    for start in range(0, len(goes), BATCH):
+        undos(using).filter(pk__in=goes[start : start + BATCH]).delete()

@@ -1,0 +1,1 @@
+"""What is sent and published to tasks, and how it wakes those that wait for it."""
