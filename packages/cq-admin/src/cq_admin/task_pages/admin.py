@@ -36,6 +36,7 @@ from cq_admin.worker_pages import stacks
 from . import changelist, choosing, facts, filters, link_filters, live
 from .detail import Detail
 from .reader import Reader
+from .steps.page import steps_of
 from .summary import Summary
 from .tries import tries_of
 
@@ -214,6 +215,7 @@ class TaskAdminMixin(NamePages, ManyActions, ReadOnlyAdmin):
             context["cq_question"] = answering.shown(self, request, obj)
             context["cq_summary"] = Summary(detail)
             context["cq_sections"] = facts.sections(detail)
+            context["cq_steps"] = steps_of(detail)
             context["cq_tries"] = tries_of(detail)
             context["cq_graph"] = (
                 detail.graph() if graph.is_asked(request.GET) else None

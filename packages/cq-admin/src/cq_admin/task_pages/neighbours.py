@@ -9,6 +9,7 @@ from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from cq.lifecycle.rules import GATHERS
 from cq.tables.queries import edges
 from cq.tables.rows import EdgeRow
 from cq.tables.together import merged
@@ -36,6 +37,7 @@ _WHEN = {
     EdgeRow.WHEN_COMPLETE: gettext_lazy("if it succeeds"),
     EdgeRow.WHEN_FAILED: gettext_lazy("if it fails"),
     EdgeRow.WHEN_SETTLED: gettext_lazy("either way"),
+    GATHERS: gettext_lazy("goes on with its result"),
 }
 
 
@@ -48,6 +50,8 @@ class Neighbour(NamedTuple):
     when: str
     #: How the wait ended; "chained", or the place among the arguments.
     role: str
+    #: Whether a function that is suspended waits for its result.
+    gathers: bool
 
 
 class Neighbours(NamedTuple):
@@ -64,7 +68,9 @@ def neighbours_of(
 
     def shown(other: TaskRow, edge: EdgeRow, role: str) -> Neighbour:
         when = str(_WHEN.get(edge.when, edge.when))
-        return Neighbour(link(other.pk, other.name), state(other.status), when, role)
+        gathers = edge.when == GATHERS and edge.met is None
+        shown_name = link(other.pk, other.name)
+        return Neighbour(shown_name, state(other.status), when, role, gathers)
 
     found = _edges(task, reader)
     up = [edge for edge in found if edge.task_id == task.pk]

@@ -265,37 +265,34 @@ class Outcome:
 
         Returns whether the latter is left to `completer`.
         """
-        self.attempt.task.ended = ended_of(
+        task = self.attempt.task
+        task.ended = ended_of(
             self.attempt.run, self.status, self._failure, self._retry_in
         )
         if self._suspended is None:
             # It has not ended, and is counted when it has.
             began = self.attempt.run.began
-            count_run(self.attempt.task, began, self.status, self._failure)
+            count_run(task, began, self.status, self._failure)
         self.attempt.run.log.restore()
         self.flush_log()
         if completer is not None and self.status in FINAL:
             completer.settled(self.attempt.claim)
             return True
         if self.status == Status.WAITING:
-            advance.recheck_parent(
-                self.attempt.using, self.attempt.task.pk, self.attempt.now
-            )
+            advance.recheck_parent(self.attempt.using, task.pk, self.attempt.now)
         elif self.status == Status.RETRY:
-            announce.retried(self.attempt.using, [self.attempt.task.pk])
+            announce.retried(self.attempt.using, [task.pk])
         elif self.status in FINAL:
-            advance.after_settled(
-                self.attempt.using, [self.attempt.task.pk], self.attempt.now
-            )
+            advance.after_settled(self.attempt.using, [task.pk], self.attempt.now)
         elif self._suspended is not None:
             suspension.look(self.attempt, self._suspended)
         return False
 
     def flush_log(self) -> None:
-        if not self.attempt.run.log.used:
-            return
-        self.attempt.run.log.release()
-        write_or_warn(self.attempt.run.log)
+        log = self.attempt.run.log
+        if log.used:
+            log.release()
+            write_or_warn(log)
 
 
 def is_handle(value: Any) -> bool:
