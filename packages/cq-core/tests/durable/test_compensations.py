@@ -305,7 +305,7 @@ def _raise(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["cq.lifecycle.compensate", "cq.durable.undoing.write"]
+    "place", ["cq.lifecycle.compensate", "cq.durable.endings.undoing.write"]
 )
 def test_killed_in_the_middle_of_its_end(place: str, settings: Any) -> None:
     settings.CQ_MAX_LOSSES = 5

@@ -229,3 +229,51 @@ def test_where_there_can_be_none(options: dict[str, Any], error: str) -> None:
 def test_a_call_of_a_plain_task_has_none() -> None:
     with pytest.raises(TypeError, match="not durable"):
         child.using(deadline=5)
+
+
+# --- what it did is taken back --------------------------------------------------------
+
+
+taken_back: list[Any] = []
+
+
+@task
+def take_back(cqt: Any, receipt: str) -> None:
+    taken_back.append(receipt)
+
+
+def charges(then: Any) -> Any:
+    def code(cqt: Any) -> None:
+        cqt.using(undo=take_back).step("charge", lambda: "receipt")
+        cqt.subtask(child)
+        then(cqt)
+
+    return code
+
+
+@pytest.mark.parametrize("ends", ["while it waits", "while it runs"])
+def test_a_missed_deadline_takes_back_what_was_done(ends: str) -> None:
+    taken_back.clear()
+    waits = ends == "while it waits"
+    script["code"] = charges(
+        (lambda cqt: cqt.wait_for("approval")) if waits else _until_late
+    )
+    handle, then = submitted(**({} if waits else {"deadline": 0.2}))
+    handle = run(handle)
+    if waits:
+        twice(then + HOUR * 1.01)
+    handle = fresh(handle)
+    assert (handle.status, handle.outcome) == (Status.WAITING, Status.EXPIRED)
+    # It waits for that alone.
+    names = [made.name for made in handle.subtasks.filter(counted=True)]
+    assert names == [take_back.name]
+    run_all()
+    assert taken_back == ["receipt"]
+    assert fresh(handle).status == Status.EXPIRED
+
+
+def _until_late(cqt: Any) -> None:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        cqt.check()
+        time.sleep(0.01)

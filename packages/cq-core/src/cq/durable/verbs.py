@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 
 from .calling import StepCall
 from .chunks.each import Each
-from .undoing import compensate
+from .endings.undoing import compensate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

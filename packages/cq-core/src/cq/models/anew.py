@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from asgiref.sync import sync_to_async
 
-from cq.durable.anew import continue_as_new
+from cq.durable.endings.anew import continue_as_new
 from cq.lifecycle import rules
 from cq.workflow import manual_retry
 

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from cq import codec
-from cq.durable.anew import new_call
+from cq.durable.endings.anew import new_call
 from cq.durable.keeping import check_sleep, length_of
 from cq.durable.messages import RAISES, name_of
 from cq.durable.names import checked_name

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 from django.apps import apps
 
-from .rows import StepRow
-
 if TYPE_CHECKING:
     from django.db import models
 
     from .publications import PublicationRow
-    from .rows import MessageRow
+    from .rows import MessageRow, StepRow
 
 
 def steps(using: str) -> models.QuerySet[StepRow]:
@@ -33,14 +31,19 @@ def publications(using: str) -> models.QuerySet[PublicationRow]:
     return model._base_manager.using(using).order_by()
 
 
-def open_waits(using: str, kind: str = StepRow.WAIT) -> models.QuerySet[StepRow]:
-    """The waits of a kind that nothing has ended; those but questions have an index."""
-    return steps(using).filter(kind=kind, finished__isnull=True)
+def open_waits(using: str, kind: str | None = None) -> models.QuerySet[StepRow]:
+    """The waits of a kind that nothing has ended; those but questions have an index.
+
+    kind: None: for a message.
+    """
+    every = steps(using)
+    return every.filter(kind=kind or every.model.WAIT, finished__isnull=True)
 
 
 def open_waits_of_any(using: str) -> models.QuerySet[StepRow]:
     """The waits of each kind that nothing has ended: for some tasks, by their ids."""
-    return steps(using).filter(kind__in=StepRow.WAITS, finished__isnull=True)
+    every = steps(using)
+    return every.filter(kind__in=every.model.WAITS, finished__isnull=True)
 
 
 def undos(using: str) -> models.QuerySet[StepRow]:

@@ -12,6 +12,8 @@ from cq import codec
 from cq.conf import conf
 from cq.definitions import registry
 from cq.definitions.signatures import Call
+from cq.durable.names import checked_undo, digest_of
+from cq.durable.writing import NOW
 from cq.enqueue import After, Place
 from cq.enqueue.drafts import Draft
 from cq.enqueue.plan import Plan
@@ -24,13 +26,9 @@ from cq.tables.durable.rows import LONGEST_STEP, StepRow
 from cq.tables.rows import EdgeRow
 from cq.workflow import compensation
 
-from .names import checked_undo, digest_of
-from .writing import NOW
-
 if TYPE_CHECKING:
+    from cq.durable.steps import Steps
     from cq.tables.rows import TaskRow
-
-    from .steps import Steps
 
 logger = logging.getLogger("cq.runner")
 

@@ -17,8 +17,7 @@ from cq.tables.queries import edges
 
 if TYPE_CHECKING:
     from cq.codec import Encoded
-
-    from .steps import Steps
+    from cq.durable.steps import Steps
 
 
 def continue_as_new(
