@@ -39,12 +39,11 @@ def fit_mysql(apps, schema_editor):
             f"MODIFY limit_key varchar(200) {text} NOT NULL",
             f"MODIFY name varchar(200) {text} NOT NULL",
         ),
-        "cq_limits": (
-            "CONVERT TO CHARACTER SET utf8mb4",
-            f"MODIFY name varchar(200) {text} NOT NULL",
-        ),
+        "cq_limits": (f"MODIFY name varchar(200) {text} NOT NULL",),
         "cq_tasks": (),
     }
+    # By itself: in one statement it would undo what the columns are told.
+    schema_editor.execute("ALTER TABLE cq_limits CONVERT TO CHARACTER SET utf8mb4")
     for table, parts in changes.items():
         indexes = MYSQL_INDEXES.get(table, {})
         with connection.cursor() as cursor:
