@@ -47,6 +47,7 @@ _KINDS = {
     StepRow.VALUE: gettext_lazy("value"),
     StepRow.RECORD: gettext_lazy("tasks that it made"),
     StepRow.RESULTS: gettext_lazy("results of tasks"),
+    StepRow.UNDO: gettext_lazy("compensation"),
 }
 _WAITS = {
     StepRow.WAIT: gettext_lazy("Waits for a message"),
@@ -136,7 +137,7 @@ def _shown(row: Any, detail: Detail) -> Step:
     finished = row.finished
     is_timed = finished is not None and row.kind in _TIMED
     return Step(
-        named(said(row.name, row.key, row.number)),
+        _name(row, detail),
         str(_KINDS.get(row.kind) or visible(row.kind)),
         recent(row.started, detail.now, precise=True),
         span(finished - row.started) if is_timed else EMPTY,
@@ -147,6 +148,13 @@ def _shown(row: Any, detail: Detail) -> Step:
         visible(result) if in_line else "",
         "" if in_line else block(result),
     )
+
+
+def _name(row: Any, detail: Detail) -> SafeString:
+    if row.kind == StepRow.ASK and not detail.reader.sees_args:
+        # The words of a question may be made of arguments. Who may answer sees them there.
+        return named(HIDDEN)
+    return named(said(row.name, row.key, row.number))
 
 
 def _said_error(row: Any) -> str:
@@ -181,7 +189,7 @@ def _told(kind: str, node: Any) -> Any:
 
 def _waits(row: Any, detail: Detail) -> list[Wait]:
     """Return what a suspended task waits for by one of its steps."""
-    name, until = named(said(row.name, row.key, row.number)), row.finished
+    name, until = _name(row, detail), row.finished
     if row.kind == StepRow.SLEEP and until is not None and until > detail.now:
         return [Wait(_("Sleeps until"), _of(moment(until), name))]
     if until is not None:
