@@ -9,6 +9,7 @@ from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from hostile_texts import PAYLOADS, tags
 
@@ -298,7 +299,10 @@ def hostile(row: Callable[..., Task], text: str) -> Task:
     step(of, "call", "short", result=Encoded(json.dumps(text)))
     step(of, "call", "failed", error=text, exception=text, traceback=text)
     step(of, "wait", text, finished=None)
-    step(of, text[:10], "of another kind", finished=None)
+    kind = text[:10]
+    if connection.vendor == "mysql":  # where that column is of ASCII
+        kind = text.encode("ascii", "ignore").decode()[:10] or "?"
+    step(of, kind, "of another kind", finished=None)
     Message.objects.create(task=of, name=text, sent=NOW)
     return of
 
@@ -316,7 +320,7 @@ def test_hostile_texts_stay_text(staff: Client, row: Callable[..., Task]) -> Non
 def asked(sql: list[str]) -> list[str]:
     """The statements of the section; the form of a question has one of its own."""
     found = [one for one in sql if "cq_steps" in one or "cq_messages" in one]
-    return [one for one in found if '"form"' not in one]
+    return [one for one in found if '"form"' not in one.replace("`", '"')]
 
 
 def test_two_queries_and_none_for_what_is_not_durable(
