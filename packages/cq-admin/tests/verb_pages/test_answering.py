@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture(autouse=True)
+def _only_record(settings: Any) -> None:
+    """Without cq-channels what an answer has woken would run at once."""
+    settings.CQ_RUN_INLINE = False
+
+
 @pytest.fixture
 def asking(row: Callable[..., Task]) -> Callable[..., Task]:
     """Makes a task that asks something."""
