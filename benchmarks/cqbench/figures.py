@@ -233,6 +233,29 @@ BENCHMARKS = {
         },
         long=True,
     ),
+    "durable": Benchmark(
+        "durable tasks: a step, a rerun, send(), sleepers that wake; beside DBOS",
+        "durable",
+        {
+            "step": Figure(
+                "a step / a transaction with the same INSERT: time", "x", 1.5
+            ),
+            "step_ms": Figure("a step that writes a row", "ms"),
+            "bare_ms": Figure("a transaction that writes it", "ms"),
+            "rerun": Figure("a rerun past 1,000 steps: p50", "ms", 100.0),
+            "send": Figure("send() to the code behind wait_for(): p50", "ms", 15.0),
+            "send_p95": Figure("the same, p95", "ms"),
+            "wake": Figure(
+                "100,000 due in one minute / without a sleep: tasks/s", "x", 0.8, ">="
+            ),
+            "woken": Figure("those that were asleep", "tasks/s"),
+            "without": Figure("those without a sleep", "tasks/s"),
+            "dbos": Figure("workflows of ten steps, cq / DBOS: rate", "x", 3.0, ">="),
+            "workflows": Figure("cq's, one process of four threads", "/s"),
+            "dbos_workflows": Figure("DBOS's, the same", "/s"),
+        },
+        long=True,
+    ),
     "recovery": Benchmark(
         "20 kills each: until what a dead process ran runs again; only when named",
         "recovery",

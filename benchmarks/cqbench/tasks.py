@@ -63,3 +63,5 @@ def storm(cqt: Any, lines: int) -> None:
 if hasattr(cq, "Limit"):
     # A revision that is compared with may have none.
     from . import limited  # noqa: F401
+if hasattr(cq, "StepFailed"):
+    from . import durable  # noqa: F401

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks for the end of a drain, which is half a second of work.
 LOOK = 0.003
-TABLES = ("cq_tasks", "cq_attempts", "cqbench_written")
+TABLES = ("cq_tasks", "cq_attempts", "cq_steps", "cqbench_written")
 
 
 class Player:
@@ -49,6 +49,7 @@ class Player:
             "write": lambda count: self._drain(tasks.write, count),
             "delay": lambda count: _timed(tasks.noop.delay, count),
             "rows": lambda count: _timed(_write_row, count),
+            "workflow": self._workflows,
             "rest": self._rest,
         }
 
@@ -83,6 +84,12 @@ class Player:
         self._worker.until(lambda: not left.exists(), "the end of all tasks", LOOK)
         took = time.perf_counter() - began
         return took, cpu_clock(self._worker.pid) - before
+
+    def _workflows(self, count: int) -> tuple[float, float]:
+        # Not each version has durable tasks.
+        from cqbench import durable
+
+        return self._drain(durable.workflow, count)
 
     def _rest(self, seconds: int) -> tuple[float, float]:
         """Let the worker be idle."""

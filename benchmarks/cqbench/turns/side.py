@@ -63,31 +63,17 @@ class Side:
         if self.sqlite is not None:
             environment["CQ_BENCH_SQLITE"] = f"{self.sqlite}.{database}"
         else:
-            environment["CQ_BENCH_DATABASE"] = _made_anew(database)
+            environment["CQ_BENCH_DATABASE"] = made_anew(database)
         subprocess.run(
             [sys.executable, "-m", "django", *self.migrate],
             env=environment,
             cwd=BENCHMARKS,
             check=True,
         )
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "cqbench.turns.player",
-                *["--worker"] * worker,
-            ],
-            env=environment,
-            cwd=BENCHMARKS,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            yield Playing(process)
-        finally:
-            # At the end of its input it stops its worker, and ends.
-            process.communicate()
+        command = [sys.executable, "-m", "cqbench.turns.player"]
+        command += ["--worker"] * worker
+        with played_by(command, environment) as playing:
+            yield playing
 
 
 class Playing:
@@ -114,7 +100,25 @@ class Playing:
         return self.end(count)
 
 
-def _made_anew(database: str) -> str:
+@contextmanager
+def played_by(command: list[str], environment: dict[str, str]) -> Iterator[Playing]:
+    """Start the process of a side; environment: more variables than those here."""
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        cwd=BENCHMARKS,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Playing(process)
+    finally:
+        # At the end of its input it stops its worker, and ends.
+        process.communicate()
+
+
+def made_anew(database: str) -> str:
     """Make a database on the server of this run; return where it is."""
     server = os.environ["CQ_BENCH_DATABASE"]
     with psycopg.connect(server, autocommit=True) as connection:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from statistics import median, quantiles
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
     from .side import Playing, Side, Turn
 
@@ -19,7 +20,13 @@ TURN = 0.5
 #: How many there are in the turns that find out how many are to be in one.
 FIRST = 500
 #: Kinds of turns that a worker plays.
-OF_WORKERS = frozenset({"noop", "write", "rest"})
+OF_WORKERS = frozenset({"noop", "write", "workflow", "rest"})
+
+
+class Plays(Protocol):
+    """What can be compared: a version of cq, or something else."""
+
+    def playing(self, *, worker: bool) -> AbstractContextManager[Playing]: ...
 
 
 @dataclass(frozen=True)
@@ -31,22 +38,33 @@ class Compared:
     cpu: list[float]
     #: Seconds of CPU for each, of either side: medians.
     cpus: tuple[float, float]
+    #: How many a second, of either side: medians.
+    rates: tuple[float, float]
 
     def figures(self, prefix: str) -> dict[str, float]:
         return {f"{prefix}_rate": median(self.rate), f"{prefix}_cpu": median(self.cpu)}
 
 
 def compare(
-    name: str, kind: str, first: Side, second: Side, *, quick: bool
+    name: str,
+    kind: str,
+    first: Plays,
+    second: Plays,
+    *,
+    quick: bool,
+    first_count: int = FIRST,
 ) -> Compared:
-    """Have two sides take turns at one kind; name: what the table calls it."""
+    """Have two sides take turns at one kind.
+
+    name: what the table calls it. first_count: how many there are in the first turns.
+    """
     worker = kind in OF_WORKERS
     with (
         first.playing(worker=worker) as one,
         second.playing(worker=worker) as other,
     ):
         sides = (one, other)
-        count = _count(kind, sides)
+        count = _count(kind, sides, first_count)
         turns: tuple[list[Turn], list[Turn]] = ([], [])
         for pair in range(QUICK if quick else PAIRS):
             # A B, B A: what drifts then falls on both alike.
@@ -63,22 +81,24 @@ def rest(name: str, first: Side, second: Side, seconds: int) -> Compared:
         return _compared(name, ([one.end(seconds)], [other.end(seconds)]))
 
 
-def _count(kind: str, sides: Iterable[Playing]) -> int:
+def _count(kind: str, sides: Iterable[Playing], first: int) -> int:
     """Return how many take half a second, as of the slower side."""
     slowest = min(
-        side.turn(kind, count).rate for side in sides for count in (FIRST, 2 * FIRST)
+        side.turn(kind, count).rate for side in sides for count in (first, 2 * first)
     )
-    return max(100, round(slowest * TURN))
+    return max(min(100, first), round(slowest * TURN))
 
 
 def _compared(name: str, turns: tuple[list[Turn], list[Turn]]) -> Compared:
     pairs = list(zip(*turns, strict=True))
     cpus = [median(turn.cpu_each for turn in side) for side in turns]
+    rates = [median(turn.rate for turn in side) for side in turns]
     return Compared(
         name,
         [second.rate / first.rate for first, second in pairs],
         [second.cpu_each / first.cpu_each for first, second in pairs],
         (cpus[0], cpus[1]),
+        (rates[0], rates[1]),
     )
 
 
