@@ -135,11 +135,8 @@ class Outcome:
     def committed_after_all(self, error: Exception) -> bool:
         """Settle a commit whose answer never came by reading the row again."""
         self.attempt.connection.close()
-        row = (
-            tasks(self.attempt.using)
-            .filter(pk=self.attempt.task.pk)
-            .values_list("status", "fence")
-        ).first()
+        found = tasks(self.attempt.using).filter(pk=self.attempt.task.pk)
+        row = found.values_list("status", "fence").first()
         if row is not None and row[1] == self.attempt.claim.fence:
             if row[0] != Status.RUNNING:
                 self.status = Status(row[0])
@@ -192,13 +189,12 @@ class Outcome:
     ) -> list[UUID]:
         """Write the failure; returns the subtasks that were given up with it."""
         self._failure, self._retry_in = failure, again and again.delay
+        self.status = None  # what a try before has set was taken back with it
         using, claim, now = self.attempt.using, self.attempt.claim, self.attempt.now
         # What an atomic run made is undone with it.
         children = 0 if self.attempt.atomic else self._children()
-        run = self.attempt.run
+        steps = self.attempt.run.steps
         with transaction.atomic(using=using):
-            if run.steps is not None:
-                run.steps.end_run(error)
             if again is None:
                 self.status = lifecycle.fail(
                     using, claim, failure, children=children, now=now
@@ -217,9 +213,12 @@ class Outcome:
                 keeps_children=self.attempt.options.durable,
             ):
                 self.status = Status.RETRY
-                if self.attempt.abandons:
-                    reason = "The attempt that made it failed and is tried again."
-                    return revocation.abandon_children(using, claim.id, reason, now)
+            if self.status is not None and steps is not None:
+                # Behind the guard: by now another run may have called the step again.
+                steps.end_run(error)
+            if self.status == Status.RETRY and self.attempt.abandons:
+                reason = "The attempt that made it failed and is tried again."
+                return revocation.abandon_children(using, claim.id, reason, now)
         return []
 
     def _suspended_by(self, suspended: Suspended) -> None:
