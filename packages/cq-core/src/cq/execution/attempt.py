@@ -137,6 +137,12 @@ class Attempt:
         return self.run.durable and bool(self.run.steps.may_undo)
 
     @property
+    def takes_back(self) -> bool:
+        """Whether its task may have something to take back where it fails for good."""
+        # Of a name that this process does not know, nobody can tell whether it is durable.
+        return self.options.durable or self.definition is None
+
+    @property
     def atomic(self) -> bool:
         return self.options.atomic
 

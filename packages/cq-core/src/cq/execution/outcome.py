@@ -201,7 +201,7 @@ class Outcome:
                 )
                 if self.status is not None and self.attempt.atomic:
                     undone.record_errorbacks(self.attempt)
-                if self.status == Status.FAILURE and self.attempt.options.durable:
+                if self.status == Status.FAILURE and self.attempt.takes_back:
                     compensation.begin(using, [claim.id])
             elif lifecycle.postpone(
                 using,
