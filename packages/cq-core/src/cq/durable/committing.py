@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,6 +11,7 @@ from django.db import InterfaceError, OperationalError, connections, transaction
 from cq import lifecycle
 from cq.db import transactions
 from cq.db.conflicts import Tries
+from cq.runs.failures import for_log
 from cq.runs.write_lock import WriteLock
 
 from .writing import NOW, was_written
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from .kept import Kept
     from .steps import Steps
 
+logger = logging.getLogger("cq.runner")
 T = TypeVar("T")
 
 
@@ -55,13 +58,22 @@ def _committed(steps: Steps, step: Kept, work: Callable[[], T], immediate: bool)
                 run.write_lock = WriteLock(connection.connection, immediate)
             value = work()
             written = True
-    except (OperationalError, InterfaceError):
+    except Exception as error:
         if not written or connection.in_atomic_block:
             raise
-        # The answer to its commit never came.
-        connection.close()
+        if isinstance(error, (OperationalError, InterfaceError)):
+            # It may be that the answer to its commit never came.
+            connection.close()
         if not was_written(run.using, run.claim, step):
             raise
+        logger.error(
+            "step %r of %s %s is done; behind its commit %s was raised",
+            str(step),
+            run.task.name,
+            run.task.pk,
+            type(error).__name__,
+            exc_info=for_log(error),
+        )
     finally:
         run.write_lock = None
     if run.durable:
