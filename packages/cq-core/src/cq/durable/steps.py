@@ -35,6 +35,8 @@ class Steps:
         self.run = run
         self._read: dict[Place, Kept] | None = None
         self._numbers: defaultdict[str, int] = defaultdict(int)
+        #: Characters of the results: of each, and of all together.
+        self._sizes: dict[Place, int] = {}
         self._text = 0
         call = run.interrupter
         by_call = call.thread if call.awaits is None else 0
@@ -56,7 +58,7 @@ class Steps:
             first = self.run.claim.fence == 1
             self._read = {} if first else read(self.run.using, self.run.task.id)
             for step in self._read.values():
-                self._text += len(step.result or "")
+                self._count(step)
                 self._said = max(self._said, step.lines)
         return self._read
 
@@ -125,16 +127,24 @@ class Steps:
         write(self.run.using, self.run.claim, step, seconds=seconds, finished=finished)
 
     def _check_text(self, step: Kept) -> None:
-        if self._text + len(step.result or "") > MOST_TEXT:
+        if self._text + self._growth(step) > MOST_TEXT:
             raise GiveUp(
                 f"the results of {self.run.task.name} {self.run.task.pk} have more than "
                 f"{MOST_TEXT // 1_000_000} MB; begin again without them by "
                 "cqt.continue_as_new(), or have steps return ids"
             )
 
+    def _growth(self, step: Kept) -> int:
+        # That of `each` is written by each chunk, and only the last is kept.
+        return len(step.result or "") - self._sizes.get(step.place, 0)
+
+    def _count(self, step: Kept) -> None:
+        self._text += self._growth(step)
+        self._sizes[step.place] = len(step.result or "")
+
     def took(self, step: Kept) -> None:
         """Take note of a step that has been written."""
-        self._text += len(step.result or "")
+        self._count(step)
         self.kept[step.place] = step
 
     def reread(self, step: Kept) -> None:
