@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections, transaction
 
-from cq import lifecycle
 from cq.db import transactions
 from cq.db.conflicts import Tries
 from cq.runs.failures import for_log
@@ -76,8 +75,6 @@ def _committed(steps: Steps, step: Kept, work: Callable[[], T], immediate: bool)
         )
     finally:
         run.write_lock = None
-    if run.durable:
-        run.task.losses = 0
     return value
 
 
@@ -85,9 +82,6 @@ def write_last(steps: Steps, step: Kept, seconds: float, *, ended: bool) -> None
     """Write the row of a step that has got on, as the last statement; raises LeaseLost."""
     run = steps.run
     transactions.check_can_commit(run.using)
-    if run.durable and run.task.losses:
-        # Before its own row, for which the task's is locked to be read only.
-        lifecycle.forget_losses(run.using, run.claim)
     steps.write(step, seconds=seconds, finished=NOW if ended else None)
 
 

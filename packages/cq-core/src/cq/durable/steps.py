@@ -7,6 +7,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cq import lifecycle
 from cq.db.clock import database_now
 from cq.errors import GiveUp
 from cq.tables.durable.queries import steps
@@ -124,7 +125,11 @@ class Steps:
         """Write a step in the open transaction, or by itself; raises LeaseLost."""
         self._check_text(step)
         step.lines = self.lines
-        write(self.run.using, self.run.claim, step, seconds=seconds, finished=finished)
+        run = self.run
+        if run.durable and run.task.losses:
+            # Before its own row, for which the task's is locked to be read only.
+            lifecycle.forget_losses(run.using, run.claim)
+        write(run.using, run.claim, step, seconds=seconds, finished=finished)
 
     def _check_text(self, step: Kept) -> None:
         if self._text + self._growth(step) > MOST_TEXT:
@@ -146,6 +151,8 @@ class Steps:
         """Take note of a step that has been written."""
         self._count(step)
         self.kept[step.place] = step
+        if self.run.durable:
+            self.run.task.losses = 0
 
     def reread(self, step: Kept) -> None:
         """Learn the id of a step that was written open, for what is written of it next."""

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 def suspend(using: str, held: Claim, until: datetime | None) -> bool:
     """RUNNING to SUSPENDED, until that moment at the latest; None: until it is woken.
 
-    Returns whether the claim held.
+    Its losses begin anew: they count in a row, and it has got on. Returns whether the claim
+    held.
     """
     return bool(
         held_by(using, held).update(
             status=Status.SUSPENDED,
             worker=None,
             run_after=until,
+            losses=0,
             **STARTED_IN_TIME,
         )
     )
