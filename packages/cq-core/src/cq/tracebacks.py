@@ -59,7 +59,7 @@ def _is_own_coroutine(trace: TracebackType) -> bool:
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception with its causes and contexts, each once."""
+    """Yield an exception with its causes and contexts, and what it is a group of, once."""
     seen: set[int] = set()
     found: list[BaseException | None] = [error]
     while found:
@@ -69,6 +69,8 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(one))
         yield one
         found += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            found += one.exceptions
 
 
 # --- where a traceback begins -------------------------------------------------------------
