@@ -141,7 +141,7 @@ class StepCall:
         undo = self.options.undo
         step.undo = None if undo is None else undo.definition.name
         step.tries = self.tries + 1
-        write_last(self.steps, step, time.monotonic() - self.began, ended=True)
+        write_last(self.steps, step, self.began, ended=True)
 
     def _took(self) -> None:
         """Take note that its row is there, with what the function gave."""
@@ -182,11 +182,9 @@ class StepCall:
         wait_for_next(self.steps, step, delay)
 
     def _write_failure(self, *, is_last: bool) -> None:
-        seconds = time.monotonic() - self.began
         with at_once(self.run.using):
-            self.steps.write(
-                self.step, seconds=seconds, finished=NOW if is_last else None
-            )
+            finished = NOW if is_last else None
+            self.steps.write(self.step, began=self.began, finished=finished)
 
 
 def wait_for_next(steps: Steps, step: Kept, delay: float) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections, transaction
 
+from cq import lifecycle
 from cq.db import transactions
 from cq.db.conflicts import Tries
 from cq.runs.failures import for_log
@@ -53,10 +54,11 @@ def _committed(steps: Steps, step: Kept, work: Callable[[], T], immediate: bool)
         # What is enqueued behind the commit is no step by itself either: a rerun, which
         # finds this one, would not come to it.
         with in_step(run), transactions.task_transaction(connection, immediate):
+            run.step_children = 0
             if connection.vendor == "sqlite":
                 run.write_lock = WriteLock(connection.connection, immediate)
             value = work()
-            written = True
+            written, run.step_children = True, None
     except Exception as error:
         if not written or connection.in_atomic_block:
             raise
@@ -74,15 +76,17 @@ def _committed(steps: Steps, step: Kept, work: Callable[[], T], immediate: bool)
             exc_info=for_log(error),
         )
     finally:
-        run.write_lock = None
+        run.write_lock = run.step_children = None
     return value
 
 
-def write_last(steps: Steps, step: Kept, seconds: float, *, ended: bool) -> None:
+def write_last(steps: Steps, step: Kept, began: float, *, ended: bool) -> None:
     """Write the row of a step that has got on, as the last statement; raises LeaseLost."""
     run = steps.run
     transactions.check_can_commit(run.using)
-    steps.write(step, seconds=seconds, finished=NOW if ended else None)
+    if run.durable and run.step_children:
+        lifecycle.own_children(run.using, run.claim, run.step_children)
+    steps.write(step, began=began, finished=NOW if ended else None)
 
 
 @contextmanager

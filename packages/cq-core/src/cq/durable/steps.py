@@ -120,7 +120,7 @@ class Steps:
     # --- what becomes of them ---------------------------------------------------------
 
     def write(
-        self, step: Kept, *, seconds: float = 0.0, finished: Given = None
+        self, step: Kept, *, began: float | None = None, finished: Given = None
     ) -> None:
         """Write a step in the open transaction, or by itself; raises LeaseLost."""
         self._check_text(step)
@@ -129,7 +129,7 @@ class Steps:
         if run.durable and run.task.losses:
             # Before its own row, for which the task's is locked to be read only.
             lifecycle.forget_losses(run.using, run.claim)
-        write(run.using, run.claim, step, seconds=seconds, finished=finished)
+        write(run.using, run.claim, step, began=began, finished=finished)
 
     def _check_text(self, step: Kept) -> None:
         if self._text + self._growth(step) > MOST_TEXT:

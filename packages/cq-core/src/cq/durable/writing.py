@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -27,25 +28,27 @@ NOW = timedelta()
 
 
 def write(
-    using: str, claim: Claim, step: Kept, *, seconds: float, finished: Given
+    using: str, claim: Claim, step: Kept, *, began: float | None, finished: Given
 ) -> None:
     """Write a step as the last statement of the open transaction, or by itself.
 
-    seconds: for how long its function has run. finished: None while it is open. Raises
-    LeaseLost when the claim was given away.
+    began: when its function did, by the monotonic clock. finished: None while it is open.
+    Raises LeaseLost when the claim was given away.
     """
     if step.id is None:
-        _insert(using, claim, step, seconds, finished)
+        _insert(using, claim, step, began, finished)
     else:
         hold(using, claim)
-        _update(using, claim, step, seconds, finished)
+        _update(using, claim, step, began, finished)
 
 
 def _values(
-    using: str, claim: Claim, step: Kept, seconds: float, finished: Given
+    using: str, claim: Claim, step: Kept, began: float | None, finished: Given
 ) -> dict[str, tuple[str, list[Any]]]:
     """Return what the columns are to be, as SQL with its parameters."""
     connection = connections[using]
+    # As late as may be: what it has made is known as its own by that moment.
+    seconds = 0.0 if began is None else time.monotonic() - began
     given: dict[str, Any] = {
         "kind": step.kind,
         "digest": step.digest,
@@ -68,10 +71,10 @@ def _values(
 
 
 def _insert(
-    using: str, claim: Claim, step: Kept, seconds: float, finished: Given
+    using: str, claim: Claim, step: Kept, began: float | None, finished: Given
 ) -> None:
     connection = connections[using]
-    values = _values(using, claim, step, seconds, finished)
+    values = _values(using, claim, step, began, finished)
     columns = _quoted(connection.vendor, (*_PLACE, *values))
     parts = ", ".join(sql for sql, _ in values.values())
     params: list[Any] = [step.name, step.key, step.number]
@@ -106,10 +109,10 @@ _PLACE = ("task_id", "name", "step_key", "number")
 
 
 def _update(
-    using: str, claim: Claim, step: Kept, seconds: float, finished: Given
+    using: str, claim: Claim, step: Kept, began: float | None, finished: Given
 ) -> None:
     connection = connections[using]
-    values = _values(using, claim, step, seconds, finished)
+    values = _values(using, claim, step, began, finished)
     if step.kind == StepRow.EACH and step.result is not None:
         del values["started"]  # of its first chunk
     sets = ", ".join(

@@ -71,8 +71,10 @@ def claim_parent(using: str, parent: UUID | None, children: int) -> Run | None:
             )
         return None
     # Its own row is left alone while it runs: a lock on it would make a revocation wait
-    # for the end of an atomic task.
-    if not run.atomic and not _counts_own(using, run, children):
+    # for the end of an atomic task, or of a step, whose row looks at the claim.
+    if run.step_children is not None:
+        run.step_children += children
+    elif not run.atomic and not _counts_own(using, run, children):
         raise LeaseLost(
             f"{run.task.name} {parent} was taken away from this run; nothing can be "
             "added under it"

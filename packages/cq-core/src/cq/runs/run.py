@@ -77,6 +77,9 @@ class Run:
     steps: Any = None
     #: Whether the function of a step runs, whose transaction what is enqueued belongs to.
     in_step: bool = False
+    #: Subtasks made in the transaction of a step so far, which counts them with its last
+    #: statement; None: none is open.
+    step_children: int | None = None
     #: What it was suspended by, whatever the function has made of that.
     suspended: Suspended | None = None
 

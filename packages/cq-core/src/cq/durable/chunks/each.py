@@ -110,8 +110,7 @@ class Each:
             depth_limit=conf.DEPTH_LIMIT,
         )
         self.step.tries = 0
-        seconds = time.monotonic() - began
-        write_last(self.steps, self.step, seconds, ended=self.is_last)
+        write_last(self.steps, self.step, began, ended=self.is_last)
 
     def _took(self) -> None:
         self.before = None
