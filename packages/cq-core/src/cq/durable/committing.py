@@ -99,6 +99,16 @@ def at_once(using: str) -> Iterator[None]:
         yield
 
 
+def behind_commit(using: str, action: Callable[[], object]) -> None:
+    """Do something once the open transaction has committed; what it raises is logged."""
+
+    # A function, no partial: Django names a robust hook that raises by __qualname__.
+    def behind() -> None:
+        action()
+
+    transaction.on_commit(behind, using=using, robust=True)
+
+
 @contextmanager
 def in_step(run: Run) -> Iterator[None]:
     """A block in which what is enqueued is no step by itself, and none is begun."""

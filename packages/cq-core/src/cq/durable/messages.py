@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from django.db import connections, transaction
+from django.db import connections
 
 from cq import codec
 from cq.conf import conf
@@ -22,7 +22,7 @@ from cq.text import brief
 from cq.workflow.events.messages import look, wake
 from cq.workflow.events.topics import collect
 
-from .committing import at_once
+from .committing import at_once, behind_commit
 from .keeping import LONGEST_SLEEP
 from .names import checked_key, checked_name, digest_of_texts
 from .writing import NOW
@@ -82,8 +82,7 @@ def send(using: str, task: TaskRow, name: str, payload: Any, key: object) -> boo
         )
         # By one key at the same moment one of two is left out.
         rows.bulk_create([row], ignore_conflicts=kept_key is not None)
-    wake_it = partial(wake, using, task.pk, name)
-    transaction.on_commit(wake_it, using=using, robust=True)
+    behind_commit(using, partial(wake, using, task.pk, name))
     return before is None
 
 

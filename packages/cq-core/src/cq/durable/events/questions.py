@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import connections, transaction
+from django.db import connections
 
 from cq import codec
 from cq.db.clock import Moment
 from cq.db.conflicts import retry_on_conflict
-from cq.durable.committing import at_once
+from cq.durable.committing import at_once, behind_commit
 from cq.durable.messages import wait_for
 from cq.durable.names import checked_name
 from cq.errors import NotAsked
@@ -134,8 +134,7 @@ def answer(
             return found.text
 
     text = retry_on_conflict(using, put)
-    wake_it = partial(wake, using, task, text, StepRow.ASK)
-    transaction.on_commit(wake_it, using=using, robust=True)
+    behind_commit(using, partial(wake, using, task, text, StepRow.ASK))
 
 
 def authors_of(using: str, task: UUID) -> dict[int, str]:

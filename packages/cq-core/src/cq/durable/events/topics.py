@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
 
 from cq import codec
 from cq.conf import conf
 from cq.db.clock import Moment
+from cq.durable.committing import behind_commit
 from cq.durable.names import checked_key, checked_name
 from cq.tables.durable.queries import publications
 from cq.text import brief
@@ -61,7 +61,7 @@ def publish(
     )
     # By one key at the same moment one of two is left out.
     rows.bulk_create([row], ignore_conflicts=kept_key is not None)
-    transaction.on_commit(partial(deliver, using, topic), using=using, robust=True)
+    behind_commit(using, partial(deliver, using, topic))
     return True
 
 
