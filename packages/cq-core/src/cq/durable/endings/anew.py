@@ -5,8 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from django.db.models import Exists, OuterRef
+
 from cq import lifecycle
 from cq.db import transactions
+from cq.db.clock import Moment
 from cq.definitions import registry
 from cq.definitions.signatures import encoded
 from cq.errors import LeaseLost, Suspended
@@ -61,8 +64,11 @@ def _begin_anew(steps: Steps, args: Encoded, kwargs: Encoded) -> list[tuple[Any,
     here.filter(position__isnull=False).update(position=None)
     here.filter(when=rules.GATHERS).delete()
     taken = queries.messages(using).filter(task=task.pk, taken_by__isnull=False)
-    # One with a key counts once for as long as its task has a row.
-    taken.filter(key__isnull=True).delete()
+    # One with a key counts once for as long as its task has a row, and what is published
+    # for who comes later as well has come to this one.
+    kept = queries.publications(using).filter(until__gt=Moment(now))
+    comes_again = kept.filter(pk=OuterRef("publication"))
+    taken.filter(~Exists(comes_again), key__isnull=True).delete()
     taken.update(taken_by=MessageRow.BEFORE)
     queries.steps(using).filter(task=task.pk).delete()
     return queued
