@@ -157,6 +157,7 @@ def _give_up(steps: Steps, step: Kept) -> None:
     using = steps.run.using
 
     def give_up() -> None:
+        step.ended = False  # where it is done again: what it has written is undone
         with at_once(using):
             # Who answers a question locks its row: told that it counts, it does.
             rows = step_rows(using).filter(pk=step.id or 0)
