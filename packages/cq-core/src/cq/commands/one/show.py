@@ -21,7 +21,7 @@ from cq.errors import CodecError
 from cq.status import Status
 from cq.tables.queries import edges, tasks
 
-from .steps import COLUMNS, line_of, stepped
+from .steps import COLUMNS, line_of, shown, stepped
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -54,8 +54,8 @@ def show(output: Output, options: dict[str, Any]) -> None:
     details: dict[str, Any] = {
         **summary(task),
         "error": task.error and redaction.text(task.error),
-        "args": _shown(task.stored_text("args"), redaction.args),
-        "kwargs": _shown(task.stored_text("kwargs"), redaction.kwargs),
+        "args": shown(task.stored_text("args"), redaction.args),
+        "kwargs": shown(task.stored_text("kwargs"), redaction.kwargs),
         "result": _result(task, redaction.result),
         "context": redaction.kwargs(task.context) or None,
         "waited_seconds": _seconds(waited),
@@ -152,15 +152,6 @@ def _seconds(length: timedelta | None) -> float | None:
     return None if length is None else round(length.total_seconds(), 3)
 
 
-def _shown(text: str, redact: Callable[[Any], Any]) -> Any:
-    """Return the JSON of a column, with the codec's tags as they are."""
-    try:
-        node = json.loads(text)
-    except (ValueError, RecursionError):
-        node = str(text)  # not of our writing; show it all the more
-    return redact(node)
-
-
 def _result(task: Task, redact: Callable[[Any], Any]) -> Any:
     if task.stored_text("result") is None:
         return None
@@ -168,7 +159,7 @@ def _result(task: Task, redact: Callable[[Any], Any]) -> Any:
         text = codec.encode(task.result, size_limit=2**31, depth_limit=1000)
     except (CodecError, RecursionError) as error:
         return f"<cannot be read: {error}>"
-    return _shown(text, redact)
+    return shown(text, redact)
 
 
 def _bar(progress: Any) -> str | None:

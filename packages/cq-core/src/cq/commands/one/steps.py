@@ -17,6 +17,7 @@ from cq.errors import AlreadySettled, CodecError, NotAsked
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Callable
 
     from cq.cli.output import Output
     from cq.display.redaction import Redaction, Revealed
@@ -41,12 +42,28 @@ def stepped(
         "attempts": step.tries,
         "undo": step.undo,
         "undone_by": step.undone_by and str(step.undone_by),
-        "result": None if result is None else redaction.result(json.loads(result)),
+        "result": None if result is None else shown(result, redaction.result),
         "exception": step.exception,
         "error": step.error and redaction.text(step.error),
-        "choices": step.form and step.form[0],
+        "choices": _choices(step),
         "author": authors.get(step.pk),
     }
+
+
+def shown(text: str, redact: Callable[[Any], Any]) -> Any:
+    """Return the JSON of a column, with the codec's tags as they are."""
+    try:
+        node = json.loads(text)
+    except (ValueError, RecursionError):
+        node = str(text)  # not of our writing; show it all the more
+    return redact(node)
+
+
+def _choices(step: StepRow) -> list[str] | None:
+    try:
+        return step.form and list(map(str, step.form[0]))
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def line_of(step: dict[str, Any]) -> list[Any]:

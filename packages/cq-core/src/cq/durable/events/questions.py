@@ -158,7 +158,10 @@ def _asked(using: str, task: UUID, *, lock: bool) -> Question | None:
         return None
     if not tasks(using).filter(pk=task, status__in=sorted(OPEN)).exists():
         return None
-    choices, permission = codec.decode(form)
+    try:
+        choices, permission = checked_form(text, *codec.decode(form))
+    except (TypeError, ValueError):
+        return None  # somebody has edited it: none of its answers can be known
     return Question(pk, text, choices, permission)
 
 
