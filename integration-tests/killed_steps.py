@@ -100,14 +100,14 @@ def _serve() -> None:
 
 def _finish(order: int) -> None:
     """Rescue what the dead process held, as its supervisor does, and run the rest."""
+    from cq.maintenance import sweep
     from cq.maintenance.rescue import rescue
     from cq.models import Task
-    from cq.workflow.events import messages
 
     running = Task.objects.filter(status="RUNNING")
     for worker in set(running.values_list("worker_id", flat=True)):
         rescue("default", worker, "it was killed")
-    messages.wake_forgotten("default")
+    sweep.wake_forgotten("default")
     _serve()
 
 

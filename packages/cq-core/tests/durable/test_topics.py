@@ -17,7 +17,7 @@ from cq.maintenance.audited import steps as audited
 from cq.maintenance.audited import suspended
 from cq.models import Message, Publication, Task
 from cq.status import Status
-from cq.workflow.events import messages, topics
+from cq.workflow.events import topics
 
 pytestmark = pytest.mark.django_db(transaction=True)
 script: dict[str, Any] = {}
@@ -161,7 +161,7 @@ def test_and_what_is_kept_to_one_that_died_before_it_looked(
     handle = run(waits.delay())
     assert handle.status == Status.SUSPENDED
     assert topics.deliver_forgotten("default") == 1
-    assert messages.wake_forgotten("default") == 0
+    assert sweep.wake_forgotten("default") == 0
     assert run(handle).result == "between"
 
 

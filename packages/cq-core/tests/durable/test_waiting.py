@@ -17,7 +17,6 @@ from cq.models import Message, Step, Task
 from cq.status import Status
 from cq.tables.queries import tasks
 from cq.testing import run_tasks
-from cq.workflow.events import messages
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -189,8 +188,8 @@ def test_what_nobody_woke_is_woken_by_the_sweep(
     monkeypatch.setattr("cq.durable.messages.wake", lambda *_: None)
     handle.send("approval", 1)
     assert fresh(handle).status == Status.SUSPENDED
-    assert messages.wake_forgotten("default") == 1
-    assert messages.wake_forgotten("default") == 0
+    assert sweep.wake_forgotten("default") == 1
+    assert sweep.wake_forgotten("default") == 0
     assert run(handle).result == 1
 
 

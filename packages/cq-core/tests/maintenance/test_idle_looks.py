@@ -19,7 +19,6 @@ from cq.status import Status
 from cq.workers.claim_order import claim_next
 from cq.workers.ready_pairs import first_of_each
 from cq.workflow import revocation
-from cq.workflow.events import messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +36,7 @@ LOOKS: dict[str, Callable[[], Any]] = {
     "rescue": lambda: rescue.rescue_dead(DB),
     "settle": lambda: sweep.settle_forgotten(DB),
     "prune": lambda: prune.prune(DB),
-    "messages": lambda: messages.wake_forgotten(DB),
+    "messages": lambda: sweep.wake_forgotten(DB),
     "pairs": lambda: first_of_each(DB, None, None),
     "claim": lambda: claim_next(DB, 77, 10, cursors={}),
 }

@@ -13,6 +13,7 @@ from cq.db.clock import Moment
 from cq.db.statements import BATCH
 from cq.limits import repair
 from cq.status import FINAL, OPEN, Status
+from cq.tables.durable.queries import untaken
 from cq.tables.queries import edges, stacks, tasks
 from cq.workers import doorbell, pauses
 from cq.workflow import advance, compensation, revocation
@@ -112,7 +113,7 @@ def sweep_thoroughly(
     Returns how many tasks were revoked or woken.
     """
     delete_orphaned_stacks(using)
-    return revoke_left_behind(using, now, limit) + messages.wake_forgotten(using, now)
+    return revoke_left_behind(using, now, limit) + wake_forgotten(using, now)
 
 
 def delete_orphaned_stacks(using: str) -> None:
@@ -155,6 +156,27 @@ def revoke_left_behind(
     revoked = revocation.revoke_alone(using, ids[:limit], reason, now) if ids else []
     advance.after_settled(using, revoked, now)
     return len(revoked)
+
+
+def wake_forgotten(using: str, now: datetime | None = None) -> int:
+    """Wake tasks that wait for a message which is there; how many.
+
+    Its sender has done so behind its commit, unless it died before. All that was sent
+    before anybody waits for it is passed on the way.
+    """
+    columns = ("task_id", "name", "kind", "pk")
+    # In the order of the index.
+    rows = untaken(using).order_by("task_id", "name", "pk").values_list(*columns)
+    return sum(
+        messages.wake_for(using, [row[:3] for row in page], now)
+        for page in rounds.pages("messages", rows, _messages_after)
+    )
+
+
+def _messages_after(row: tuple[UUID, str, str, int]) -> Q:
+    task, name, _, message = row
+    same_name = Q(name=name, pk__gt=message)
+    return Q(task__gte=task) & (Q(task__gt=task) | Q(name__gt=name) | same_name)
 
 
 def settle_forgotten(

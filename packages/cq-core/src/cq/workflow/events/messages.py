@@ -14,12 +14,9 @@ from cq.workers import doorbell
 from .topics import collect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from uuid import UUID
-
-#: Messages that one look takes in.
-MOST = 500
-
 
 def wake(using: str, task: UUID, name: str, kind: str = StepRow.WAIT) -> None:
     """Wake a task whose open wait is for a message of this name, if it has one."""
@@ -41,17 +38,21 @@ def look(
         doorbell.ring(using, lifecycle.wake(using, [task]))
 
 
-def wake_forgotten(using: str, now: datetime | None = None) -> int:
-    """Wake the tasks that have a message which their open wait is for; how many.
+def wake_for(
+    using: str, sent: Iterable[tuple[UUID, str, str]], now: datetime | None = None
+) -> int:
+    """Wake those tasks whose open wait is for what was sent to them; how many.
 
-    Its sender has done so behind its commit, unless it died before.
+    sent: the tasks, the names and the kinds of some messages that nothing has taken.
     """
-    waiting = tasks(using).filter(status=Status.SUSPENDED).values("pk")
-    sent = untaken(using).filter(task__in=waiting).order_by("pk")
-    there = set(sent.values_list("task_id", "name", "kind")[:MOST])
-    if not there:
-        return 0
-    waits = open_waits_of_any(using).filter(task__in={task for task, *_ in there})
+    there = set(sent)
+    suspended = tasks(using).filter(
+        pk__in={task for task, *_ in there}, status=Status.SUSPENDED
+    )
+    waits = open_waits_of_any(using).filter(
+        task__in=list(suspended.values_list("pk", flat=True)),
+        name__in={name for _, name, _ in there},
+    )
     found = there.intersection(waits.values_list("task_id", "name", "kind"))
     woken = lifecycle.wake(using, {task for task, *_ in found}, now)
     doorbell.ring(using, woken)
