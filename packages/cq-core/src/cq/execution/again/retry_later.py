@@ -74,7 +74,12 @@ def _write(attempt: Attempt, error: RetryLater) -> tuple[Status | None, list[UUI
         if attempt.run.steps is not None:
             attempt.run.steps.end_run(error)
         if status == Status.EXPIRED and attempt.options.durable:
+            reason = f"Task {task.pk} has expired."
+            abandoned = revocation.abandon_children(
+                attempt.using, task.pk, reason, attempt.now
+            )
             compensation.begin(attempt.using, [task.pk])
+            return status, abandoned
         if attempt.abandons:
             reason = "The attempt that made it is done again later."
             return status, revocation.abandon_children(
