@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,9 @@ def _as_kept(plan: Plan, step: StepRow, after: list[After]) -> Draft:
     text, place, task_id = _text(step), plan.place, uuid7()
     args, kwargs = f"[{text}]", "{}"
     if step.kind == StepRow.UNDO:
-        args, kwargs = (json.dumps(part) for part in json.loads(text))
+        # What somebody has edited fails in the task, and not here.
+        with contextlib.suppress(RecursionError, TypeError, ValueError):
+            args, kwargs = (json.dumps(part) for part in json.loads(text))
     draft = Draft(
         id=task_id,
         name=step.undo or "",
