@@ -44,7 +44,7 @@ def begin(using: str, ids: Sequence[UUID]) -> list[UUID]:
 
 
 def owners(using: str, ids: Sequence[UUID]) -> list[UUID]:
-    """Return those of some tasks that have steps with an `undo`, in their order."""
+    """Return those of some tasks that have steps with an `undo`, the oldest first."""
     found: set[UUID] = set()
     for start in range(0, len(ids), BATCH):
         some = undos(using).filter(task__in=ids[start : start + BATCH])
@@ -92,22 +92,21 @@ def settle(using: str, task_id: UUID, now: datetime | None = None) -> bool:
         return status not in FAILED or not begin(using, [task_id])
 
 
-def forget(using: str, task_id: UUID) -> None:
-    """Forget the steps of a task that were taken back: its next run does them again.
+def undone(using: str, task_id: UUID) -> list[int]:
+    """Return the steps of a task that were taken back, which its next run is to do again.
 
-    Those whose compensation did not succeed stay done. In the transaction of a retry.
+    Those whose compensation did not succeed stay done, and what was recorded for them
+    counts no more. In the transaction of a retry.
     """
     made = compensations(using, task_id)
     failed = made.filter(status__in=sorted(FAILED)).values("pk")
     kept = set(failed.values_list("pk", flat=True))
     # What was done for an end that counts no more is history.
     made.update(counted=False)
-    undone = undos(using).filter(task=task_id, undone_by__isnull=False)
-    rows = list(undone.values_list("pk", "undone_by"))
+    taken_back = undos(using).filter(task=task_id, undone_by__isnull=False)
+    rows = list(taken_back.values_list("pk", "undone_by"))
     stays = [pk for pk, by in rows if by in kept]
-    goes = [pk for pk, by in rows if by not in kept]
     for start in range(0, len(stays), BATCH):
         some = undos(using).filter(pk__in=stays[start : start + BATCH])
         some.update(undone_by=None)
-    for start in range(0, len(goes), BATCH):
-        undos(using).filter(pk__in=goes[start : start + BATCH]).delete()
+    return [pk for pk, by in rows if by not in kept]

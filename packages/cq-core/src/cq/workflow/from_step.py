@@ -1,4 +1,4 @@
-"""The steps that a retry forgets: the one that is named, and what has ended after it."""
+"""The steps that a retry forgets: one that is named with what ended after it, or was undone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cq.tables.durable import queries
 from cq.tables.durable.rows import LINES, StepRow, made_by, said
 from cq.tables.queries import tasks
 
-from . import revocation
+from . import compensation, revocation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,12 +51,40 @@ def forget(using: str, task_id: UUID, what: str, step: str) -> None:
     what: the task, for people. step: as people are told of it, or its name alone for the
     first of that. Raises ValueError where it has no such step.
     """
-    rows = queries.steps(using).filter(task=task_id).order_by("pk")
-    columns = ("pk", *_Step._fields[1:])
-    found = [_Step(*row) for row in rows.values_list(*columns)]
+    found = _steps(using, task_id)
     first = _first(found, what, step)
     forgotten = [one for one in found if _is_after(one, first)]
-    _withdraw(using, task_id, found, forgotten, str(first))
+    reason = f"Task {task_id} is run again from its step {str(first)!r}."
+    _forget(using, task_id, found, forgotten, reason)
+
+
+def forget_undone(using: str, task_id: UUID) -> None:
+    """Forget those steps of a finished task that were taken back, in the open transaction.
+
+    As `forget` does, with the subtasks that they had made.
+    """
+    ids = set(compensation.undone(using, task_id))
+    if not ids:
+        return
+    found = _steps(using, task_id)
+    reason = f"Task {task_id} is run again, and what made it was taken back."
+    _forget(using, task_id, found, [one for one in found if one.id in ids], reason)
+
+
+def _steps(using: str, task_id: UUID) -> list[_Step]:
+    rows = queries.steps(using).filter(task=task_id).order_by("pk")
+    columns = ("pk", *_Step._fields[1:])
+    return [_Step(*row) for row in rows.values_list(*columns)]
+
+
+def _forget(
+    using: str,
+    task_id: UUID,
+    found: list[_Step],
+    forgotten: list[_Step],
+    reason: str,
+) -> None:
+    _withdraw(using, task_id, found, forgotten, reason)
     for ids in _parts([one.id for one in forgotten]):
         taken = queries.messages(using).filter(task=task_id, taken_by__in=ids)
         taken.update(taken_by=None)
@@ -92,7 +120,7 @@ def _withdraw(
     task_id: UUID,
     found: list[_Step],
     forgotten: list[_Step],
-    step: str,
+    reason: str,
 ) -> None:
     """Revoke the subtasks that forgotten steps have made, and count them no more."""
     children = dict(
@@ -119,7 +147,6 @@ def _withdraw(
         tasks(using).filter(pk__in=part).update(counted=False)
         below = [*part, *revocation.open_below(using, part)]
         for some in _parts(list(dict.fromkeys(below))):
-            reason = f"Task {task_id} is run again from its step {step!r}."
             revocation.withdraw(using, some, reason)
 
 

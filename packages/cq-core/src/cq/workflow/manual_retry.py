@@ -22,8 +22,9 @@ from cq.tables.queries import edges, tasks
 from cq.tables.values import unique_key_of
 from cq.workers import doorbell
 
-from . import advance, compensation, obstacles
+from . import advance, obstacles
 from .from_step import forget as forget_from
+from .from_step import forget_undone
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -98,7 +99,7 @@ def retry(
         if queued is None:
             raise NotFinished(f"{name} {task_id} changed while it was looked at")
         if may_be_durable(name):
-            compensation.forget(using, task_id)
+            forget_undone(using, task_id)
         if is_durable(name):
             lifecycle.show_child_failure(using, task_id)
         if (kept := captured_at_retry(options)) is not None:
