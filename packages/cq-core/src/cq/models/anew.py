@@ -53,7 +53,7 @@ class BeginsAnew:
 
         For a task that goes on for ever: its steps don't add up. Its id, parent, options,
         context, tags, subtasks and what was sent to it stay. It counts as no new attempt,
-        and failures are counted anew.
+        and failures are counted anew. What its steps did is taken back no more.
 
         Raises TypeError where the arguments don't fit, for a handle among them, within a
         step, and in a task that is not durable, CodecError for what cannot be stored.
