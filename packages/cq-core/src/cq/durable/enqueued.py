@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from cq.codec import Encoded
+from cq.codec import Encoded, group_marker
 from cq.tables.durable.rows import LONGEST_STEP, STANDS, StepRow
 
 from .names import digest_of_texts
@@ -73,6 +73,8 @@ class Enqueued:
 
 def _rename(draft: Draft, then: dict[UUID, UUID]) -> None:
     draft.id = then[draft.id]
+    if draft.result is not None:  # of a group, which is made of its members'
+        draft.result = group_marker(draft.id)
     draft.root_id = then.get(draft.root_id, draft.root_id)
     for name in ("parent_id", "previous_id", "result_from"):
         other = getattr(draft, name)
