@@ -23,6 +23,7 @@ from .guards import (
     is_undone,
     open_children,
 )
+from .retrying import own_key_again
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -142,19 +143,21 @@ def compensate(
     """A failed end to WAITING, with that end as its outcome; whether it was one.
 
     In the transaction of the end, so that nobody has seen it. unique_key: which it keeps
-    until it is final. children: those of its compensations that are open already.
+    until it is final. children: those of its compensations that are open already. Raises
+    UniqueTaken where another live task has that key.
     """
     ended = in_source_status("compensate", using).filter(pk=task_id)
-    return bool(
-        ended.update(
-            # Before the status: MariaDB goes from left to right.
-            outcome=F("status"),
-            status=Status.WAITING,
-            finished=None,
-            open_children=children,
-            unique_key=unique_key,
+    with own_key_again(using, unique_key):
+        return bool(
+            ended.update(
+                # Before the status: MariaDB goes from left to right.
+                outcome=F("status"),
+                status=Status.WAITING,
+                finished=None,
+                open_children=children,
+                unique_key=unique_key,
+            )
         )
-    )
 
 
 def _take_result(using: str, task_id: UUID, source: UUID) -> None:

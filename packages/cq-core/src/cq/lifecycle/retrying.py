@@ -58,7 +58,7 @@ def retry(
         "counted": counted,
         "unique_key": unique_key,
     }
-    with _own_key_again(using, unique_key):
+    with own_key_again(using, unique_key):
         won = _run_again(ended, values, by, reason)
     return won[0] if won else None
 
@@ -162,12 +162,12 @@ def wait_again(
         "open_children": children,
         "unique_key": unique_key,
     }
-    with _own_key_again(using, unique_key):
+    with own_key_again(using, unique_key):
         return bool(ended.update(**values))
 
 
 @contextlib.contextmanager
-def _own_key_again(using: str, unique_key: str | None) -> Iterator[None]:
+def own_key_again(using: str, unique_key: str | None) -> Iterator[None]:
     """Raise UniqueTaken for a key that belongs to another live task by now."""
     try:
         # The savepoint keeps the caller's transaction usable after a refusal.

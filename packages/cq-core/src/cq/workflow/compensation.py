@@ -12,6 +12,7 @@ from django.db import transaction
 
 from cq import lifecycle
 from cq.db.statements import BATCH
+from cq.errors import UniqueTaken
 from cq.status import FAILED, OPEN, Status
 from cq.tables.durable.queries import to_undo, undos
 from cq.tables.queries import tasks
@@ -61,7 +62,12 @@ def _begin(using: str, task_id: UUID) -> bool:
     if task is None:
         return False
     key = unique_key_of(task.options)
-    if not lifecycle.compensate(using, task_id, key, begun):
+    try:
+        won = lifecycle.compensate(using, task_id, key, begun)
+    except UniqueTaken:
+        # It had begun without its key, as what is debounced, or reopened, may.
+        won = lifecycle.compensate(using, task_id, None, begun)
+    if not won:
         return False
     if steps:
         for record in recorders:
