@@ -13,7 +13,8 @@ from cq.db.clock import Moment
 from cq.db.statements import BATCH
 from cq.limits import repair
 from cq.status import FINAL, OPEN, Status
-from cq.tables.durable.queries import untaken
+from cq.tables.durable.queries import open_waits, untaken
+from cq.tables.durable.rows import StepRow
 from cq.tables.queries import edges, stacks, tasks
 from cq.workers import doorbell, pauses
 from cq.workflow import advance, compensation, revocation
@@ -82,7 +83,7 @@ def sweep(
     if urgent.paused:
         pauses.delete_ended(using, now)
     if thorough:
-        count += sweep_thoroughly(using, now, limit)
+        count += sweep_thoroughly(using, now, limit, published=left.published)
     return count + prune(using, now, limit)
 
 
@@ -106,14 +107,22 @@ def sweep_up(
 
 
 def sweep_thoroughly(
-    using: str, now: datetime | None = None, limit: int = BATCH
+    using: str,
+    now: datetime | None = None,
+    limit: int = BATCH,
+    *,
+    published: bool = True,
 ) -> int:
-    """Do what goes through all open subtasks, stacks and messages.
+    """Do what goes through all open subtasks, stacks, messages and waits for topics.
 
-    Returns how many tasks were revoked or woken.
+    published: whether anything is, as far as is known. Returns how many tasks were revoked
+    or woken.
     """
     delete_orphaned_stacks(using)
-    return revoke_left_behind(using, now, limit) + wake_forgotten(using, now)
+    woken = wake_forgotten(using, now)
+    if published:
+        woken += collect_forgotten(using, now)
+    return revoke_left_behind(using, now, limit) + woken
 
 
 def delete_orphaned_stacks(using: str) -> None:
@@ -177,6 +186,27 @@ def _messages_after(row: tuple[UUID, str, str, int]) -> Q:
     task, name, _, message = row
     same_name = Q(name=name, pk__gt=message)
     return Q(task__gte=task) & (Q(task__gt=task) | Q(name__gt=name) | same_name)
+
+
+def collect_forgotten(using: str, now: datetime | None = None) -> int:
+    """Wake tasks for what is kept of a topic, and they have not had; how many.
+
+    Each looks for it as it comes to wait, unless its worker dies just then.
+    """
+    if not topics.are_kept(using, now):
+        return 0
+    waits = open_waits(using, StepRow.TOPIC).order_by("name", "task_id", "pk")
+    rows = waits.values_list("name", "task_id", "pk")
+    return sum(
+        topics.collect_missed(using, [pk for *_, pk in page], now)
+        for page in rounds.pages("topics", rows, _waits_after)
+    )
+
+
+def _waits_after(row: tuple[str, UUID, int]) -> Q:
+    name, task, wait = row
+    same_task = Q(task=task, pk__gt=wait)
+    return Q(name__gte=name) & (Q(name__gt=name) | Q(task__gt=task) | same_task)
 
 
 def settle_forgotten(

@@ -17,7 +17,7 @@ from cq.tables.durable.rows import StepRow
 from cq.workers import doorbell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
     from uuid import UUID
 
@@ -76,23 +76,32 @@ def collect(using: str, task: UUID, topic: str, now: datetime | None = None) -> 
 
 
 def deliver_forgotten(using: str, now: datetime | None = None) -> int:
-    """Deliver what its publishers did not, and what no wait has collected; how many woke."""
+    """Deliver what its publishers did not; how many woke."""
     undelivered = publications(using).filter(delivered=False)
     topics = undelivered.values_list("topic", flat=True).distinct()[:MOST]
-    woken = sum(deliver(using, topic, now) for topic in list(topics))
-    if not _kept(using, now).exists():
-        return woken
+    return sum(deliver(using, topic, now) for topic in list(topics))
+
+
+def are_kept(using: str, now: datetime | None = None) -> bool:
+    """Tell whether anything is kept for who comes to wait later."""
+    return _kept(using, now).exists()
+
+
+def collect_missed(
+    using: str, waits: Collection[int], now: datetime | None = None
+) -> int:
+    """Give some waits, by their ids, what is kept and they have not had; how many woke."""
     had = messages(using).filter(
         task=OuterRef(OuterRef("task_id")), publication=OuterRef("pk")
     )
     missed = _kept(using, now).filter(~Exists(had), topic=OuterRef("name"))
-    waits = open_waits(using, StepRow.TOPIC).filter(
-        Exists(missed), task__status__in=sorted(OPEN)
+    some = open_waits(using, StepRow.TOPIC).filter(
+        Exists(missed), pk__in=waits, task__status__in=sorted(OPEN)
     )
-    found = list(waits.order_by("pk").values_list("task_id", "name")[:MOST])
+    found = list(some.order_by("pk").values_list("task_id", "name"))
     for task, topic in found:
         collect(using, task, topic, now)
-    return woken + _wake(using, [task for task, _ in found], now)
+    return _wake(using, [task for task, _ in found], now)
 
 
 def delete_over(using: str, now: datetime | None = None) -> None:
