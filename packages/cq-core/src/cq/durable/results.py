@@ -53,7 +53,7 @@ def results(
         if open_:
             _suspend(steps, step, open_)
         failed = [pk for pk in dict.fromkeys(ids) if statuses[pk] in FAILED]
-        _end(steps, step, failed, deals=errors == RETURN)
+        _end(steps, step, ids, failed, deals=errors == RETURN)
     return _given(steps, step, ids, errors)
 
 
@@ -114,8 +114,10 @@ def _suspend(steps: Steps, step: Kept, open_: list[UUID]) -> None:
     run.suspend(Suspended(why, record=record, look=look))
 
 
-def _end(steps: Steps, step: Kept, failed: list[UUID], *, deals: bool) -> None:
-    """Write that all have settled, and which of them did not succeed.
+def _end(
+    steps: Steps, step: Kept, ids: list[UUID], failed: list[UUID], *, deals: bool
+) -> None:
+    """Write that all have settled, which of them did not succeed, and what others gave.
 
     deals: those that are subtasks of this run count no more.
     """
@@ -140,10 +142,9 @@ def _end(steps: Steps, step: Kept, failed: list[UUID], *, deals: bool) -> None:
                 lifecycle.clear_child_failure(using, parent)
             steps.write(step, finished=NOW)
 
-    # As text: the codec would make handles of ids that are no more.
-    step.result = codec.encode(
-        [pk.hex for pk in failed], size_limit=2**31, depth_limit=2
-    )
+    # The ids as text: the codec would make handles of those that are no more.
+    kept = [[pk.hex for pk in failed], _of_others(using, parent, ids, set(failed))]
+    step.result = codec.encode(kept, size_limit=2**31, depth_limit=1000)
     retry_on_conflict(using, end)
     step.ended = True
     steps.took(step)
@@ -153,13 +154,42 @@ def _forget_edges(using: str, task_id: UUID) -> None:
     edges(using).filter(task=task_id, when=rules.GATHERS).delete()
 
 
+def _of_others(
+    using: str, parent: UUID, ids: list[UUID], failed: set[UUID]
+) -> dict[str, list[Any]]:
+    """Return what there is to know of those that are no subtasks, by their ids as text.
+
+    Subtasks are there for as long as this one. Others are deleted by their own
+    `result_ttl`, which may be over long before the last rerun.
+    """
+    found: dict[str, list[Any]] = {}
+    for start in range(0, len(ids), _MANY):
+        others = tasks(using).filter(pk__in=ids[start : start + _MANY])
+        for task in others.exclude(parent=parent):
+            result = None if task.pk in failed else task.result
+            found[task.pk.hex] = [task.name, str(task.status), task.error, result]
+    return found
+
+
+def _as_kept(pk: UUID, name: str, status: str, error: str | None, result: Any) -> Any:
+    return task_model()(id=pk, name=name, status=status, error=error, result=result)
+
+
 def _given(steps: Steps, step: Kept, ids: list[UUID], errors: str) -> list[Any]:
     using = steps.run.using
     assert step.result is not None
-    failed = {UUID(text) for text in codec.decode(step.result)}
-    found: dict[UUID, Any] = {}
+    texts, others = codec.decode(step.result)
+    failed = {UUID(text) for text in texts}
+    found: dict[UUID, Any] = {
+        UUID(text): _as_kept(UUID(text), *of) for text, of in others.items()
+    }
+    known = found.keys() - failed
     for start in range(0, len(ids), _MANY):
-        found |= tasks(using).in_bulk(ids[start : start + _MANY])
+        some = [pk for pk in ids[start : start + _MANY] if pk not in known]
+        for pk, row in tasks(using).in_bulk(some).items():
+            # Of one that failed its row is more, unless it was run again.
+            if pk not in found or row.status in FAILED:
+                found[pk] = row
     for pk in ids:
         if pk not in found:
             raise RowGone(f"the result of task {pk} was asked for, which has no row")

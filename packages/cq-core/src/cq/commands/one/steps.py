@@ -30,7 +30,9 @@ def stepped(
     step: StepRow, redaction: Redaction | Revealed, authors: dict[int, str]
 ) -> dict[str, Any]:
     """Return a step of a task, as JSON has it; authors: of answers, by their steps."""
-    result = step.stored_text("result") if step.error is None else None
+    # Of results the row has which tasks failed, and what others gave.
+    is_own = step.error is None and step.kind != step.RESULTS
+    result = step.stored_text("result") if is_own else None
     return {
         "name": step.name,
         "key": step.key or None,
