@@ -58,6 +58,25 @@ def options_of(given: dict[str, Any]) -> StepOptions:
     return StepOptions(**values)
 
 
+def check_no_undo(verb: str, options: StepOptions) -> None:
+    """Raise TypeError for `undo` where only a step can have one."""
+    if options.undo is not None:
+        raise TypeError(
+            f"undo= is for a step, and {verb}() takes none; keep what takes it back by "
+            "cqt.compensate(...)"
+        )
+
+
+def check_only_key(verb: str, options: StepOptions) -> None:
+    """Raise TypeError for options of a step where nothing but a key can be given."""
+    check_no_undo(verb, options)
+    if options != StepOptions(key=options.key):
+        raise TypeError(
+            f"retries=, backoff= and atomic= are for a step, and {verb}() takes none; "
+            "give them to its task: task.using(retries=...)"
+        )
+
+
 def _in_seconds(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()

@@ -10,6 +10,7 @@ from asgiref.sync import sync_to_async
 from .calling import StepCall
 from .chunks.each import Each
 from .endings.undoing import compensate
+from .options import check_no_undo, check_only_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ class Using:
         chunk: int = 1000,
     ) -> int:
         """As :meth:`cq.models.Task.each`; raises TypeError with atomic=False."""
-        self._no_undo("each")
+        check_no_undo("each", self._options)
         if not self._options.atomic:
             raise TypeError(
                 "each() commits a chunk together with its place, and takes no atomic=False"
@@ -50,14 +51,14 @@ class Using:
 
     def subtask(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
         """As :meth:`cq.models.Task.subtask`, found by its key in a rerun."""
-        self._no_undo("subtask")
+        check_only_key("subtask", self._options)
         steps = self._task._durable_steps("using(key=).subtask")
         with steps.keyed(self._options.key):
             return self._task.subtask(what, *args, **kwargs)
 
     def compensate(self, undo: Any, /, *args: Any, **kwargs: Any) -> None:
         """As :meth:`cq.models.Task.compensate`, with a key."""
-        self._no_undo("compensate")
+        check_only_key("compensate", self._options)
         steps = self._task._durable_steps("compensate")
         compensate(steps, undo, args, kwargs, self._options.key)
 
@@ -102,10 +103,3 @@ class Using:
             else self._task._steps("step")
         )
         return StepCall(steps, name, function, args, kwargs, self._options)
-
-    def _no_undo(self, verb: str) -> None:
-        if self._options.undo is not None:
-            raise TypeError(
-                f"undo= is for a step, and {verb}() takes none; keep what takes it back "
-                "by cqt.compensate(...)"
-            )

@@ -19,6 +19,7 @@ from cq.definitions.signatures import Call
 from cq.durable.chunks.each import check_chunk
 from cq.durable.chunks.order import Order
 from cq.durable.names import checked_name, checked_undo, digest_of
+from cq.durable.options import check_only_key
 from cq.errors import (
     GiveUp,
     RetryLater,
@@ -71,6 +72,7 @@ class SerialUsing:
 
     def compensate(self, undo: Any, /, *args: Any, **kwargs: Any) -> None:
         """Have a task called with these arguments if this one ends badly."""
+        check_only_key("compensate", self._options)
         self._task._check_durable("compensate")
         definition = checked_undo(undo)
         definition.check_arguments(args, kwargs)
@@ -111,6 +113,7 @@ class SerialUsing:
         return count
 
     def subtask(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
+        check_only_key("subtask", self._options)
         return self._task.subtask(what, *args, **kwargs)
 
     async def astep(
