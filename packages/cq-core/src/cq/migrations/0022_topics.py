@@ -21,6 +21,11 @@ def fit_mysql(apps, schema_editor):
         f"MODIFY topic varchar(200) {names} NOT NULL, "
         f"MODIFY publication_key varchar(200) {names} NULL"
     )
+    # No index there is of some rows only: what is a condition elsewhere comes first.
+    schema_editor.execute(
+        "ALTER TABLE cq_messages DROP INDEX cq_message_untaken, "
+        "ADD INDEX cq_message_untaken (taken_by, task_id, name, id)"
+    )
     # Without a condition it is the same as `cq_waiting_for`.
     schema_editor.execute("DROP INDEX cq_topic_waits ON cq_steps")
 
