@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from cq import lifecycle
-from cq.status import Status
+from cq.status import FINAL, Status
 from cq.tables.durable.queries import open_waits, open_waits_of_any, untaken
 from cq.tables.durable.rows import StepRow
 from cq.tables.queries import tasks
@@ -18,10 +19,19 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+logger = logging.getLogger("cq.runner")
+
+
 def wake(using: str, task: UUID, name: str, kind: str = StepRow.WAIT) -> None:
-    """Wake a task whose open wait is for a message of this name, if it has one."""
-    if open_waits(using, kind).filter(task=task, name=name).exists():
-        doorbell.ring(using, lifecycle.wake(using, [task]))
+    """Wake a task whose open wait is for a message of this name, if it has one.
+
+    Logs where it has settled since its sender has looked: nothing reads that message.
+    """
+    waits = open_waits(using, kind).filter(task=task, name=name).exists()
+    woken = lifecycle.wake(using, [task]) if waits else []
+    doorbell.ring(using, woken)
+    if not woken and tasks(using).filter(pk=task, status__in=sorted(FINAL)).exists():
+        logger.warning("Task %s has settled, and %r is not read any more.", task, name)
 
 
 def look(
