@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connections,
+    transaction,
+)
 
 from cq import lifecycle
 from cq.db import transactions
@@ -18,6 +24,8 @@ from .writing import NOW, was_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from django.db.models import QuerySet
 
     from cq.runs.run import Run
 
@@ -107,6 +115,19 @@ def behind_commit(using: str, action: Callable[[], object]) -> None:
         action()
 
     transaction.on_commit(behind, using=using, robust=True)
+
+
+def inserted(rows: QuerySet[Any], row: Any) -> bool:
+    """Insert a row; whether nobody else was quicker with one of its key."""
+    if row.key is None:
+        rows.bulk_create([row])
+        return True
+    try:
+        with transaction.atomic(using=rows.db):
+            rows.bulk_create([row])
+    except IntegrityError:
+        return False
+    return True
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from cq.text import brief
 from cq.workflow.events.messages import look, wake
 from cq.workflow.events.topics import collect
 
-from .committing import at_once, behind_commit
+from .committing import at_once, behind_commit, inserted
 from .keeping import LONGEST_SLEEP
 from .names import checked_key, checked_name, digest_of_texts
 from .writing import NOW
@@ -72,18 +72,13 @@ def send(using: str, task: TaskRow, name: str, payload: Any, key: object) -> boo
             f"{task.name} {task.pk} {state}: nothing takes what is sent to it"
         )
     rows = messages(using)
-    before = None
-    if kept_key is not None:
-        same = rows.filter(task=task.pk, key=kept_key)
-        before = same.values_list("pk", flat=True).first()
-    if before is None:
-        row = rows.model(
-            task_id=task.pk, name=name, key=kept_key, payload=text, sent=Moment()
-        )
-        # By one key at the same moment one of two is left out.
-        rows.bulk_create([row], ignore_conflicts=kept_key is not None)
+    same = rows.filter(task=task.pk, key=kept_key)
+    row = rows.model(
+        task_id=task.pk, name=name, key=kept_key, payload=text, sent=Moment()
+    )
+    counts = (kept_key is None or not same.exists()) and inserted(rows, row)
     behind_commit(using, partial(wake, using, task.pk, name))
-    return before is None
+    return counts
 
 
 # --- waiting ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from cq import codec
 from cq.conf import conf
 from cq.db.clock import Moment
-from cq.durable.committing import behind_commit
+from cq.durable.committing import behind_commit, inserted
 from cq.durable.names import checked_key, checked_name
 from cq.tables.durable.queries import publications
 from cq.text import brief
@@ -59,10 +59,9 @@ def publish(
         until=Moment(after=length) if length else None,
         over=Moment(after=max(length, remembered)),
     )
-    # By one key at the same moment one of two is left out.
-    rows.bulk_create([row], ignore_conflicts=kept_key is not None)
+    counts = inserted(rows, row)
     behind_commit(using, partial(deliver, using, topic))
-    return True
+    return counts
 
 
 async def apublish(topic: str, payload: Any = None, **options: Any) -> bool:
