@@ -18,6 +18,7 @@ from cq.tables.queries import tasks
 from cq.workers.claim_order import claim_next
 from cq.workers.lease import Lease
 from cq.workers.waiting.pairs import waiting_pairs
+from cq.workflow.events import topics
 
 from .crash import Crash
 
@@ -132,4 +133,7 @@ def _bring_forward(using: str, now: datetime | None) -> int:
         + sweep.settle_forgotten(using, now)
         + sweep.resolve_forgotten(using, now)
         + sweep.queue_forgotten(using, now)
+        # Within a test's own transaction no hook has done that behind a commit.
+        + topics.deliver_forgotten(using, now)
+        + sweep.wake_forgotten(using, now)
     )
