@@ -15,6 +15,7 @@ from django.shortcuts import render
 from django.utils.cache import get_conditional_response, patch_cache_control
 from django.utils.decorators import method_decorator
 from django.views import View
+from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 
 from cq.conf import conf
@@ -115,7 +116,7 @@ class CancelView(_PrivateView):
         return _fragment(request, token, said)
 
 
-@method_decorator(csrf_protect, name="dispatch")
+@method_decorator([csrf_protect, xframe_options_deny], name="dispatch")
 class AnswerView(_PrivateView):
     """The page of a link that answers a question; what scans mails only looks at it."""
 
