@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="step",
             index=models.Index(
-                fields=["task"],
+                fields=["task", "undone_by"],
                 name="cq_step_undo",
                 condition=Q(undo__isnull=False),
             ),

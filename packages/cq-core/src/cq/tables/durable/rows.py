@@ -101,8 +101,9 @@ class StepRow(EncodedRow):
                 name="cq_topic_waits",
                 condition=Q(kind="topic", finished__isnull=True),
             ),
+            # With the other one: of each subtask it is asked whether it takes back a step.
             models.Index(
-                fields=["task"],
+                fields=["task", "undone_by"],
                 name="cq_step_undo",
                 condition=Q(undo__isnull=False),
             ),
