@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cq.db.statements import BATCH
@@ -37,9 +39,23 @@ class _Step(NamedTuple):
     def place(self) -> tuple[str, str, int]:
         return self.name, self.key, self.number
 
-    def has_made(self, child: datetime) -> bool:
-        """Tell whether a task of that moment was made while it ran."""
-        return self.finished is None or self.started <= child <= self.finished
+
+class _Spans:
+    """The spans of time in which some steps ran; one that is open has no bounds."""
+
+    def __init__(self, steps: list[_Step]) -> None:
+        closed = sorted(
+            (one.started, one.finished) for one in steps if one.finished is not None
+        )
+        self._is_open = len(closed) < len(steps)
+        self._starts = [start for start, _ in closed]
+        #: The latest end of those that begin no later.
+        self._ends = list(accumulate((end for _, end in closed), max))
+
+    def include(self, moment: datetime) -> bool:
+        """Tell whether one of them ran then."""
+        begun = bisect_right(self._starts, moment)
+        return self._is_open or (begun > 0 and self._ends[begun - 1] >= moment)
 
 
 def forget(using: str, task_id: UUID, what: str, step: str) -> None:
@@ -131,16 +147,16 @@ def _withdraw(
     gone = {one.id for one in forgotten}
     records = _made(using, [one.id for one in found if one.kind == StepRow.RECORD])
     named = {child: pk for pk, ids in records for child in ids}
-    kept = [one for one in found if one.id not in gone and one.kind in _CALLS]
-    calls = [one for one in forgotten if one.kind in _CALLS]
+    calls = [one for one in found if one.kind in _CALLS]
+    # One that is open and stays has made nothing yet, or does so once more.
+    kept = _Spans([one for one in calls if one.id not in gone and one.finished])
+    ran = _Spans([one for one in calls if one.id in gone])
 
     def is_forgotten(child: UUID, made: datetime) -> bool:
         if child in named:
             return named[child] in gone
         # Made within a step, in whose transaction nothing says so.
-        if any(one.has_made(made) for one in kept):
-            return False
-        return any(one.has_made(made) for one in calls)
+        return not kept.include(made) and ran.include(made)
 
     ids = [pk for pk, made in children.items() if is_forgotten(pk, made)]
     for part in _parts(ids):
