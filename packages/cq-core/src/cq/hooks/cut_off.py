@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from cq.conf import conf
-from cq.status import FINAL
+from cq.status import FINAL, Status
 
 from . import announce
 from .middleware import middleware
@@ -38,7 +38,8 @@ def _tell(using: str, ids: list[UUID]) -> None:
     if not (told := _who_wants_to_know()):
         return
     for task in announce.rows(using, ids):
-        if task.status in FINAL:
+        # WAITING: what it did is taken back, and it runs no more either.
+        if task.status in FINAL or task.status == Status.WAITING:
             for function in told:
                 try:
                     function(task)

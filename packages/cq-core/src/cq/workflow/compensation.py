@@ -49,7 +49,7 @@ def owners(using: str, ids: Sequence[UUID]) -> list[UUID]:
     found: set[UUID] = set()
     for start in range(0, len(ids), BATCH):
         some = undos(using).filter(task__in=ids[start : start + BATCH])
-        found.update(some.values_list("task_id", flat=True))
+        found.update(some.values_list("task_id", flat=True).distinct())
     return sorted(found)
 
 
