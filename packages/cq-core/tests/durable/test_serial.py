@@ -14,6 +14,7 @@ from cq import task
 pytestmark = pytest.mark.django_db(transaction=True)
 
 slept: list[float] = []
+script: dict[str, Any] = {}
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +71,11 @@ def sends(cqt: Any) -> None:
 @task
 def atomic(cqt: Any) -> None:
     cqt.step("a", str)
+
+
+@task
+def atomic_of_code(cqt: Any) -> None:
+    script["code"](cqt)
 
 
 @task(atomic=False)
@@ -133,3 +139,20 @@ def test_undo_wants_a_durable_task_here_too() -> None:
 
     with pytest.raises(TypeError, match="durable=True"):
         plain()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        lambda cqt: cqt.using(retries=1).step("a", str),
+        lambda cqt: cqt.using(key="a").each("a", Group.objects.order_by("pk"), list),
+        lambda cqt: cqt.now(),
+        lambda cqt: cqt.uuid(),
+        lambda cqt: cqt.random(),
+        lambda cqt: cqt.version("a", 1),
+    ],
+)
+def test_an_atomic_task_can_have_none_however_it_asks(code: Any) -> None:
+    script["code"] = code
+    with pytest.raises(TypeError, match="one step"):
+        atomic_of_code()

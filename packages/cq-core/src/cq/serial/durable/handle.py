@@ -50,7 +50,6 @@ class SerialSteps(SerialAsks, SerialHandle):
         self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Any:
         """Call a function in a transaction; return what it gave."""
-        self._check_steps("step")
         return self.using().step(name, function, *args, **kwargs)
 
     def each(
@@ -61,7 +60,6 @@ class SerialSteps(SerialAsks, SerialHandle):
         chunk: int = 1000,
     ) -> int:
         """Call a function with all rows of a query, `chunk` at a time."""
-        self._check_steps("each")
         return self.using().each(name, rows, function, chunk)
 
     def compensate(self, undo: Any, /, *args: Any, **kwargs: Any) -> None:
@@ -69,15 +67,19 @@ class SerialSteps(SerialAsks, SerialHandle):
         self.using().compensate(undo, *args, **kwargs)
 
     def now(self) -> datetime:
+        self._check_steps("now")
         return timezone.now()
 
     def uuid(self) -> UUID:
+        self._check_steps("uuid")
         return uuid4()
 
     def random(self) -> float:
+        self._check_steps("random")
         return random.random()
 
     def version(self, name: str, number: int) -> int:
+        self._check_steps("version")
         return number
 
     def sleep(

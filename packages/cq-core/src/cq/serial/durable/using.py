@@ -44,6 +44,7 @@ class SerialUsing:
         self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Any:
         """Call a function in a transaction; return what it gave, as a rerun would."""
+        self._task._check_steps("step")
         checked_name(name)
         digest_of(args, kwargs)
         definition = getattr(function, "definition", None)
@@ -96,6 +97,7 @@ class SerialUsing:
         chunk: int = 1000,
     ) -> int:
         """Call a function with all rows of a query, `chunk` at a time."""
+        self._task._check_steps("each")
         checked_name(name)
         check_chunk(chunk)
         order, count = Order(rows), 0
