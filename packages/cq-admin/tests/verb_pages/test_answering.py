@@ -146,3 +146,15 @@ def test_hostile_texts_are_texts(staff: Client, asking: Callable[..., Task]) -> 
         assert shown.count("<button") == 2
         assert "was taken" in send(staff, task, 1).text
         assert Message.objects.get(task=task).payload == "a\nb"
+
+
+@pytest.mark.parametrize("form", ["null", "7", "[[1], null]", "[["])
+def test_one_whose_row_was_edited_is_not_shown(
+    staff: Client, asking: Callable[..., Task], form: str
+) -> None:
+    task = asking()
+    Step.objects.filter(task=task).update(form=Encoded(form))
+    answer = staff.get(page(task))
+    assert answer.status_code == 200
+    assert not part(answer)
+    assert "no longer open" in send(staff, task, 0).text
