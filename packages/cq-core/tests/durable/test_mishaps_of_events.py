@@ -209,7 +209,9 @@ def test_what_is_sent_to_one_that_settles_meanwhile_is_logged(
         with transaction.atomic():
             handle.send("approval", 1)
             handle.revoke()
-        assert f"Task {handle.pk} has settled, and 'approval' is not read" in caplog.text
+        assert (
+            f"Task {handle.pk} has settled, and 'approval' is not read" in caplog.text
+        )
     assert Message.objects.filter(taken_by=None).count() == 2
 
 

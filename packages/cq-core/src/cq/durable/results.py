@@ -190,7 +190,9 @@ def _given(steps: Steps, step: Kept, ids: list[UUID], errors: str) -> list[Any]:
             # Of one that failed its row is more, unless it was run again.
             if pk not in found or row.status in FAILED:
                 found[pk] = row
-    again = [pk for pk in dict.fromkeys(ids) if pk in found and found[pk].status in OPEN]
+    again = [
+        pk for pk in dict.fromkeys(ids) if pk in found and found[pk].status in OPEN
+    ]
     if again:
         # Somebody runs them once more, by hand, since all had settled.
         steps.reread(step)
