@@ -11,7 +11,6 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models import QuerySet
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from driving import fresh, run
 
@@ -234,12 +233,3 @@ def test_of_two_with_one_key_at_one_moment_one_is_told_that_it_counts(
         monkeypatch.undo()
         assert handle.send("approval", 3)
     assert (Message.objects.count(), Publication.objects.count()) == (2, 1)
-
-
-@pytest.mark.urls("progress_urls")
-def test_no_other_site_shows_the_button_of_a_link_in_a_frame_of_its_own() -> None:
-    handle = run(asks.delay())
-    answer = Client().get(cq.answer_url(handle, "yes"))
-    assert "Refund?" in answer.text
-    assert answer.headers["X-Frame-Options"] == "DENY"
-    assert Client().get("/tasks/answer/forged/").headers["X-Frame-Options"] == "DENY"

@@ -348,3 +348,10 @@ def test_where_there_is_nothing_to_answer() -> None:
 def test_where_its_page_has_no_address() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"cq\.urls"):
         cq.answer_url(run(asks.delay()), "yes")
+
+
+def test_no_other_site_shows_the_button_of_a_link_in_a_frame_of_its_own() -> None:
+    handle = run(asks.delay())
+    answer = Client().get(cq.answer_url(handle, "yes"))
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert Client().get("/tasks/answer/forged/").headers["X-Frame-Options"] == "DENY"
