@@ -149,8 +149,9 @@ def _brought_near(first: datetime, seconds: float) -> datetime:
     with connection.cursor() as cursor:
         for table, column in ("cq_tasks", "run_after"), ("cq_steps", "finished"):
             cursor.execute(
-                f"UPDATE {table} SET {column} = {column} - %s WHERE {column} > %s",
-                [first - soon, first - timedelta(hours=1)],
+                f"UPDATE {table} SET {column} = {column} - make_interval(secs => %s)"
+                f" WHERE {column} > %s",
+                [(first - soon).total_seconds(), first - timedelta(hours=1)],
             )
             cursor.execute(f"VACUUM ANALYZE {table}")
     if (left := (soon - database_now("default")).total_seconds()) < 0:
