@@ -123,28 +123,6 @@ def test_a_compensation_whose_row_was_edited_fails_by_itself(text: str) -> None:
     assert did[:2] == ["a", "-a"] or did[-1] == "-a"
 
 
-def test_subtasks_of_what_was_taken_back_count_no_more_behind_a_retry() -> None:
-    def ships(cqt: Any) -> str:
-        cqt.subtask(part)
-        return do("ship")
-
-    script["code"] = lambda cqt: cqt.using(undo=take_back).step("ship", ships, cqt)
-    script["part"] = True
-    handle = of_code.delay()
-    run_all()
-    handle = fresh(handle)
-    assert handle.status == Status.INCOMPLETE
-    assert did == ["ship", "-ship"]
-    script.pop("part")
-    handle.retry()
-    run_all()
-    handle = fresh(handle)
-    assert (handle.status, handle.error) == (Status.COMPLETE, None)
-    assert did == ["ship", "-ship", "ship"]
-    assert Task.objects.filter(parent=handle, counted=True).count() == 1
-    audited()
-
-
 def test_one_that_began_without_its_key_is_taken_back_without_it() -> None:
     handle = run(alone.delay())
     # As it may where it is debounced, or was reopened.
