@@ -108,6 +108,17 @@ def _has_to_say(connection: Any, immediate: bool) -> bool:
 
 
 @contextlib.contextmanager
+def at_once(using: str) -> Iterator[None]:
+    """Open a block that is one transaction, with SQLite's write lock from its beginning.
+
+    For what reads before it writes: SQLite would refuse to write then, if somebody else
+    has written meanwhile.
+    """
+    with immediate(connections[using], True), transaction.atomic(using=using):
+        yield
+
+
+@contextlib.contextmanager
 def _begin_with(connection: Any, mode: str) -> Iterator[None]:
     connection.ensure_connection()  # which is what makes it know its mode
     before = internals.set_transaction_mode(connection, mode)

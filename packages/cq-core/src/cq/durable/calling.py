@@ -14,12 +14,13 @@ from asgiref.sync import async_to_sync, sync_to_async
 from cq import codec
 from cq.conf import conf
 from cq.db.conflicts import retry_on_conflict
+from cq.db.transactions import at_once
 from cq.definitions.backoff import delay_before
 from cq.errors import GiveUp, LeaseLost, RetryLater, Suspended
 from cq.tables.durable.rows import StepRow
 from cq.tracebacks import calls_task
 
-from .committing import at_once, committed, in_step, write_last
+from .committing import committed, in_step, write_last
 from .names import checked_name, digest_of
 from .raised import keep, raised_by
 from .writing import NOW

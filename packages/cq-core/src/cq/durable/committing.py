@@ -97,16 +97,6 @@ def write_last(steps: Steps, step: Kept, began: float, *, ended: bool) -> None:
     steps.write(step, began=began, finished=NOW if ended else None)
 
 
-@contextmanager
-def at_once(using: str) -> Iterator[None]:
-    """A block that is one transaction, with SQLite's write lock from its beginning."""
-    with (
-        transactions.immediate(connections[using], True),
-        transaction.atomic(using=using),
-    ):
-        yield
-
-
 def behind_commit(using: str, action: Callable[[], object]) -> None:
     """Do something once the open transaction has committed; what it raises is logged."""
 

@@ -123,3 +123,16 @@ def length_of(words: dict[str, float]) -> timedelta | None:
             f"sleep() was given {brief(words)}, but it must be 0 to "
             f"{LONGEST_SLEEP.days} days"
         ) from None
+
+
+def seconds_of(name: str, given: object) -> float:
+    """Return a length of time in seconds; raises TypeError for what is none.
+
+    name: what it was given for.
+    """
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(
+            f"{name} is {brief(given)}, but must be seconds, or a timedelta"
+        )
+    return seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,6 +12,7 @@ from cq import codec
 from cq.conf import conf
 from cq.db.clock import Moment
 from cq.db.conflicts import retry_on_conflict
+from cq.db.transactions import at_once
 from cq.errors import AlreadySettled, Suspended, WaitTimeout
 from cq.status import FINAL
 from cq.tables.durable.queries import messages, untaken
@@ -22,8 +23,8 @@ from cq.text import brief
 from cq.workflow.events.messages import look, wake
 from cq.workflow.events.topics import collect
 
-from .committing import at_once, behind_commit, inserted
-from .keeping import LONGEST_SLEEP
+from .committing import behind_commit, inserted
+from .keeping import LONGEST_SLEEP, seconds_of
 from .names import checked_key, checked_name, digest_of_texts
 from .writing import NOW
 
@@ -225,15 +226,7 @@ def _length(timeout: object) -> timedelta | None:
     """Return the length of a wait; raises TypeError and ValueError."""
     if timeout is None:
         return None
-    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    if isinstance(timeout, datetime) or not (
-        is_number or isinstance(timeout, timedelta)
-    ):
-        raise TypeError(
-            f"timeout is {brief(timeout)}, but must be seconds, or a timedelta"
-        )
-    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-    assert isinstance(seconds, (int, float))
+    seconds = seconds_of("timeout", timeout)
     if not 0 <= seconds <= LONGEST_SLEEP.total_seconds():
         raise ValueError(
             f"timeout is {brief(timeout)}, but must be 0 to {LONGEST_SLEEP.days} days"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db import connections, transaction
-
 from cq import codec, lifecycle
 from cq.db import transactions
 from cq.db.conflicts import retry_on_conflict
@@ -123,14 +121,10 @@ def _end(
     """
     run = steps.run
     using, parent, before = run.using, run.task.pk, step.id
-    connection = connections[using]
 
     def end() -> None:
         step.id = before
-        with (
-            transactions.immediate(connection, True),
-            transaction.atomic(using=using),
-        ):
+        with transactions.at_once(using):
             dealt = 0
             for start in range(0, len(failed) if deals else 0, _MANY):
                 some = tasks(using).filter(pk__in=failed[start : start + _MANY])

@@ -120,10 +120,7 @@ class Outcome:
 
     def _settle(self, value: Any) -> None:
         # At once: adopting reads first, and SQLite would then refuse to write.
-        with (
-            transactions.immediate(self.attempt.connection, True),
-            transaction.atomic(using=self.attempt.using),
-        ):
+        with transactions.at_once(self.attempt.using):
             self.succeed(value)
 
     def _children(self) -> int:

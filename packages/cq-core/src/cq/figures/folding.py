@@ -10,12 +10,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import connections, transaction
+from django.db import connections
 
 from cq.db.clock import database_now
 from cq.db.conflicts import retry_on_conflict
 from cq.db.statements import BATCH, any_of
-from cq.db.transactions import immediate
+from cq.db.transactions import at_once
 from cq.tables.figure_columns import NUMBERS
 from cq.tables.queries import depths, figures, marks
 
@@ -129,7 +129,7 @@ def _fold_some(
     if not old.order_by("slot").values_list("pk")[:1]:
         return 0
     # On SQLite the write lock comes first, or what is read here may have changed.
-    with immediate(connection, True), transaction.atomic(using=using):
+    with at_once(using):
         rows = old.select_for_update(skip_locked=True).order_by("slot", *table.names)
         ids = list(rows.values_list("pk", flat=True)[:BATCH])
         if ids:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db import connections, transaction
+from django.db import connections
 from django.db.models import Exists, OuterRef, Q
 
 from cq import lifecycle
@@ -54,8 +54,8 @@ def queue_due(using: str, now: datetime | None = None, limit: int = BATCH) -> in
 
 def _expire(using: str, now: datetime | None, limit: int) -> int:
     """Expire what is late, and begin to take back what it did; how many tasks."""
-    connection, settled = connections[using], []
-    with transactions.immediate(connection, True), transaction.atomic(using=using):
+    settled: list[UUID] = []
+    with transactions.at_once(using):
         late = lifecycle.expire(using, limit, now)
         for task_id in compensation.owners(using, late):
             # It waits for what takes its steps back, and for nothing else.

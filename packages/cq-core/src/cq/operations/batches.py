@@ -11,8 +11,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from django.db import connections, transaction
-
 from cq.db import transactions
 from cq.db.conflicts import retry_on_conflict
 from cq.logs import writer
@@ -58,10 +56,7 @@ class Batches:
 
     def _next(self, limit: int) -> Cursor:
         # At once: it reads first, and SQLite would then refuse to write.
-        with (
-            transactions.immediate(connections[self.using], True),
-            transaction.atomic(using=self.using),
-        ):
+        with transactions.at_once(self.using):
             cursor, kept = cursors.read(self.using, self.claim)
             if cursor.done:
                 return cursor

@@ -12,7 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from cq import lifecycle
@@ -198,10 +198,7 @@ def _retry_alike(
     asked: _Asked,
 ) -> list[UUID]:
     # At once: it reads first, and SQLite would then refuse to write.
-    with (
-        transactions.immediate(connections[using], True),
-        transaction.atomic(using=using),
-    ):
+    with transactions.at_once(using):
         ids = list(group.options)
         if group.parent is not None:
             # Among the same may have been their parent, for which they are history now.

@@ -11,9 +11,10 @@ from django.db.models import Q
 
 from cq import codec
 from cq.conf import conf
+from cq.db.transactions import at_once
 from cq.definitions.backoff import delay_before
 from cq.durable.calling import wait_for_next
-from cq.durable.committing import at_once, committed, write_last
+from cq.durable.committing import committed, write_last
 from cq.durable.names import checked_name, digest_of_texts
 from cq.errors import GiveUp, LeaseLost, RetryLater
 from cq.tables.durable.rows import StepRow

@@ -10,7 +10,8 @@ from django.db import connections
 from cq import codec
 from cq.db.clock import Moment
 from cq.db.conflicts import retry_on_conflict
-from cq.durable.committing import at_once, behind_commit
+from cq.db.transactions import at_once
+from cq.durable.committing import behind_commit
 from cq.durable.messages import wait_for
 from cq.durable.names import checked_name
 from cq.errors import NotAsked

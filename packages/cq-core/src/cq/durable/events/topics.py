@@ -12,6 +12,7 @@ from cq import codec
 from cq.conf import conf
 from cq.db.clock import Moment
 from cq.durable.committing import behind_commit, inserted
+from cq.durable.keeping import seconds_of
 from cq.durable.names import checked_key, checked_name
 from cq.tables.durable.queries import publications
 from cq.text import brief
@@ -73,11 +74,7 @@ def _length(keep: object) -> timedelta:
     """Return for how long something is kept; raises TypeError and ValueError."""
     if keep is None:
         return timedelta()
-    is_number = isinstance(keep, (int, float)) and not isinstance(keep, bool)
-    if not (is_number or isinstance(keep, timedelta)):
-        raise TypeError(f"keep is {brief(keep)}, but must be seconds, or a timedelta")
-    seconds = keep.total_seconds() if isinstance(keep, timedelta) else keep
-    assert isinstance(seconds, (int, float))
+    seconds = seconds_of("keep", keep)
     if not 0 < seconds <= LONGEST.total_seconds():
         raise ValueError(
             f"keep is {brief(keep)}, but must be more than 0 and at most "

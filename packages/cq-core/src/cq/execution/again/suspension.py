@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 from django.utils import timezone
 
 from cq import lifecycle
@@ -90,10 +90,7 @@ def look(attempt: Attempt, suspended: Suspended) -> None:
 
 def _write(attempt: Attempt, suspended: Suspended) -> None:
     # At once: what it waits for is read first, and SQLite would then refuse to write.
-    with (
-        transactions.immediate(attempt.connection, True),
-        transaction.atomic(using=attempt.using),
-    ):
+    with transactions.at_once(attempt.using):
         if suspended.record is not None:
             suspended.record()
         until = _until(attempt, suspended)
@@ -110,10 +107,7 @@ def _go_on_at_once(attempt: Attempt, begins: Callable[[], Any] | None) -> Status
 def _hand_over(
     attempt: Attempt, begins: Callable[[], Any] | None
 ) -> list[tuple[UUID, str]]:
-    with (
-        transactions.immediate(attempt.connection, True),
-        transaction.atomic(using=attempt.using),
-    ):
+    with transactions.at_once(attempt.using):
         if begins is not None:
             begun: list[tuple[UUID, str]] = begins()
             return begun

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import connections, transaction
-
 from cq import lifecycle
-from cq.db.transactions import immediate
+from cq.db.transactions import at_once
 from cq.definitions.bounds import Bound, bounds_of
 from cq.limits import places
 from cq.limits.holding import EVERYTHING, Served
@@ -72,14 +70,13 @@ class LaneClaims:
         served: what this worker can claim from: of what opens meanwhile, such lanes are
         preferred.
         """
-        connection = connections[self.using]
         starts = min(starts, MOST_STARTS)
         names = which.names._replace(passed_over=self._passed_over.now())
         which = which._replace(names=names)
         while True:
             claim = _Claim(self, pair, starts, which, now)
             try:
-                with immediate(connection, True), transaction.atomic(using=self.using):
+                with at_once(self.using):
                     claim.run()
                 break
             except MissingKeys as missing:

@@ -14,7 +14,7 @@ from django.db import connections, transaction
 
 from cq.conf import conf
 from cq.db.clock import database_now
-from cq.db.transactions import immediate
+from cq.db.transactions import at_once
 from cq.definitions.limits import Limit, named_limits
 from cq.tables.limits.queries import lanes, limits_set
 from cq.tables.worker_rows import LONGEST_BY, LONGEST_REASON
@@ -58,7 +58,7 @@ def set_limit(
             raise TypeError(f"{brief(number)} is none of {', '.join(NUMBERS)}")
     said = remark("reason", reason, LONGEST_REASON)
     using = conf.DATABASE
-    with immediate(connections[using], True), transaction.atomic(using=using):
+    with at_once(using):
         row = limits_set(using).select_for_update().filter(name=name).first()
         row = row or limits_set(using).model(name=name)
         for number, value in numbers.items():

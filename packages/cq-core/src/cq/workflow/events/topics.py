@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db import connections, transaction
+from django.db import connections
 from django.db.models import Exists, OuterRef
 
 from cq import lifecycle
@@ -38,10 +38,7 @@ def deliver(using: str, topic: str, now: datetime | None = None) -> int:
     connection = connections[using]
 
     def give() -> None:
-        with (
-            transactions.immediate(connection, True),
-            transaction.atomic(using=using),
-        ):
+        with transactions.at_once(using):
             rows = publications(using).filter(topic=topic, delivered=False)
             if connection.features.has_select_for_update:
                 rows = rows.select_for_update()
