@@ -353,7 +353,8 @@ def test_a_retry_that_fails_too_takes_back_anew() -> None:
     assert fresh(handle).status == Status.FAILURE
 
 
-def test_a_task_that_is_not_known_any_more() -> None:
+def test_a_task_that_is_not_known_any_more(settings: Any) -> None:
+    settings.CQ_UNKNOWN_GRACE = 0
     script["error"] = ValueError("no")
     handle = order.delay("a", "b")
     script["waits"] = True

@@ -11,7 +11,8 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.urls import resolve
 from driving import fresh, run, run_on_a_loop
 
 import cq
@@ -23,10 +24,7 @@ from cq.models import Message, Step, Task
 from cq.status import Status
 from cq.testing import run_tasks
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.urls("progress_urls"),
-]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 NOW = datetime(2050, 1, 1, 12, tzinfo=UTC)
 QUESTION = "Refund <b>1,200</b>?"
@@ -36,6 +34,13 @@ script: dict[str, Any] = {}
 @pytest.fixture(autouse=True)
 def _by_hand(settings: Any) -> None:
     settings.CQ_RUN_INLINE = False
+    settings.ROOT_URLCONF = "progress_urls"
+    settings.TEMPLATES = [
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "APP_DIRS": True,
+        }
+    ]
     script.clear()
 
 
@@ -258,9 +263,13 @@ def test_it_has_no_script_and_no_style_of_its_own_and_wants_its_csrf_token() -> 
 
 
 def test_the_author_is_who_is_logged_in(django_user_model: Any) -> None:
-    handle, client = run(asks.delay()), Client()
-    client.force_login(django_user_model.objects.create_user("bob"))
-    assert client.post(cq.answer_url(handle, "no")).status_code == 200
+    handle = run(asks.delay())
+    url = cq.answer_url(handle, "no")
+    request = RequestFactory().post(url)
+    request.user = django_user_model.objects.create_user("bob")
+    request._dont_enforce_csrf_checks = True
+    view, args, kwargs = resolve(url)
+    assert view(request, *args, **kwargs).status_code == 200
     assert run(fresh(handle)).result == "no"
     assert list(questions.authors_of("default", handle.pk).values()) == ["bob"]
 
@@ -344,8 +353,8 @@ def test_where_there_is_nothing_to_answer() -> None:
     )
 
 
-@pytest.mark.urls("django.contrib.auth.urls")
-def test_where_its_page_has_no_address() -> None:
+def test_where_its_page_has_no_address(settings: Any) -> None:
+    settings.ROOT_URLCONF = "django.contrib.auth.urls"
     with pytest.raises(ImproperlyConfigured, match=r"cq\.urls"):
         cq.answer_url(run(asks.delay()), "yes")
 
