@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db.models.functions import Now
 from heard import PATIENCE
 
+from cq import task
+from cq.db.statements import BATCH
 from cq.execution.ended import Ended
 from cq.logs import writer as module
 from cq.logs.writer import LogWriter
@@ -23,6 +27,10 @@ from cq_channels.worker.task_lines import TaskLines
 
 if TYPE_CHECKING:
     from cq.logs.buffer import LogBuffer
+
+
+@task
+def nothing(cqt: Any, n: int) -> None: ...
 
 
 class Recorder(LogWriter):
@@ -73,6 +81,22 @@ def test_the_moment_of_a_postponed_task_is_looked_at_and_not_after_the_next_poll
     # What has come is looked for now, and the next one is known.
     maintenance._moments[0] = time.monotonic()
     assert 90 < maintenance._queue_due() <= 100
+
+
+@pytest.mark.django_db(transaction=True)
+def test_behind_a_look_that_found_as_many_as_it_takes_comes_another_at_once(
+    settings: Any,
+) -> None:
+    settings.CQ_POLL = 3600
+    settings.CQ_RUN_INLINE = False
+    tasks = nothing.using(delay=60).delay_many([(n,) for n in range(BATCH + 1)])
+    Task.objects.filter(pk__in=[task.pk for task in tasks]).update(
+        run_after=Now() - timedelta(seconds=1)
+    )
+    maintenance = Maintenance("default", 11, InFlight(), False, print, pytest.fail)
+    assert maintenance._queue_due() == 0
+    assert maintenance._queue_due() > 1000
+    assert not Task.objects.exclude(status=Status.QUEUED).exists()
 
 
 def test_a_run_that_is_to_be_tried_again_wakes_it_at_that_moment() -> None:

@@ -177,6 +177,30 @@ def test_subtasks_of_forgotten_steps_are_revoked_and_count_no_more() -> None:
     sound(handle)
 
 
+def test_what_made_a_subtask_is_known_whatever_the_clocks_say() -> None:
+    """And of a step that is not atomic also what its failed tries have made."""
+    made: list[Any] = []
+
+    def makes(cqt: Any) -> None:
+        made.append(cqt.subtask(child, len(made)).pk)
+        if len(made) == 2:
+            raise ValueError("no")
+
+    def code(cqt: Any) -> None:
+        cqt.step("kept", makes, cqt)
+        cqt.using(atomic=False, retries=2, backoff=0).step("gone", makes, cqt)
+        cqt.step("kept too", lambda: None)
+
+    script["code"] = code
+    handle = run(of_code.delay())
+    Task.objects.filter(parent=handle).update(submitted=handle.submitted)
+    Task.objects.filter(pk=handle.pk).update(status="LOST", finished=handle.started)
+    handle.retry(from_step="gone")
+    counted = Task.objects.filter(parent=handle, counted=True)
+    assert len(made) == 3
+    assert [task.pk for task in counted] == made[:1]
+
+
 def test_a_failed_subtask_of_a_forgotten_step_fails_nobody() -> None:
     @task(name="tests.from_step.fails")
     def fails(cqt: Any, n: int) -> None:

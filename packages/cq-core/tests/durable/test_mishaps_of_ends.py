@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from cq.maintenance import sweep
 from cq.maintenance.invariants import CHECKS
 from cq.models import Step, Task
 from cq.status import Status
-from cq.workflow import from_step, revocation
+from cq.workflow import revocation
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -123,6 +122,28 @@ def test_a_compensation_whose_row_was_edited_fails_by_itself(text: str) -> None:
     assert did[:2] == ["a", "-a"] or did[-1] == "-a"
 
 
+def test_subtasks_of_what_was_taken_back_count_no_more_behind_a_retry() -> None:
+    def ships(cqt: Any) -> str:
+        cqt.subtask(part)
+        return do("ship")
+
+    script["code"] = lambda cqt: cqt.using(undo=take_back).step("ship", ships, cqt)
+    script["part"] = True
+    handle = of_code.delay()
+    run_all()
+    handle = fresh(handle)
+    assert handle.status == Status.INCOMPLETE
+    assert did == ["ship", "-ship"]
+    script.pop("part")
+    handle.retry()
+    run_all()
+    handle = fresh(handle)
+    assert (handle.status, handle.error) == (Status.COMPLETE, None)
+    assert did == ["ship", "-ship", "ship"]
+    assert Task.objects.filter(parent=handle, counted=True).count() == 1
+    audited()
+
+
 def test_one_that_began_without_its_key_is_taken_back_without_it() -> None:
     handle = run(alone.delay())
     # As it may where it is debounced, or was reopened.
@@ -161,27 +182,6 @@ def test_of_each_subtask_it_is_found_by_an_index_whether_it_takes_back_a_step() 
     [statement] = asked
     # By the first alone all steps of the parent would be read for each.
     assert "(task_id=? AND undone_by=?)" in plan(*statement)
-
-
-def test_what_a_step_has_made_is_found_without_a_look_at_all_steps() -> None:
-    dice, began = random.Random(7), datetime(2050, 1, 1, tzinfo=UTC)
-    moments = [began + timedelta(seconds=n) for n in range(200)]
-
-    def some(count: int) -> list[from_step._Step]:
-        spans = [sorted(dice.sample(moments, 2)) for _ in range(count)]
-        return [
-            from_step._Step(n, Step.CALL, "a", "", n, *span)
-            for n, span in enumerate(spans)
-        ]
-
-    for count in (0, 1, 2, 5, 20):
-        steps = some(count)
-        spans = from_step._Spans(steps)
-        for moment in moments:
-            ran = any(one.started <= moment <= one.finished for one in steps)
-            assert spans.include(moment) == ran
-    is_open = from_step._Step(9, Step.CALL, "a", "", 9, began, None)
-    assert from_step._Spans([is_open]).include(moments[5])
 
 
 def test_middleware_is_told_of_what_was_cut_off_and_is_taken_back(

@@ -167,8 +167,7 @@ class Maintenance:
         self._looked(work, began)
         self._some_paused = work.paused
         outage.ended(logger)
-        if work.due:
-            sweep.queue_due(self.using)
+        is_full = work.due and sweep.queue_due(self.using) >= statements.BATCH
         if work.unlocked:
             rescue.rescue_unlocked(self.using, self._lock_observer)
         else:
@@ -177,6 +176,8 @@ class Maintenance:
             self._found_work()
         if work.watched or marks.watched:
             watchers.learn(self.using)
+        if is_full:
+            return 0.0  # behind the other jobs whose time it is
         # Sooner where a worker may be dead: as soon as that can be told for certain.
         wait: float = min(conf.POLL, self._lock_observer.wait(), known)
         return wait

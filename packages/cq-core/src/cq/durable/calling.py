@@ -82,7 +82,7 @@ class StepCall:
             value = committed(self.steps, self.step, self._called_and_written)
             self._took()
             return value
-        with in_step(self.run):
+        with in_step(self.run, self.step):
             value = self._called()
         self._keep_by_itself(value)
         return value
@@ -106,7 +106,7 @@ class StepCall:
         while True:
             self.began = time.monotonic()
             try:
-                with in_step(self.run):
+                with in_step(self.run, self.step):
                     value = await self._awaited()
                 await sync_to_async(self._keep_by_itself)(value)
                 return value

@@ -61,7 +61,7 @@ def _committed(steps: Steps, step: Kept, work: Callable[[], T], immediate: bool)
     try:
         # What is enqueued behind the commit is no step by itself either: a rerun, which
         # finds this one, would not come to it.
-        with in_step(run), transactions.task_transaction(connection, immediate):
+        with in_step(run, step), transactions.task_transaction(connection, immediate):
             run.step_children = 0
             if connection.vendor == "sqlite":
                 run.write_lock = WriteLock(connection.connection, immediate)
@@ -121,10 +121,10 @@ def inserted(rows: QuerySet[Any], row: Any) -> bool:
 
 
 @contextmanager
-def in_step(run: Run) -> Iterator[None]:
-    """A block in which what is enqueued is no step by itself, and none is begun."""
-    run.in_step = True
+def in_step(run: Run, step: Kept) -> Iterator[None]:
+    """A block in which what is enqueued is this step's, and none is begun."""
+    run.step = step.place
     try:
         yield
     finally:
-        run.in_step = False
+        run.step = None

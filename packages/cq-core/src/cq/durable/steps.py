@@ -99,7 +99,7 @@ class Steps:
     def check_place(self, name: str) -> None:
         """Raise TypeError where no step can be, and what ends a run where it has ended."""
         run = self.run
-        if run.in_step:
+        if run.step is not None:
             raise TypeError(
                 f"{name!r} is begun within another step, or beside one that has not "
                 "ended. Steps come one after the other: call the function itself, or "
@@ -205,7 +205,7 @@ class Steps:
 
     def is_news(self) -> bool:
         """Tell whether the line that is logged now was not logged by an earlier run."""
-        if self.run.in_step:
+        if self.run.step is not None:
             return True
         self.lines += 1
         if self._read is None:

@@ -47,7 +47,6 @@ def _values(
 ) -> dict[str, tuple[str, list[Any]]]:
     """Return what the columns are to be, as SQL with its parameters."""
     connection = connections[using]
-    # As late as may be: what it has made is known as its own by that moment.
     seconds = 0.0 if began is None else time.monotonic() - began
     given: dict[str, Any] = {
         "kind": step.kind,

@@ -14,7 +14,7 @@ from cq.db.conflicts import retry_on_conflict
 from cq.runs.run import current_run
 from cq.status import Status
 from cq.tables.queries import edges, tasks
-from cq.tables.values import AGAIN_OF, SCHEDULE
+from cq.tables.values import AGAIN_OF, MADE_IN, SCHEDULE
 from cq.workers import doorbell
 from cq.workflow import advance, tagging
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from cq.definitions.signatures import AnyCall, Call
     from cq.hooks.context import Context
+    from cq.runs.run import Run
     from cq.tables.rows import EdgeRow, TaskRow
 
     from .drafts import Draft
@@ -125,11 +126,25 @@ def write(plan: Plan) -> None:
 
 
 def _kept(plan: Plan) -> Any:
-    """Return the step that a plan is in a durable run; None: it is none."""
+    """Return the step that a plan is in a durable run; None: it is none.
+
+    Within a step's function it is none by itself: its rows say whose they are.
+    """
     run = current_run()
-    if run is None or not run.durable or run.in_step or run.using != plan.using:
+    if run is None or run.using != plan.using:
         return None
-    return run.steps.enqueues(plan)
+    if run.step is not None:
+        _keep_step(plan, run)
+    elif run.durable:
+        return run.steps.enqueues(plan)
+    return None
+
+
+def _keep_step(plan: Plan, run: Run) -> None:
+    """Put the step that makes them among what the rows of its subtasks keep."""
+    for draft in plan.drafts:
+        if draft.parent_id == run.task.pk:
+            draft.options = {**(draft.options or {}), MADE_IN: list(run.step or ())}
 
 
 def _write_all(plan: Plan, kept: Any = None) -> None:

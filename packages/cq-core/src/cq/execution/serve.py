@@ -18,6 +18,7 @@ from django.db import connections
 from cq import lifecycle, signals
 from cq.conf import conf
 from cq.db import outage
+from cq.db.statements import BATCH
 from cq.figures.writer import writer
 from cq.hooks import announce
 from cq.hooks.around import check_settings
@@ -148,12 +149,14 @@ class _Server:
                 if time.monotonic() >= next_minute:
                     next_minute = time.monotonic() + seconds_to_next_minute()
                     keep_minute(self.using)
-                self._queue_due()
+                is_full = self._queue_due()
                 rescue.rescue_unlocked(self.using, looks)
                 self._run_queued(until=next_sweep)
                 delay.reset()
                 outage.ended(logger)
-                self.stop.wait(min(conf.POLL, max(0.0, next_sweep - time.monotonic())))
+                if not is_full:
+                    until_sweep = max(0.0, next_sweep - time.monotonic())
+                    self.stop.wait(min(conf.POLL, until_sweep))
             except Exception as error:
                 pause = delay.next()
                 outage.log(
@@ -167,13 +170,14 @@ class _Server:
                 next_sweep = 0.0
                 self.stop.wait(pause)
 
-    def _queue_due(self) -> None:
+    def _queue_due(self) -> bool:
+        """Queue what is due; whether there may be more of it."""
         began = time.monotonic()
         work = probe.urgent(self.using)
-        if work.due:
-            queue_due(self.using)
+        is_full = work.due and queue_due(self.using) >= BATCH
         if self.pauses is not None:
             self.pauses.looked(work.paused, began)
+        return is_full
 
     def _run_queued(self, until: float | None = None) -> int:
         """Run one task after the other; how many. until: by the monotonic clock."""

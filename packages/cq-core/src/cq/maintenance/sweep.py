@@ -45,7 +45,10 @@ def due(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
 
 
 def queue_due(using: str, now: datetime | None = None, limit: int = BATCH) -> int:
-    """As `due`, where it is known that there is something."""
+    """As `due`, where it is known that there is something; how many tasks.
+
+    With `limit` of them or more there may be others: look again at once.
+    """
     late = _expire(using, now, limit)
     moved = lifecycle.queue_due(using, limit, now)
     doorbell.ring(using, moved)

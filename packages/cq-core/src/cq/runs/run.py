@@ -75,8 +75,9 @@ class Run:
     now: datetime | None = None
     #: The steps that it has kept or comes to, see :mod:`cq.durable`; None: not asked yet.
     steps: Any = None
-    #: Whether the function of a step runs, whose transaction what is enqueued belongs to.
-    in_step: bool = False
+    #: The place of the step whose function runs, with its name, its key, and its number:
+    #: what is enqueued belongs to that; None: no step's does.
+    step: tuple[str, str, int] | None = None
     #: Subtasks made in the transaction of a step so far, which counts them with its last
     #: statement; None: none is open.
     step_children: int | None = None
@@ -98,7 +99,7 @@ class Run:
         """Hand a durable run over where its worker stops; not within a step."""
         if (
             self.durable
-            and not self.in_step
+            and self.step is None
             and stopping.is_stopping(self.claim.worker)
         ):
             self.suspend(Suspended.handover())

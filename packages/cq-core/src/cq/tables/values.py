@@ -107,6 +107,16 @@ def again_of(options: Any) -> UUID | None:
     return read_id(options.get(AGAIN_OF)) if isinstance(options, dict) else None
 
 
+#: The key that a subtask has there which the function of a step has made.
+MADE_IN = "step"
+
+
+def made_in(options: Any) -> tuple[Any, ...] | None:
+    """Return the step that has made a subtask: its name, its key, and its number."""
+    found = options.get(MADE_IN) if isinstance(options, dict) else None
+    return tuple(map(str, found)) if isinstance(found, list) else None
+
+
 def release_of(options: Any) -> str | None:
     """Return the release of the process that recorded a task, by what its row keeps."""
     found = options.get("release") if isinstance(options, dict) else None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cq.db.statements import BATCH
 from cq.tables.durable import queries
 from cq.tables.durable.rows import LINES, StepRow, made_by, said
 from cq.tables.queries import tasks
+from cq.tables.values import made_in
 
 from . import compensation, revocation
 
@@ -29,7 +28,6 @@ class _Step(NamedTuple):
     name: str
     key: str
     number: int
-    started: datetime
     finished: datetime | None
 
     def __str__(self) -> str:
@@ -38,24 +36,6 @@ class _Step(NamedTuple):
     @property
     def place(self) -> tuple[str, str, int]:
         return self.name, self.key, self.number
-
-
-class _Spans:
-    """The spans of time in which some steps ran; one that is open has no bounds."""
-
-    def __init__(self, steps: list[_Step]) -> None:
-        closed = sorted(
-            (one.started, one.finished) for one in steps if one.finished is not None
-        )
-        self._is_open = len(closed) < len(steps)
-        self._starts = [start for start, _ in closed]
-        #: The latest end of those that begin no later.
-        self._ends = list(accumulate((end for _, end in closed), max))
-
-    def include(self, moment: datetime) -> bool:
-        """Tell whether one of them ran then."""
-        begun = bisect_right(self._starts, moment)
-        return self._is_open or (begun > 0 and self._ends[begun - 1] >= moment)
 
 
 def forget(using: str, task_id: UUID, what: str, step: str) -> None:
@@ -140,34 +120,26 @@ def _withdraw(
 ) -> None:
     """Revoke the subtasks that forgotten steps have made, and count them no more."""
     children = dict(
-        tasks(using).filter(parent=task_id, counted=True).values_list("pk", "submitted")
+        tasks(using).filter(parent=task_id, counted=True).values_list("pk", "options")
     )
     if not children:
         return
     gone = {one.id for one in forgotten}
+    places = {tuple(map(str, one.place)) for one in forgotten}
     records = _made(using, [one.id for one in found if one.kind == StepRow.RECORD])
     named = {child: pk for pk, ids in records for child in ids}
-    calls = [one for one in found if one.kind in _CALLS]
-    # One that is open and stays has made nothing yet, or does so once more.
-    kept = _Spans([one for one in calls if one.id not in gone and one.finished])
-    ran = _Spans([one for one in calls if one.id in gone])
 
-    def is_forgotten(child: UUID, made: datetime) -> bool:
+    def is_forgotten(child: UUID, options: Any) -> bool:
         if child in named:
             return named[child] in gone
-        # Made within a step, in whose transaction nothing says so.
-        return not kept.include(made) and ran.include(made)
+        return made_in(options) in places
 
-    ids = [pk for pk, made in children.items() if is_forgotten(pk, made)]
+    ids = [pk for pk, options in children.items() if is_forgotten(pk, options)]
     for part in _parts(ids):
         tasks(using).filter(pk__in=part).update(counted=False)
         below = [*part, *revocation.open_below(using, part)]
         for some in _parts(list(dict.fromkeys(below))):
             revocation.withdraw(using, some, reason)
-
-
-#: Steps within which tasks are made without being named.
-_CALLS = frozenset({StepRow.CALL, StepRow.EACH})
 
 
 def _made(using: str, ids: list[int]) -> Iterator[tuple[int, list[UUID]]]:
