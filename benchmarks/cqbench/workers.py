@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Seconds between two looks at the table; each costs the worker some of the machine.
 LOOK = 0.02
 #: Seconds after which nothing comes any more.
-PATIENCE = 300.0
+PATIENCE = 900.0
 #: Tasks of the warm-up: each thread has its connection then.
 WARM_UP = 200
 #: A line for each task is for people, and the other systems write none either. Nor has
