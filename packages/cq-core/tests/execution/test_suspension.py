@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DB = "default"
+#: Of a step whose function runs.
+PLACE = ("a", "", 1)
 NOW = datetime(2050, 1, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=3)
 #: What the next runs of `scripted` do, and what they have done.
@@ -298,9 +300,9 @@ def test_where_its_worker_stops_another_one_goes_on_at_once(verb: str) -> None:
 def test_what_is_to_end_in_its_time_is_left_alone(within: str) -> None:
     def act(cqt: Any) -> str:
         stopping.watch(WORKER, lambda: True)
-        cqt._run.in_step = within == "a step"
+        cqt._run.step = PLACE if within == "a step" else None
         cqt.log("goes on")
-        cqt._run.in_step = False
+        cqt._run.step = None
         return "done"
 
     script.append(act)
@@ -315,9 +317,9 @@ def test_what_is_to_end_in_its_time_is_left_alone(within: str) -> None:
 
 def makes_one(cqt: Any) -> None:
     # As within a step: without one of its own.
-    cqt._run.in_step = True
+    cqt._run.step = PLACE
     cqt.subtask(sample_tasks.square, 3)
-    cqt._run.in_step = False
+    cqt._run.step = None
 
 
 def makes_one_and_waits(cqt: Any) -> None:
