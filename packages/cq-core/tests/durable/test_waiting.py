@@ -107,6 +107,20 @@ def test_sent_before_it_waits() -> None:
     assert message.taken_by == step.pk
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_wait_began_when_it_was_first_come_to(sent: bool) -> None:
+    handle = run(approves.delay(), NOW)
+    began = NOW - timedelta(hours=1)
+    Step.objects.update(started=began)
+    if sent:
+        handle.send("approval", {"by": 7})
+    else:
+        sweep.due("default", NOW + timedelta(days=14))
+    handle = run(fresh(handle), NOW + timedelta(days=14))
+    [step] = handle.steps
+    assert (handle.status, step.started) == (Status.COMPLETE, began)
+
+
 def test_sent_while_it_waits() -> None:
     handle = run(approves.delay(), NOW)
     assert (handle.status, handle.run_after) == (

@@ -40,6 +40,8 @@ class Kept:
     undo: str | None = None
     #: Ended in this very run, by whose clock it has no `finished` yet.
     ended: bool = False
+    #: Begun once more in this very run, whose row still tells when it began before.
+    is_anew: bool = False
 
     def __str__(self) -> str:
         return said(self.name, self.key, self.number)
@@ -60,6 +62,7 @@ class Kept:
         self.result = self.error = self.exception = self.traceback = None
         self.undo = None
         self.ended_run = self.ended = False
+        self.is_anew = True
 
     def check(self, kind: str, digest: str) -> None:
         """Raise StepMismatch where the function has come to something else."""
@@ -79,7 +82,8 @@ _ADVICE = (
     "In a loop, or where steps come and go, give each a key: "
     "cqt.using(key=...).step(...); or give it another name"
 )
-_COLUMNS = tuple(name for name in Kept.__slots__ if name != "ended")
+_OF_THIS_RUN = ("ended", "is_anew")
+_COLUMNS = tuple(name for name in Kept.__slots__ if name not in _OF_THIS_RUN)
 
 
 def read(using: str, task: UUID) -> dict[Place, Kept]:

@@ -112,8 +112,10 @@ def _update(
 ) -> None:
     connection = connections[using]
     values = _values(using, claim, step, began, finished)
-    if step.kind == StepRow.EACH and step.result is not None:
-        del values["started"]  # of its first chunk
+    # A wait began when it was first come to, not when it ended; each() by its first chunk.
+    is_later_chunk = step.kind == StepRow.EACH and step.result is not None
+    if is_later_chunk or (began is None and not step.is_anew):
+        del values["started"]
     sets = ", ".join(
         f"{_quoted(connection.vendor, (column,))} = {sql}"
         for column, (sql, _) in values.items()
