@@ -47,8 +47,10 @@ def _insist(page: str, sources: str, pattern: str) -> None:
 
 _insist("checks.md", "*/src/**/*.py", r'\bid="(\w+\.[EW]\d{3})"')
 for _folder in ("cli", "commands"):
-    _insist("commands.md", f"*/src/**/{_folder}/*.py", r'"(--[a-z-]+)",\s[^)]*?help="')
-_insist("commands.md", "*/src/**/commands/*.py", r'\bVerb\("(\w+)"')
+    _insist(
+        "commands.md", f"*/src/**/{_folder}/**/*.py", r'"(--[a-z-]+)",\s[^)]*?help="'
+    )
+_insist("commands.md", "*/src/**/commands/**/*.py", r'\bVerb\("(\w+)"')
 _insist("testing.md", "cq-core/src/cq/testing/__init__.py", r'(?m)^    "([a-z]\w+)",')
 
 

@@ -41,14 +41,14 @@ def shows(project: Site, block: str, pk: str) -> None:
         found = found[found.index(line) + 1 :]
 
 
-def until(project: Site, condition: str) -> str:
-    """Wait until something holds of `t`, the latest order; its id."""
+def until(project: Site, name: str, condition: str) -> str:
+    """Wait until something holds of `t`, the latest task of that name; its id."""
     said = project.check(
         "import time\n"
         "from cq.models import Task\n"
         "end = time.monotonic() + 60\n"
         "def found():\n"
-        "    t = Task.objects.filter(name='shop.tasks.fulfil').latest('submitted')\n"
+        f"    t = Task.objects.filter(name={name!r}).latest('submitted')\n"
         f"    return ({condition}) and t.pk\n"
         "while not (pk := found()):\n"
         "    assert time.monotonic() < end\n"
@@ -79,15 +79,19 @@ def test_an_order_survives_a_deploy_and_is_paid_back(project: Site) -> None:
     project.manage("migrate", "--verbosity=0")
     with project.worker():
         project.check(takes)
-        pk = until(project, "t.status == 'SUSPENDED'")
+        pk = until(project, "shop.tasks.fulfil", "t.status == 'SUSPENDED'")
         shows(project, listed, pk)
         shows(project, waits, pk)
         shows(project, approves, pk)
-        until(project, "t.subtasks.filter(status='COMPLETE').exists()")
+        until(
+            project,
+            "shop.tasks.fulfil",
+            "t.subtasks.filter(status='COMPLETE').exists()",
+        )
     shows(project, handed_over, pk)
     in_place(project, "PRICES = ", release)
     with project.worker():
-        until(project, "t.status == 'COMPLETE'")
+        until(project, "shop.tasks.fulfil", "t.status == 'COMPLETE'")
         shows(project, complete, pk)
         shows(project, logs, pk)
         project.check(counts)
@@ -99,3 +103,66 @@ def test_an_order_survives_a_deploy_and_is_paid_back(project: Site) -> None:
     log = (project.folder / "worker.log").read_text()
     assert re.search(r"shop\.tasks\.fulfil \S+ handed over after", log)
 
+
+def test_a_backfill_goes_on_where_it_was(project: Site) -> None:
+    page = "docs/backfills.md"
+    every = blocks(page)
+    for block in every:
+        if place(block) == "site1/settings.py":
+            project.set(block)
+        elif place(block):
+            project.put(block.replace(SOME, SLOWLY))
+    project.manage("makemigrations", "shop", "--verbosity=0")
+    project.manage("migrate", "--verbosity=0")
+    whole, parts = [block for block in every if not place(block)]
+    [shown] = blocks(page, "console")
+    with project.worker():
+        pk = project.check(f"{whole}\nprint(backfill.pk)").split()[-1]
+        shows(project, shown, pk)
+        project.check(parts)
+        project.check(STOPPED)
+
+
+SOME = "    def fill_some(products):\n"
+#: So that there is something to stop.
+SLOWLY = "    import time\n" + SOME + "        time.sleep(0.05)\n"
+#: As by `cq revoke` and `cq retry`, but in time.
+STOPPED = """
+import time
+from shop.backfills import fill_and_tell
+from shop.models import Product
+
+Product.objects.bulk_create([Product(price=n) for n in range(45_000)])
+Product.objects.update(gross=None)
+before = Product.objects.filter(gross=None).count()
+t = fill_and_tell.delay()
+while not any(step.name == "products" for step in t.steps):
+    time.sleep(0.01)
+t.revoke("the database is too busy")
+t.wait(60).status  # 'REVOKED'
+0 < Product.objects.filter(gross=None).count() < before  # True
+done = t.steps[1].result[0]
+t.retry()
+t.get(60)  # 50000
+t.steps[1].result[0] > done > 0  # True
+Product.objects.filter(gross=None).count()  # 0
+"""
+
+
+def test_somebody_answers(project: Site) -> None:
+    every = blocks("docs/webhooks-and-approvals.md")
+    for block in every:
+        if place(block) == "site1/settings.py":
+            project.set(block)
+        elif place(block):
+            project.put(block)
+    with project.worker():
+        for block in every:
+            if place(block):
+                continue
+            if "cq.answer_url(t" in block:
+                until(project, "shop.refunds.refund", "t.status == 'SUSPENDED'")
+            project.check(block)
+    assert "yes: https://shop.example/tasks/answer/" in (
+        project.folder / "worker.log"
+    ).read_text().replace("=\n", "")
