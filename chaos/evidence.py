@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import crowds
-from durable.ledger import Ledger
 from journal import MADE
+from stepped.ledger import Ledger
 
 from cq.models import Task
 from cq.status import OPEN, Status
@@ -28,6 +28,7 @@ CONTAINERS = ("cq.group", "cq.chain")
 #: Of a task's row, what the checks look at.
 COLUMNS = (
     "pk",
+    "parent",
     "name",
     "status",
     "result",

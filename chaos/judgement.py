@@ -10,7 +10,7 @@ import evidence
 import journal
 import report
 import verdict
-from check import Check
+from checking import Check
 from django.db import connections
 from faults import KINDS
 

@@ -10,10 +10,10 @@ import itertools
 from collections import Counter
 from datetime import timedelta
 
-import durable.promises
-from django.db import connection
-from check import Check
+import stepped.promises
+from checking import Check
 from crowds import most_at_once, most_within
+from django.db import connection
 from evidence import (
     CONTAINERS,
     Evidence,
@@ -26,8 +26,9 @@ from evidence import (
 from journal import COMMITTED, ROLLED_BACK
 
 from cq.maintenance.audit import audit
-from cq.status import OPEN, Status
+from cq.status import FAILED, OPEN, Status
 
+TASK_FAILED = "cq.errors.TaskFailed"
 #: What these may raise by themselves; whatever else ends a run is the database's.
 EXPECTED = {
     "work.tasks.fails": {"work.tasks.Hopeless"},
@@ -35,7 +36,7 @@ EXPECTED = {
     "work.tasks.flaky": {"work.tasks.Flaky"},
     "work.tasks.flaky_outside": {"work.tasks.Flaky"},
     "work.steps.order": {"work.steps.Declined"},
-    "work.steps.trip": {"work.steps.Declined", "cq.errors.TaskFailed"},
+    "work.steps.trip": {"work.steps.Declined", TASK_FAILED},
 }
 SCHEDULED = ("work.tasks.scheduled",)
 #: As in `work.tasks`, which only a site that is set up can import.
@@ -135,11 +136,14 @@ def results(evidence: Evidence) -> Check:
 
 def failures(evidence: Evidence) -> Check:
     check = Check("nothing failed but as it should, or by its database's trouble")
+    below = {r.parent_id for r in evidence.rows.values() if r.status in FAILED}
     for row in evidence.rows.values():
         if row.status == Status.FAILURE:
             exception = row.exception or ""
             expected = exception in EXPECTED.get(row.name, ())
             trouble = exception.startswith(("django.db.utils.", "psycopg."))
+            # That of a subtask, which it has waited for.
+            trouble = trouble or (exception == TASK_FAILED and row.pk in below)
             what = f"{describe(row)}: {exception}: {(row.error or '')[:200]}"
             check.must(expected or trouble, what)
     return check
@@ -235,6 +239,6 @@ CHECKS = (
     poisons,
     schedules,
     limits,
-    *durable.promises.CHECKS,
+    *stepped.promises.CHECKS,
     audited,
 )

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, InterfaceError, transaction
-from durable import asking
 from journal import COMMITTED, MADE, REVOKED, ROLLED_BACK, Journal
+from stepped import asking
 from work import tasks
 
 from cq import chain, group, queues

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from check import Check
+from checking import Check
 from evidence import describe, is_stepped
 
 from cq.status import Status
@@ -29,8 +29,10 @@ def once(evidence: Evidence) -> Check:
         times = Counter(deed.what for deed in deeds)
         for what, count in times.items():
             check.must(count == 1, f"{who}: {what!r} was done {count} times")
+        for deed in deeds:
+            check.must(deed.fence <= row.fence, f"{who}: {deed.what!r} has no claim")
         for before, after in pairwise(deeds):
-            in_turn = before.fence <= after.fence <= row.fence
+            in_turn = before.fence <= after.fence
             check.must(in_turn, f"{who}: {after.what!r} was done under a lost claim")
         if row.status == Status.COMPLETE:
             found = {deed.what for deed in evidence.ledger.deeds.get(task, [])}
