@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -57,19 +58,21 @@ class Fulfilment:
         self._until(lambda: self._row(order).done, "its end")
         return self._row(order)
 
-    def begun(self, step: str) -> int:
-        """Return how often a step was begun, as the workers have printed it."""
-        return self.crew.log.read_text().count(f"order {ORDER}: {step} begun\n")
+    def begun(self, step: str) -> list[int]:
+        """Return the processes that have begun a step, as they have printed it."""
+        found = re.findall(
+            rf"order {ORDER}: {step} begun by (\d+)\n", self.crew.log.read_text()
+        )
+        return [int(pid) for pid in found]
 
     def _man(self) -> None:
         while len(self.crew.workers) < 2:
             self.crew.start()
 
     def _kill_in(self, order: Task[str], step: str) -> None:
-        self._until(lambda: self.begun(step) > 0, step)
-        # The step is not over, so neither is the run that has begun it.
-        runs = order.subtasks.first() if step in PARCELS else self._row(order)
-        group = os.getpgid(runs.worker.pid)
+        self._until(lambda: bool(self.begun(step)), step)
+        # The step takes long, so it is not over.
+        group = os.getpgid(self.begun(step)[0])
         for worker in [w for w in self.crew.workers if w.pid == group]:
             self.crew.kill(worker)
             self._tell(step, f"worker {worker.pid} was killed (SIGKILL) in it")
@@ -111,6 +114,6 @@ def report(console: Console, order: Task[str], fulfilment: Fulfilment) -> bool:
     for step in ("charge", "reserve", *PARCELS, "mail"):
         done = Entry.objects.filter(order=ORDER, what=step).count()
         once = once and done == 1
-        table.add_row(f"  {step}", str(fulfilment.begun(step)), f"[bold]{done}[/]")
+        table.add_row(f"  {step}", str(len(fulfilment.begun(step))), f"[bold]{done}[/]")
     console.print(table)
     return once and order.status == Task.STATUS_COMPLETE

@@ -104,7 +104,7 @@ def test_workers_are_killed_and_nothing_is_lost_or_doubled(
     for step in ("charge", "reserve", "a lamp", "mail"):
         assert re.search(rf" {step} worker \d+ was killed \(SIGKILL\) in it", said)
         # It was begun anew, and done once; the approval came as no worker was there.
-        assert f" {step} 2 1 " in said
+        assert re.search(rf" {step} [2-9] 1 ", said)
     assert "approval all workers were killed; ann has approved without one" in said
     assert "The order is COMPLETE: 'a lamp and two chairs sent'" in said
     for how in ("hatch run demo --serve", "hatch run manage cq list", "cq show "):

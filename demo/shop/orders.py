@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ QUICK, SLOW = 0.2, 20.0
 def enter(cqt: Task[Any], order: int, what: str, slow: Sequence[str]) -> int:
     """Write that something was done, and take some time over it; the id of that entry."""
     entry = Entry.objects.create(order=order, what=what)
-    print(f"order {order}: {what} begun", flush=True)  # into the log of the worker
+    # Into the log of the worker: of the entry nobody else knows before the commit.
+    print(f"order {order}: {what} begun by {os.getpid()}", flush=True)
     time.sleep(SLOW if what in slow and not cqt.losses else QUICK)
     return entry.pk
 
