@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Seconds after which it is no wonder if who was to get it has given up: he waits
 #: for longer, but it may take its time until what was sent is committed.
 IN_TIME = 8.0
+#: Seconds that what is published is kept: longer than any queue of a busy machine.
+KEPT = 900.0
 
 
 def orders(client: Client) -> int:
@@ -63,7 +65,7 @@ def subscribers(client: Client) -> int:
 
     def publish_it() -> None:
         for n in range(2):
-            publish(topic, n, key="once", keep=60)
+            publish(topic, n, key="once", keep=KEPT)
         if time.monotonic() - began < IN_TIME:
             for task in made:
                 client.journal.write(SENT, task.pk)
