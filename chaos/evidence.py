@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import crowds
 from journal import MADE
+from stepped.ledger import Ledger
 
 from cq.models import Task
 from cq.status import OPEN, Status
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
     from crowds import Span
     from journal import Told
 
+#: Tasks that are made of steps, which have a ledger of their own.
+STEPPED = "work.steps."
 CONTAINERS = ("cq.group", "cq.chain")
 #: Of a task's row, what the checks look at.
 COLUMNS = (
     "pk",
+    "parent",
     "name",
     "status",
     "result",
@@ -54,11 +58,12 @@ class Evidence:
     told: Told
     rows: dict[str, Task]
     runs: dict[str, list[Run]]
-    #: Names of the tasks that are not atomic.
+    #: Names of the tasks that are not atomic, nor made of steps.
     outside: frozenset[str]
     #: By key of a limit: who was there; and when those started that have a rate.
     stays: dict[str, list[Span]] = field(default_factory=dict)
     metered: list[datetime] = field(default_factory=list)
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 def gather(told: Told) -> Evidence:
@@ -74,9 +79,15 @@ def gather(told: Told) -> Evidence:
     for task, fence, atomic in found.iterator():
         runs[str(task)].append(Run(fence, atomic))
     names = {row.name for row in rows.values() if row.name not in CONTAINERS}
-    outside = frozenset(n for n in names if not registry.get(n).options.atomic)
+    plain = {name for name in names if not name.startswith(STEPPED)}
+    outside = frozenset(n for n in plain if not registry.get(n).options.atomic)
     metered = crowds.starts("work.tasks.metered")
-    return Evidence(told, rows, runs, outside, crowds.spans(), metered)
+    spans = crowds.spans()
+    return Evidence(told, rows, runs, outside, spans, metered, Ledger.read())
+
+
+def is_stepped(row: Task) -> bool:
+    return row.name.startswith(STEPPED)
 
 
 def describe(task: Task) -> str:
@@ -122,7 +133,8 @@ def totals(evidence: Evidence) -> dict[str, Any]:
         "enqueues in doubt": len(in_doubt),
         "of them committed": sum(task in evidence.rows for task in in_doubt),
         "losses": sum(row.losses for row in rows),
-        "handed back": sum(handed_back(row) for row in rows),
+        "steps done, and taken back": evidence.ledger.counts(),
+        "handed back": sum(handed_back(row) for row in rows if not is_stepped(row)),
         "retried": sum(max(retries(row), 0) for row in rows),
         "extra runs of non-atomic tasks": sum(n for _, n in extra if n > 0),
         "of them beyond the losses, after a claim was given back": sum(

@@ -20,6 +20,8 @@ COMMITTED = "committed"
 ROLLED_BACK = "rolled back"
 #: `revoke()` has returned True.
 REVOKED = "revoked"
+#: All that it waits for was sent to it, in time.
+SENT = "sent"
 
 
 class Journal:
@@ -40,6 +42,7 @@ class Told:
     state: dict[str, str] = field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     revoked: set[str] = field(default_factory=set)
+    sent: set[str] = field(default_factory=set)
 
     def ids(self, state: str) -> list[str]:
         return [task for task, said in self.state.items() if said == state]
@@ -56,6 +59,8 @@ def read(directory: Path) -> Told:
                 continue
             if what == REVOKED:
                 told.revoked.add(task)
+            elif what == SENT:
+                told.sent.add(task)
             # Of a unique call that found a live one, only that is known.
             elif told.state.get(task) != COMMITTED:
                 told.state[task] = what

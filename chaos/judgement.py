@@ -10,6 +10,7 @@ import evidence
 import journal
 import report
 import verdict
+from checking import Check
 from django.db import connections
 from faults import KINDS
 
@@ -90,7 +91,7 @@ class Judgement:
         return told
 
     def _processes(self) -> Any:
-        check = verdict.Check("no process ended by itself, and the faults were made")
+        check = Check("no process ended by itself, and the faults were made")
         check.looked_at = sum(group.generation for group in self.world.fleet.groups)
         check.looked_at += len(self.faults.errors)
         for name, code in self.world.fleet.surprises:

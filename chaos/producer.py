@@ -54,14 +54,14 @@ def produce(client, rate: float, stopping: list[int]) -> None:  # type: ignore[n
         if ahead > 0:
             time.sleep(min(ahead, 0.2))
         try:
-            client.revoke_due()
+            client.run_errands()
             if ahead > 0:
                 continue
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + 0.5
                 while _behind() and not stopping:
                     time.sleep(0.2)
-                    client.revoke_due()
+                    client.run_errands()
             made += client.random.choices(actions, weights)[0](client)
         except (DatabaseError, InterfaceError, CQError) as error:
             # What it was about is in doubt, and the journal says so.

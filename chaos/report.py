@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from verdict import Check
+    from checking import Check
 
 
 def say(text: str) -> None:

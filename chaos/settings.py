@@ -12,6 +12,7 @@ DATABASES = {"default": json.loads(os.environ["CHAOS_DATABASE"])}
 # It is meant to do without the admin.
 SILENCED_SYSTEM_CHECKS = ["cq.W003"]
 INSTALLED_APPS = ["channels", "cq", "cq_channels", "cq_scheduler", "work"]
+CQ_TASK_MODULES = ["work.steps"]
 
 CHANNEL_LAYERS = {}
 if layer := os.environ.get("CHAOS_VALKEY"):

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from journal import COMMITTED, MADE, REVOKED, ROLLED_BACK, Journal
+from stepped import asking
 from work import tasks
 
 from cq import chain, group, queues
@@ -26,7 +27,7 @@ class OnPurpose(Exception):
 
 @dataclass
 class Client:
-    """One enqueuing process: its chances, its journal, and what it means to revoke.
+    """One enqueuing process: its chances, its journal, and what it means to do later.
 
     scale: of the seconds that tasks take.
     """
@@ -34,7 +35,9 @@ class Client:
     random: Random
     journal: Journal
     scale: float = 1.0
-    revocations: list[tuple[float, int, Any]] = field(default_factory=list)
+    #: By the monotonic clock; the number tells apart what is meant for one moment.
+    errands: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    _number: int = 0
 
     def seconds(self) -> float:
         """Mostly short, now and then long enough to be killed in the middle."""
@@ -54,15 +57,28 @@ class Client:
         self.journal.write(COMMITTED, made.pk)
         return made
 
-    def revoke_later(self, task: Any) -> None:
-        at = time.monotonic() + self.random.uniform(0.0, 1.0)
-        heapq.heappush(self.revocations, (at, len(self.revocations), task))
+    def later(self, seconds: float, errand: Callable[[], None]) -> None:
+        """Do something once the seconds are over, until the database lets it."""
+        self._number += 1
+        at = time.monotonic() + seconds
+        heapq.heappush(self.errands, (at, self._number, errand))
 
-    def revoke_due(self) -> None:
-        while self.revocations and self.revocations[0][0] <= time.monotonic():
-            task = heapq.heappop(self.revocations)[2]
+    def run_errands(self) -> None:
+        """Do what is due; raises what the database says, and does it again then."""
+        while self.errands and self.errands[0][0] <= time.monotonic():
+            errand = heapq.heappop(self.errands)[2]
+            try:
+                errand()
+            except (DatabaseError, InterfaceError):
+                self.later(0.5, errand)
+                raise
+
+    def revoke_later(self, task: Any) -> None:
+        def revoke() -> None:
             if task.revoke("The chaos run revoked it."):
                 self.journal.write(REVOKED, task.pk)
+
+        self.later(self.random.uniform(0.0, 1.0), revoke)
 
 
 def plain(client: Client) -> int:
@@ -247,7 +263,7 @@ def partly_rolled_back(client: Client) -> int:
     return 1
 
 
-#: By weight: out of about a hundred.
+#: By weight: out of about a hundred and fifty.
 ACTIONS: dict[Callable[[Client], int], int] = {
     plain: 24,
     outside: 18,
@@ -269,4 +285,5 @@ ACTIONS: dict[Callable[[Client], int], int] = {
     paused: 4,
     rolled_back: 4,
     partly_rolled_back: 2,
+    **asking.ACTIONS,
 }

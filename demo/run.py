@@ -1,4 +1,4 @@
-"""``hatch run demo``: an import whose worker is killed half-way, and what is left of it.
+"""``hatch run demo``: an import and an order whose workers are killed, and what comes of them.
 
 With ``--serve`` the site stays up afterwards, with the admin to look at.
 """
@@ -14,6 +14,10 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+LOOK_AT_IT = """
+Look at it:  hatch run demo --serve         the admin, in a browser
+             hatch run manage cq list       the tasks, in the terminal
+             hatch run manage cq show ID    one of them, with its steps"""
 sys.path.insert(0, str(HERE))
 os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
 
@@ -38,16 +42,23 @@ def main() -> int:
     parser.add_argument("--serve", action="store_true", help="keep the site up")
     options = parser.parse_args()
     prepare()
-    from show import show
+    import fulfilment
+    import show
+    from django.conf import settings
+    from rich.console import Console
+    from workers import Crew
 
+    console = Console()
     # Whoever has started a process ends it on the way out. SIGINT too: a shell that
     # starts this in the background has it ignored.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.default_int_handler)
     try:
-        ok = show()
+        with Crew(settings.DATA / "worker.log") as crew:
+            ok = show.show(console, crew) and fulfilment.show(console, crew)
     except KeyboardInterrupt:
         return 130
+    console.print(LOOK_AT_IT)
     if ok and options.serve:
         from serve import serve
 

@@ -64,5 +64,6 @@ TEMPLATES = [
     },
 ]
 
+CQ_TASK_MODULES = ["shop.orders"]
 # The demo starts workers of its own, and kills them.
 CQ_EMBEDDED = False

@@ -4,57 +4,54 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from django.conf import settings
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from shop.models import Product
 from shop.tasks import LINES, PARTS, import_catalogue, import_part
-from workers import Worker
 
 from cq.models import Task
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from workers import Crew
 
 PATIENCE = 50.0  # seconds
 
 
-def show() -> bool:
+def show(console: Console, crew: Crew) -> bool:
     """Show it; True when nothing was lost or doubled."""
-    console = Console()
-    log = settings.DATA / "worker.log"
-    worker = Worker(log)
+    worker = crew.start()
     console.print(f"Worker [bold]{worker.pid}[/] started. It imports a catalogue.\n")
     job = import_catalogue.delay()
     killed = None
-    try:
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            console=console,
-        ) as bar:
-            line = bar.add_task("import", total=PARTS)
-            shown, end = 0, time.monotonic() + PATIENCE
-            while not job.done and time.monotonic() < end:
-                time.sleep(0.1)
-                job.refresh_from_db()
-                said = list(job.logs.filter(number__gt=shown))
-                for entry in said:
-                    bar.console.print(f"  [dim]{entry.number:>3}  {entry.message}[/]")
-                shown = said[-1].number if said else shown
-                done = _parts(job).filter(status=Task.STATUS_COMPLETE).count()
-                bar.update(line, completed=done)
-                running = _parts(job).filter(status=Task.STATUS_RUNNING)
-                if killed is None and done >= PARTS // 2 and running.exists():
-                    killed = worker.pid
-                    worker.kill()
-                    bar.console.print(
-                        f"\n[bold red]Worker {killed} was killed (SIGKILL) after "
-                        f"{done} parts.[/]"
-                    )
-                    worker = Worker(log)
-                    bar.console.print(f"Worker [bold]{worker.pid}[/] started.\n")
-    finally:
-        worker.stop()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=console,
+    ) as bar:
+        line = bar.add_task("import", total=PARTS)
+        shown, end = 0, time.monotonic() + PATIENCE
+        while not job.done and time.monotonic() < end:
+            time.sleep(0.1)
+            job.refresh_from_db()
+            said = list(job.logs.filter(number__gt=shown))
+            for entry in said:
+                bar.console.print(f"  [dim]{entry.number:>3}  {entry.message}[/]")
+            shown = said[-1].number if said else shown
+            done = _parts(job).filter(status=Task.STATUS_COMPLETE).count()
+            bar.update(line, completed=done)
+            running = _parts(job).filter(status=Task.STATUS_RUNNING)
+            if killed is None and done >= PARTS // 2 and running.exists():
+                killed = worker.pid
+                crew.kill(worker)
+                bar.console.print(
+                    f"\n[bold red]Worker {killed} was killed (SIGKILL) after "
+                    f"{done} parts.[/]"
+                )
+                worker = crew.start()
+                bar.console.print(f"Worker [bold]{worker.pid}[/] started.\n")
     job.refresh_from_db()
     return _report(console, job, killed)
 
@@ -73,11 +70,6 @@ def _report(console: Console, job: Task, killed: int | None) -> bool:
     console.print(
         f"  products wanted {wanted}, lost [bold]{lost}[/], doubled [bold]{doubled}[/]\n"
         f"  parts that ran again because worker {killed} died under them: {again}\n"
-        f"  lines in the log of the import: {job.logs.count()}\n"
-    )
-    console.print(
-        "Look at it:  hatch run demo --serve         the admin, in a browser\n"
-        "             hatch run manage cq list       the tasks, in the terminal\n"
-        f"             hatch run manage cq show {job.pk}"
+        f"  lines in the log of the import: {job.logs.count()}"
     )
     return job.status == Task.STATUS_COMPLETE and not lost and not doubled

@@ -43,6 +43,7 @@ BESIDE_THE_DATABASE = [
     "packages/cq-scheduler/tests/test_cron_fuzz.py",
     "integration-tests/test_admin_hostile_schedules.py",
     "integration-tests/test_architecture.py",
+    "integration-tests/test_chaos_steps.py",
     "integration-tests/test_chaos_verdict.py",
     "integration-tests/test_contract.py",
     "integration-tests/test_docs.py",

@@ -70,9 +70,11 @@ BREACHES: list[tuple[str, dict[str, Any]]] = [
     # A loss, but it was not to be run again.
     ("at_most_once", {**GONE, "name": "outside", "runs": (1, 2), "rerun_lost": False}),
     ("failures", {"status": Status.FAILURE, "exception": "builtins.KeyError"}),
-    ("in_time", {**DONE, "run_after": NOW, "started": NOW - timedelta(seconds=1)}),
+    ("in_time", {**DONE, "run_after": NOW, "started": NOW - timedelta(minutes=1)}),
     ("claims_counted", {**DONE, "fence": 2}),
     ("poisons", {**GONE, "name": "poison"}),
+    # No subtask of it has failed.
+    ("failures", {"status": Status.FAILURE, "exception": "cq.errors.TaskFailed"}),
 ]
 
 

@@ -32,6 +32,28 @@ class Stay(models.Model):
     went = models.DateTimeField(null=True)
 
 
+class Deed(models.Model):
+    """What a step of a durable task did, or what took that back; nothing makes it unique."""
+
+    task = models.UUIDField(db_index=True)
+    what = models.CharField(max_length=50)
+    #: Under which it was done; 0 of what takes another one back.
+    fence = models.IntegerField(default=0)
+    atomic = models.BooleanField(default=True)
+    #: Whether it is to be taken back when its task ends badly.
+    undoable = models.BooleanField(default=False)
+    #: The id of the deed that this one takes back.
+    undoes = models.BigIntegerField(null=True)
+    made = models.DateTimeField(db_default=Now())
+
+
+class Item(models.Model):
+    """One of many rows that a durable task goes through."""
+
+    task = models.UUIDField(db_index=True)
+    counted = models.IntegerField(default=0)
+
+
 def effect(cqt: Any, *, atomic: bool) -> Effect:
     """Return the row, to be saved, of this run."""
     return Effect(

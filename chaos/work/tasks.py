@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from cq import Limit, task
 
-from .models import Stay, effect
+from .models import Deed, Stay, effect
 
 
 class Flaky(Exception):
@@ -216,3 +216,15 @@ def returns_chain(cqt: Any, n: int) -> Any:
 def scheduled(cqt: Any, number: int) -> int:
     _note(cqt)
     return number
+
+
+# --- of durable tasks -------------------------------------------------------------------
+
+
+@task(retries=20, retry_on=(Exception,), backoff=0.5)
+def take_back(cqt: Any, deed: int) -> int:
+    """Take back what a step did; it is tried until it is done."""
+    _note(cqt)
+    done = Deed.objects.get(pk=deed)
+    Deed.objects.create(task=done.task, what=done.what, undoes=deed)
+    return deed

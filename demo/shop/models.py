@@ -11,3 +11,13 @@ class Product(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Entry(models.Model):
+    """One thing that was done for an order. Nothing makes it unique, either."""
+
+    order = models.IntegerField()
+    what = models.CharField(max_length=20)
+
+    def __str__(self) -> str:
+        return f"{self.what} of order {self.order}"

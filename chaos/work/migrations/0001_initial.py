@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ("made", models.DateTimeField(db_default=Now())),
             ],
         ),
-    migrations.CreateModel(
+        migrations.CreateModel(
             name="Stay",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
@@ -28,6 +28,27 @@ class Migration(migrations.Migration):
                 ("fence", models.IntegerField()),
                 ("came", models.DateTimeField(db_default=Now())),
                 ("went", models.DateTimeField(null=True)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Deed",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("task", models.UUIDField(db_index=True)),
+                ("what", models.CharField(max_length=50)),
+                ("fence", models.IntegerField(default=0)),
+                ("atomic", models.BooleanField(default=True)),
+                ("undoable", models.BooleanField(default=False)),
+                ("undoes", models.BigIntegerField(null=True)),
+                ("made", models.DateTimeField(db_default=Now())),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Item",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("task", models.UUIDField(db_index=True)),
+                ("counted", models.IntegerField(default=0)),
             ],
         ),
     ]

@@ -21,4 +21,20 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=100)),
             ],
         ),
+        migrations.CreateModel(
+            name="Entry",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("order", models.IntegerField()),
+                ("what", models.CharField(max_length=20)),
+            ],
+        ),
     ]

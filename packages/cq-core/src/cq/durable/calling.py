@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync, sync_to_async
+from django.db import InterfaceError, OperationalError
 
 from cq import codec
 from cq.conf import conf
@@ -20,7 +21,7 @@ from cq.errors import GiveUp, LeaseLost, RetryLater, Suspended
 from cq.tables.durable.rows import StepRow
 from cq.tracebacks import calls_task
 
-from .committing import committed, in_step, write_last
+from .committing import committed, in_step, is_done_after_all, write_last
 from .names import checked_name, digest_of
 from .raised import keep, raised_by
 from .writing import NOW
@@ -154,7 +155,11 @@ class StepCall:
             with at_once(self.run.using):
                 self._write(value)
 
-        retry_on_conflict(self.run.using, write)
+        try:
+            retry_on_conflict(self.run.using, write)
+        except (OperationalError, InterfaceError) as error:
+            if not is_done_after_all(self.run, self.step, error):
+                raise
         self._took()
 
     def _failed(self, error: Exception) -> None:

@@ -68,24 +68,32 @@ def _committed(steps: Steps, step: Kept, work: Callable[[], T], immediate: bool)
             value = work()
             written, run.step_children = True, None
     except Exception as error:
-        if not written or connection.in_atomic_block:
+        if not written or not is_done_after_all(run, step, error):
             raise
-        if isinstance(error, (OperationalError, InterfaceError)):
-            # It may be that the answer to its commit never came.
-            connection.close()
-        if not was_written(run.using, run.claim, step):
-            raise
-        logger.error(
-            "step %r of %s %s is done; behind its commit %s was raised",
-            str(step),
-            run.task.name,
-            run.task.pk,
-            type(error).__name__,
-            exc_info=for_log(error),
-        )
     finally:
         run.write_lock = run.step_children = None
     return value
+
+
+def is_done_after_all(run: Run, step: Kept, error: Exception) -> bool:
+    """Tell whether a step is there whose transaction has raised; it is logged then."""
+    connection = connections[run.using]
+    if connection.in_atomic_block:
+        return False
+    if isinstance(error, (OperationalError, InterfaceError)):
+        # It may be that the answer to its commit never came.
+        connection.close()
+    if not was_written(run.using, run.claim, step):
+        return False
+    logger.error(
+        "step %r of %s %s is done; behind its commit %s was raised",
+        str(step),
+        run.task.name,
+        run.task.pk,
+        type(error).__name__,
+        exc_info=for_log(error),
+    )
+    return True
 
 
 def write_last(steps: Steps, step: Kept, began: float, *, ended: bool) -> None:

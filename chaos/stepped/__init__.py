@@ -1,0 +1,1 @@
+"""Durable tasks in the run: what is asked for, and what must have come of it."""
