@@ -47,6 +47,7 @@ BESIDE_THE_DATABASE = [
     "integration-tests/test_chaos_verdict.py",
     "integration-tests/test_contract.py",
     "integration-tests/test_docs.py",
+    "integration-tests/test_durable_pages.py",
     "integration-tests/test_logging_page.py",
     "integration-tests/test_otel.py",
     "integration-tests/test_public_paths.py",
