@@ -117,6 +117,15 @@ def made_in(options: Any) -> tuple[Any, ...] | None:
     return tuple(map(str, found)) if isinstance(found, list) else None
 
 
+#: The key that a task has there which takes back what a step of its parent did.
+UNDOES = "undoes"
+
+
+def undoes(options: Any) -> bool:
+    """Tell whether a task takes back what a step did."""
+    return isinstance(options, dict) and bool(options.get(UNDOES))
+
+
 def release_of(options: Any) -> str | None:
     """Return the release of the process that recorded a task, by what its row keeps."""
     found = options.get("release") if isinstance(options, dict) else None
