@@ -41,10 +41,16 @@ async def alone(run: Run | None, name: str) -> AsyncIterator[None]:
 
 async def behind_others(run: Run | None, name: str) -> None:
     """Raise TypeError where a step is under way: within it, or once it has ended."""
-    if run is None or run.under_way is None:
+    await not_beside(run, name)
+    if run is not None and run.under_way is not None:
+        raise not_alone(name)
+
+
+async def not_beside(run: Run | None, name: str) -> None:
+    """Raise TypeError beside a step that is under way, once it has ended."""
+    if run is None or run.under_way is None or _within.get() is run:
         return
-    if _within.get() is not run:
-        await asyncio.wait([run.under_way])
+    await asyncio.wait([run.under_way])
     raise not_alone(name)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 
-from .alone import alone, behind_others
+from .alone import alone, not_beside
 from .calling import StepCall
 from .chunks.each import Each
 from .endings.undoing import compensate
@@ -91,7 +91,7 @@ class Using:
 
     async def asubtask(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
         """As `subtask`, for a coroutine."""
-        await behind_others(self._task._run, "subtask()")
+        await not_beside(self._task._run, "subtask()")
         return await sync_to_async(partial(self.subtask, what, *args, **kwargs))()
 
     def _call(

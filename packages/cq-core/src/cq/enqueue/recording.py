@@ -146,7 +146,8 @@ def _keep_step(plan: Plan, run: Run) -> None:
     """Put the step that makes them among what the rows of its subtasks keep."""
     for draft in plan.drafts:
         if draft.parent_id == run.task.pk:
-            draft.options = {**(draft.options or {}), MADE_IN: list(run.step or ())}
+            made_in = [*(run.step or ()), run.claim.fence]
+            draft.options = {**(draft.options or {}), MADE_IN: made_in}
 
 
 def _write_all(plan: Plan, kept: Any = None) -> None:

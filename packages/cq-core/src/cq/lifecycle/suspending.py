@@ -75,11 +75,16 @@ def hand_over(
 
 
 def begin_anew(
-    using: str, held: Claim, args: str, kwargs: str, now: datetime | None = None
+    using: str,
+    held: Claim,
+    args: str,
+    kwargs: str,
+    options: dict[str, Any],
+    now: datetime | None = None,
 ) -> list[tuple[UUID, str]]:
     """RUNNING to QUEUED, as a new beginning with other arguments; (id, queue) of it.
 
-    No attempt is counted; failures and losses are counted anew, and subtasks stay its own.
+    options: what its row keeps from now on. No attempt is counted; failures and losses are counted anew, and subtasks stay its own.
     """
     return update_returning(
         held_by(using, held),
@@ -94,6 +99,7 @@ def begin_anew(
         fence=F("fence") + 1,
         args=args,
         kwargs=kwargs,
+        options=options,
         failures=0,
         misfits=0,
         losses=0,

@@ -119,15 +119,18 @@ def _withdraw(
     )
     if not children:
         return
+    own = tasks(using).filter(pk=task_id).values_list("options", flat=True).first()
     gone = {one.id for one in forgotten}
-    places = {tuple(map(str, one.place)) for one in forgotten}
+    stay = {one.place for one in found if one.id not in gone}
     records = _made(using, [one.id for one in found if one.kind == StepRow.RECORD])
     named = {child: pk for pk, ids in records for child in ids}
 
     def is_forgotten(child: UUID, options: Any) -> bool:
         if child in named:
             return named[child] in gone
-        return made_in(options) in places
+        place = made_in(options, own)
+        # One without a row was cut off, and comes behind all that have one.
+        return place is not None and place not in stay
 
     ids = [pk for pk, options in children.items() if is_forgotten(pk, options)]
     for part in _parts(ids):
