@@ -28,9 +28,7 @@ _FIRST_LOOK = 10
 _MANY: tuple[Rare, ...] = (steps, messages)
 
 
-def parts(
-    using: str, ids: list[UUID], besides: list[Rare]
-) -> Iterator[list[UUID]]:
+def parts(using: str, ids: list[UUID], besides: list[Rare]) -> Iterator[list[UUID]]:
     """Yield tasks in parts that go in one transaction each, in their order.
 
     The steps and messages of a part are `MOST_ROWS` at most, or it is one task.
