@@ -63,7 +63,7 @@ async def awatched(run: Run) -> AsyncIterator[None]:
 
 def _watch() -> list[Any]:
     """Look at the statements of this thread's connections; return these."""
-    found = connections.all(initialized_only=True)
+    found: list[Any] = list(connections.all(initialized_only=True))
     for connection in found:
         internals.watch_statements(connection, _look)
     return found

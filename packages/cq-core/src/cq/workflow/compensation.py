@@ -123,17 +123,20 @@ def undone(using: str, task_id: UUID) -> list[int]:
     kept: set[UUID] = set()
     made = [by for _, by in rows if by is not None]
     for start in range(0, len(made), BATCH):
-        some = tasks(using).filter(parent=task_id, pk__in=made[start : start + BATCH])
+        ids = made[start : start + BATCH]
+        by_them = tasks(using).filter(parent=task_id, pk__in=ids)
         # What was done for an end that counts no more is history. Before the look: a
         # retry of one that is under way has its row.
-        some.update(counted=False)
-        is_open = some.filter(status__in=sorted(OPEN)).values_list("pk", "name").first()
+        by_them.update(counted=False)
+        is_open = (
+            by_them.filter(status__in=sorted(OPEN)).values_list("pk", "name").first()
+        )
         if is_open is not None:
             raise NotRetryable(
                 f"{is_open[1]} {is_open[0]} takes back what task {task_id} did; retry "
                 "this one once that has ended"
             )
-        failed = some.filter(status__in=sorted(FAILED))
+        failed = by_them.filter(status__in=sorted(FAILED))
         kept.update(failed.values_list("pk", flat=True))
     stays = [pk for pk, by in rows if by in kept]
     for start in range(0, len(stays), BATCH):
