@@ -201,6 +201,50 @@ def test_what_made_a_subtask_is_known_whatever_the_clocks_say() -> None:
     assert [task.pk for task in counted] == made[:1]
 
 
+def test_what_was_made_before_it_began_anew_is_of_no_step_by_that_name_now() -> None:
+    def makes(cqt: Any, n: int) -> None:
+        cqt.subtask(child, n)
+
+    @task(durable=True, name="tests.from_step.anew")
+    def anew(cqt: Any, n: int) -> None:
+        cqt.step("makes", makes, cqt, n)
+        if n == 1:
+            cqt.continue_as_new(2)
+        cqt.step("more", makes, cqt, 3)
+
+    handle = run(anew.delay(1))
+    run_all()
+    fresh(handle).retry(from_step="makes")
+    counted = Task.objects.filter(parent=handle, counted=True)
+    assert [list(task.args) for task in counted] == [[1]]
+    run_all()
+    sound(handle)
+
+
+def test_what_one_made_that_has_no_row_is_forgotten_with_those_behind_it() -> None:
+    """It was cut off before the end of a step that is not atomic."""
+
+    def dies(cqt: Any) -> None:
+        cqt.subtask(child, 1)
+        raise KeyboardInterrupt
+
+    def code(cqt: Any) -> None:
+        cqt.step("first", lambda: None)
+        cqt.using(atomic=False).step("dies", dies, cqt)
+
+    script["code"] = code
+    handle = of_code.delay()
+    with pytest.raises(KeyboardInterrupt):
+        run(handle)
+    handle = fresh(handle)
+    assert [step.name for step in handle.steps] == ["first"]
+    Task.objects.filter(pk=handle.pk).update(
+        status="LOST", worker=None, finished=handle.submitted
+    )
+    handle.retry(from_step="first")
+    assert not Task.objects.filter(parent=handle, counted=True).exists()
+
+
 def test_a_failed_subtask_of_a_forgotten_step_fails_nobody() -> None:
     @task(name="tests.from_step.fails")
     def fails(cqt: Any, n: int) -> None:

@@ -48,7 +48,7 @@ VERBS: dict[str, Callable[[Task], Any]] = {
     "postpone": lambda t: lifecycle.postpone(DB, held(t), WHY, 5.0, NOW),
     "retry_later": lambda t: lifecycle.retry_later(DB, held(t), 5.0, {}, NOW),
     "suspend": lambda t: lifecycle.suspend(DB, held(t), AFTER),
-    "begin_anew": lambda t: lifecycle.begin_anew(DB, held(t), "[1]", "{}", NOW),
+    "begin_anew": lambda t: lifecycle.begin_anew(DB, held(t), "[1]", "{}", {}, NOW),
     "miss": lambda t: lifecycle.miss(DB, held(t), NOW),
     "wake": lambda t: lifecycle.wake(DB, [t.pk], NOW),
     "rescue": lambda t: lifecycle.rescue(DB, held(t), 3, "gone", NOW),

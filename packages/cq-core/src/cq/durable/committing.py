@@ -131,8 +131,8 @@ def inserted(rows: QuerySet[Any], row: Any) -> bool:
 @contextmanager
 def in_step(run: Run, step: Kept) -> Iterator[None]:
     """A block in which what is enqueued is this step's, and none is begun."""
-    run.step = step.place
+    before, run.step = run.step, step.place
     try:
         yield
     finally:
-        run.step = None
+        run.step = before

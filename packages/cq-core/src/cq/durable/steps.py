@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from cq import lifecycle
 from cq.db.clock import database_now
 from cq.errors import GiveUp
+from cq.hooks.hearing import heard
 from cq.tables.durable.queries import steps
 from cq.tables.durable.rows import LINES, StepRow
 from cq.tracebacks import chain_of
 
+from .alone import not_alone
 from .kept import Kept, Place, read
 from .writing import NOW, write
 
@@ -100,11 +102,7 @@ class Steps:
         """Raise TypeError where no step can be, and what ends a run where it has ended."""
         run = self.run
         if run.step is not None:
-            raise TypeError(
-                f"{name!r} is begun within another step, or beside one that has not "
-                "ended. Steps come one after the other: call the function itself, or "
-                "begin it behind"
-            )
+            raise not_alone(name)
         if threading.get_ident() != self._thread and not run.on_loop:
             raise TypeError(
                 f"{name!r} is begun on another thread than the task's own. What comes "
@@ -205,7 +203,7 @@ class Steps:
 
     def is_news(self) -> bool:
         """Tell whether the line that is logged now was not logged by an earlier run."""
-        if self.run.step is not None:
+        if self.run.step is not None or heard.get():
             return True
         self.lines += 1
         if self._read is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 
+from .alone import alone, not_beside
 from .calling import StepCall
 from .chunks.each import Each
 from .endings.undoing import compensate
@@ -68,12 +69,14 @@ class Using:
         """As `step`, for a coroutine.
 
         With atomic=False a coroutine function is awaited on this loop; else it runs in a
-        transaction, and so on the thread that has it.
+        transaction, and so on the thread that has it. Raises TypeError beside a step that
+        has not ended, as by ``asyncio.gather``, once that has.
         """
-        call = await sync_to_async(self._call)(name, function, args, kwargs)
-        if call.is_async and not self._options.atomic:
-            return await call.aresult()
-        return await sync_to_async(call.result)()
+        async with alone(self._task._run, name):
+            call = await sync_to_async(self._call)(name, function, args, kwargs)
+            if call.is_async and not self._options.atomic:
+                return await call.aresult()
+            return await sync_to_async(call.result)()
 
     async def aeach(
         self,
@@ -83,10 +86,12 @@ class Using:
         chunk: int = 1000,
     ) -> int:
         """As `each`, for a coroutine."""
-        return await sync_to_async(self.each)(name, rows, function, chunk)
+        async with alone(self._task._run, name):
+            return await sync_to_async(self.each)(name, rows, function, chunk)
 
     async def asubtask(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
         """As `subtask`, for a coroutine."""
+        await not_beside(self._task._run, "subtask()")
         return await sync_to_async(partial(self.subtask, what, *args, **kwargs))()
 
     def _call(

@@ -11,6 +11,7 @@ from cq import lifecycle
 from cq.conf import conf
 from cq.db import missing_tables
 from cq.db.conflicts import retry_on_conflict
+from cq.hooks.hearing import heard
 from cq.runs.run import current_run
 from cq.status import Status
 from cq.tables.queries import edges, tasks
@@ -128,10 +129,11 @@ def write(plan: Plan) -> None:
 def _kept(plan: Plan) -> Any:
     """Return the step that a plan is in a durable run; None: it is none.
 
-    Within a step's function it is none by itself: its rows say whose they are.
+    Within a step's function it is none by itself: its rows say whose they are. Nor is what
+    a receiver enqueues that hears of another plan, which a rerun does not.
     """
     run = current_run()
-    if run is None or run.using != plan.using:
+    if run is None or run.using != plan.using or heard.get():
         return None
     if run.step is not None:
         _keep_step(plan, run)
@@ -144,7 +146,8 @@ def _keep_step(plan: Plan, run: Run) -> None:
     """Put the step that makes them among what the rows of its subtasks keep."""
     for draft in plan.drafts:
         if draft.parent_id == run.task.pk:
-            draft.options = {**(draft.options or {}), MADE_IN: list(run.step or ())}
+            made_in = [*(run.step or ()), run.claim.fence]
+            draft.options = {**(draft.options or {}), MADE_IN: made_in}
 
 
 def _write_all(plan: Plan, kept: Any = None) -> None:

@@ -13,7 +13,7 @@ from cq.errors import LeaseLost, Revoked
 from cq.figures.ends import count_run
 from cq.hooks import announce
 from cq.hooks.around import around
-from cq.runs import left_open
+from cq.runs import left_open, outside_steps
 from cq.runs.run import entered
 from cq.runs.watcher import watcher
 from cq.status import Status
@@ -117,7 +117,8 @@ class AsyncRunner:
             return args[0]
         watcher.add(self.attempt.run)
         try:
-            value = await self.attempt.awaited(self.attempt.task, *args, **kwargs)
+            async with outside_steps.awatched(self.attempt.run):
+                value = await self.attempt.awaited(self.attempt.task, *args, **kwargs)
             await left_open.check_shared()
             return value
         except Exception:

@@ -17,7 +17,7 @@ from cq.errors import LeaseLost, Revoked
 from cq.figures.ends import count_run
 from cq.hooks import announce
 from cq.hooks.around import around
-from cq.runs import left_open
+from cq.runs import left_open, outside_steps
 from cq.runs.failures import for_log
 from cq.runs.run import entered
 from cq.runs.watcher import watcher
@@ -84,7 +84,11 @@ class SyncRunner:
         try:
             if not is_async:
                 interrupter.enter_thread(opened)
-            value = function(attempt.task, *args, **kwargs)
+            if run.durable:
+                with outside_steps.watched():
+                    value = function(attempt.task, *args, **kwargs)
+            else:
+                value = function(attempt.task, *args, **kwargs)
             if os.getpid() != process:
                 forked.leave(attempt.task)
             interrupter.close()

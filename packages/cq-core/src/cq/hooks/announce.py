@@ -13,6 +13,8 @@ from cq.db.statements import BATCH
 from cq.status import FINAL
 from cq.tables.queries import task_model, tasks, workers
 
+from .hearing import hearing
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
@@ -72,7 +74,8 @@ def _later(using: str, send: partial[None]) -> None:
 
 
 def _send(signal: Signal, task: TaskRow, **more: Any) -> None:
-    signal.send_robust(task_model(), task=task, **more)
+    with hearing():
+        signal.send_robust(task_model(), task=task, **more)
 
 
 def _send_rows(signal: Signal, using: str, ids: list[UUID]) -> None:

@@ -16,6 +16,7 @@ from cq.conf import conf
 from cq.status import FINAL, Status
 
 from . import announce
+from .hearing import hearing
 from .middleware import middleware
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def _tell(using: str, ids: list[UUID]) -> None:
         if task.status in FINAL or task.status == Status.WAITING:
             for function in told:
                 try:
-                    function(task)
+                    with hearing():
+                        function(task)
                 except Exception:
                     logger.exception("cut_off of %s %s failed", task.name, task.pk)
 

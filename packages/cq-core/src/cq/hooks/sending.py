@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .carriers import carriers
 from .context import checked, context_of
+from .hearing import hearing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,8 @@ class Sendings:
             if not mine:
                 continue
             try:
-                sending.recorded(mine)
+                with hearing():
+                    sending.recorded(mine)
             except Exception:
                 # The calls are there, and have to be rung for.
                 logger.exception("the carrier %r could not end its sending", name)

@@ -22,16 +22,15 @@ from cq.tables.durable.queries import messages, steps
 from cq.tables.queries import debounces, edges, stacks, tags, tasks
 
 from . import probe
-from .removal import remove, rows_of
+from .removal import parts, remove, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from uuid import UUID
 
     from django.db.models import QuerySet
 
-    #: Rows of a table that belong to a task, which few have.
-    Rare = Callable[[str], QuerySet[Any]]
+    from .removal import Rare
 
 #: By database, time to live and outcome: the moment and the id of the root up to which a pass came,
 #: where it had to leave some behind. The next goes on there, or those would be all that it
@@ -207,7 +206,8 @@ def _delete_alone(using: str, ids: list[UUID], besides: list[Rare]) -> int:
     """Delete tasks without subtasks; how many, for some may be protected."""
     protected = referrers.pointed_at(using, ids).protected
     free = [pk for pk in ids if pk not in protected]
-    return _delete_each(using, free, besides)
+    some = parts(using, free, besides)
+    return sum(_delete_each(using, part, besides) for part in some)
 
 
 def _delete_each(using: str, ids: list[UUID], besides: list[Rare]) -> int:
@@ -238,7 +238,8 @@ def _delete_tree(using: str, root: UUID, limit: int, besides: list[Rare]) -> int
         last = len(below) < limit
         ids = [*below, root] if last else below
         try:
-            _delete(using, ids, [root] if last else [], besides)
+            for part in parts(using, ids, besides):
+                _delete(using, part, [pk for pk in part if pk == root], besides)
         except IntegrityError as error:
             # By what no model tells of, or since it was looked.
             referrers.say_kept(error)

@@ -12,6 +12,8 @@ from cq.lifecycle import rules
 from cq.workflow import manual_retry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cq.durable.steps import Steps
 
 
@@ -24,6 +26,7 @@ class BeginsAnew:
         @property
         def _using(self) -> str: ...
         def _durable_steps(self, verb: str) -> Steps: ...
+        async def _behind_steps(self, verb: str, call: Callable[[], Any]) -> Any: ...
 
         refresh_from_db: Any
 
@@ -69,5 +72,5 @@ class BeginsAnew:
     async def acontinue_as_new(self, /, *args: Any, **kwargs: Any) -> NoReturn:
         """As `continue_as_new`, for a coroutine."""
         again = partial(self.continue_as_new, *args, **kwargs)
-        await sync_to_async(again)()
+        await self._behind_steps("continue_as_new()", again)
         raise AssertionError  # it has not returned

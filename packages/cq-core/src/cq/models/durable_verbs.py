@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 
 from cq.durable import keeping, messages
+from cq.durable.alone import behind_others
 from cq.durable.messages import RAISES
 from cq.durable.options import options_of
 from cq.durable.results import results
@@ -181,23 +182,33 @@ class DurableVerbs:
         self, name: str, *, until: datetime | None = None, **length: float
     ) -> None:
         """As `sleep`, for a coroutine."""
-        await sync_to_async(partial(self.sleep, name, until=until, **length))()
+        sleep = partial(self.sleep, name, until=until, **length)
+        await self._behind_steps("sleep()", sleep)
 
     async def await_for(self, name: str | None = None, **options: Any) -> Any:
         """As `wait_for`, for a coroutine."""
-        return await sync_to_async(partial(self.wait_for, name, **options))()
+        wait_for = partial(self.wait_for, name, **options)
+        return await self._behind_steps("wait_for()", wait_for)
 
     async def aresults(
         self, handles: Iterable[Any], *, errors: str = "raise"
     ) -> list[Any]:
         """As `results`, for a coroutine."""
-        return await sync_to_async(partial(self.results, handles, errors=errors))()
+        found: list[Any] = await self._behind_steps(
+            "results()", partial(self.results, handles, errors=errors)
+        )
+        return found
 
     async def asend(
         self, name: str, payload: Any = None, *, key: object = None
     ) -> bool:
         """As `send`, from a coroutine."""
         return await sync_to_async(partial(self.send, name, payload, key=key))()
+
+    async def _behind_steps(self, verb: str, call: Callable[[], Any]) -> Any:
+        """Call what is no function's step; TypeError once such a one beside it has ended."""
+        await behind_others(self._run, verb)
+        return await sync_to_async(call)()
 
     # --- where it runs ----------------------------------------------------------------
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
-
 from cq.durable.events.questions import ask
 from cq.durable.messages import RAISES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
 
     from cq.durable.steps import Steps
@@ -23,6 +21,7 @@ class Asks:
     if TYPE_CHECKING:
 
         def _durable_steps(self, verb: str) -> Steps: ...
+        async def _behind_steps(self, verb: str, call: Callable[[], Any]) -> Any: ...
 
     def ask(
         self,
@@ -55,4 +54,5 @@ class Asks:
 
     async def aask(self, question: str, choices: Iterable[str], **options: Any) -> Any:
         """As `ask`, for a coroutine."""
-        return await sync_to_async(partial(self.ask, question, choices, **options))()
+        ask = partial(self.ask, question, choices, **options)
+        return await self._behind_steps("ask()", ask)

@@ -10,6 +10,8 @@ from asgiref.sync import sync_to_async
 from cq.workflow import revocation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cq.durable.verbs import Using
 
 
@@ -22,6 +24,7 @@ class TakesBack:
         @property
         def _using(self) -> str: ...
         def using(self, **options: Any) -> Using: ...
+        async def _behind_steps(self, verb: str, call: Callable[[], Any]) -> Any: ...
 
     def revoke(
         self, reason: str = revocation.REVOKED, *, compensate: bool = True
@@ -56,4 +59,5 @@ class TakesBack:
 
     async def acompensate(self, undo: Any, /, *args: Any, **kwargs: Any) -> None:
         """As `compensate`, for a coroutine."""
-        await sync_to_async(partial(self.compensate, undo, *args, **kwargs))()
+        keep = partial(self.compensate, undo, *args, **kwargs)
+        await self._behind_steps("compensate()", keep)

@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 
 from cq.codec import Handle
 from cq.definitions.signatures import as_call, frozen
+from cq.durable.alone import not_beside
 from cq.enqueue import After, Place, record
 from cq.errors import TaskFailed
 from cq.generics import R_co, S
@@ -247,6 +248,7 @@ class TaskVerbs(
 
     @starts_async
     async def asubtask(self, what: Any, /, *args: Any, **kwargs: Any) -> Any:
+        await not_beside(self._run, "subtask()")
         return await sync_to_async(self.subtask)(what, *args, **kwargs)
 
     async def achain(

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cq.errors import OutOfTime, Revoked, Suspended
+from cq.hooks.hearing import heard
 
 from . import stopping
 from .interrupter import Interrupter
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
@@ -78,6 +80,8 @@ class Run:
     #: The place of the step whose function runs, with its name, its key, and its number:
     #: what is enqueued belongs to that; None: no step's does.
     step: tuple[str, str, int] | None = None
+    #: Of a coroutine: done when the step has ended that is under way; None: none is.
+    under_way: asyncio.Future[None] | None = None
     #: Subtasks made in the transaction of a step so far, which counts them with its last
     #: statement; None: none is open.
     step_children: int | None = None
@@ -149,13 +153,16 @@ class entered:
     """A ``with`` block in which `run` is the current one."""
 
     # Not by contextlib, which takes twice as long.
-    __slots__ = ("_run", "_token")
+    __slots__ = ("_heard", "_run", "_token")
 
     def __init__(self, run: Any) -> None:
         self._run = run
 
     def __enter__(self) -> None:
         self._token = current.set(self._run)
+        # What a receiver enqueues may run right there, and is no part of that.
+        self._heard = heard.set(False)
 
     def __exit__(self, *_: object) -> None:
+        heard.reset(self._heard)
         current.reset(self._token)

@@ -107,14 +107,32 @@ def again_of(options: Any) -> UUID | None:
     return read_id(options.get(AGAIN_OF)) if isinstance(options, dict) else None
 
 
-#: The key that a subtask has there which the function of a step has made.
-MADE_IN = "step"
+#: The key that a subtask has there which the function of a step has made, and that of a task
+#: which has begun anew, without the steps that it had: the fence of the run that did.
+MADE_IN, BEGUN_ANEW = "step", "begun_anew"
 
 
-def made_in(options: Any) -> tuple[Any, ...] | None:
-    """Return the step that has made a subtask: its name, its key, and its number."""
+def made_in(options: Any, parent: Any) -> tuple[Any, ...] | None:
+    """Return the step that has made a subtask: its name, its key, and its number.
+
+    options: what its row keeps; parent: what that of its parent does. None also for what
+    was made before that has begun anew.
+    """
     found = options.get(MADE_IN) if isinstance(options, dict) else None
-    return tuple(map(str, found)) if isinstance(found, list) else None
+    begun = parent.get(BEGUN_ANEW, 0) if isinstance(parent, dict) else 0
+    match found:
+        case [str(name), str(key), int(number), int(fence)] if type(begun) is int:
+            return (name, key, number) if fence > begun else None
+    return None
+
+
+#: The key that a task has there which takes back what a step of its parent did.
+UNDOES = "undoes"
+
+
+def undoes(options: Any) -> bool:
+    """Tell whether a task takes back what a step did."""
+    return isinstance(options, dict) and bool(options.get(UNDOES))
 
 
 def release_of(options: Any) -> str | None:

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from cq import lifecycle
 from cq.db.statements import BATCH
-from cq.errors import UniqueTaken
+from cq.errors import NotRetryable, UniqueTaken
 from cq.status import FAILED, OPEN, Status
 from cq.tables.durable.queries import to_undo, undos
 from cq.tables.queries import tasks
@@ -98,19 +98,46 @@ def settle(using: str, task_id: UUID, now: datetime | None = None) -> bool:
         return status not in FAILED or not begin(using, [task_id])
 
 
+def check_is_due(using: str, task_id: UUID, what: str) -> None:
+    """Raise NotRetryable where the step that a task takes back is done anew, or stays done.
+
+    what: the task, for people. In the transaction of its retry, behind its own row.
+    """
+    parent = tasks(using).filter(pk=task_id).values("parent")
+    if not undos(using).filter(task__in=parent, undone_by=task_id).exists():
+        raise NotRetryable(
+            f"{what} takes back what its parent did, which has been run again since; what "
+            "that has done by now is taken back by other tasks, if it ends badly"
+        )
+
+
 def undone(using: str, task_id: UUID) -> list[int]:
     """Return the steps of a task that were taken back, which its next run is to do again.
 
     Those whose compensation did not succeed stay done, and what was recorded for them
-    counts no more. In the transaction of a retry.
+    counts no more. In the transaction of a retry. Raises NotRetryable while one is open,
+    which somebody has retried: it would take back what is done again.
     """
-    made = compensations(using, task_id)
-    failed = made.filter(status__in=sorted(FAILED)).values("pk")
-    kept = set(failed.values_list("pk", flat=True))
-    # What was done for an end that counts no more is history.
-    made.update(counted=False)
     taken_back = undos(using).filter(task=task_id, undone_by__isnull=False)
     rows = list(taken_back.values_list("pk", "undone_by"))
+    kept: set[UUID] = set()
+    made = [by for _, by in rows if by is not None]
+    for start in range(0, len(made), BATCH):
+        ids = made[start : start + BATCH]
+        by_them = tasks(using).filter(parent=task_id, pk__in=ids)
+        # What was done for an end that counts no more is history. Before the look: a
+        # retry of one that is under way has its row.
+        by_them.update(counted=False)
+        is_open = (
+            by_them.filter(status__in=sorted(OPEN)).values_list("pk", "name").first()
+        )
+        if is_open is not None:
+            raise NotRetryable(
+                f"{is_open[1]} {is_open[0]} takes back what task {task_id} did; retry "
+                "this one once that has ended"
+            )
+        failed = by_them.filter(status__in=sorted(FAILED))
+        kept.update(failed.values_list("pk", flat=True))
     stays = [pk for pk, by in rows if by in kept]
     for start in range(0, len(stays), BATCH):
         some = undos(using).filter(pk__in=stays[start : start + BATCH])

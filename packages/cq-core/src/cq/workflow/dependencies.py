@@ -19,6 +19,8 @@ from cq.status import Status
 from cq.tables.queries import UNMET, edges, tasks
 from cq.workers import doorbell
 
+from . import compensation
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
@@ -128,10 +130,10 @@ def _end(
     failures = failures_of(using, first.values(), rules.predecessor_reason)
     # Without the traceback: ten thousand may wait for one task, and it has it.
     blocked = {pk: failures[by.id]._replace(traceback=None) for pk, by in first.items()}
-    return [
-        *lifecycle.skip(using, sorted(needless), now),
-        *lifecycle.block(using, blocked, now),
-    ]
+    ended = lifecycle.block(using, blocked, now)
+    # One that is run again by hand may have done something before.
+    compensation.begin(using, ended)
+    return [*lifecycle.skip(using, sorted(needless), now), *ended]
 
 
 def failures_of(

@@ -38,33 +38,28 @@ class _Step(NamedTuple):
         return self.name, self.key, self.number
 
 
-def forget(using: str, task_id: UUID, what: str, step: str) -> None:
-    """Forget a step of a finished task, and what ended after it, in the open transaction.
+def forget(using: str, task_id: UUID, what: str, step: str | None) -> None:
+    """Forget those steps of a task that were taken back, and one with what ended after it.
 
-    Messages that forgotten waits had taken are unread again. Subtasks that forgotten steps
-    had made are revoked, with what is below them, and no longer counted.
+    In the open transaction, which has it run again. Messages that forgotten waits had
+    taken are unread again. Subtasks that forgotten steps had made are revoked, with what
+    is below them, and no longer counted.
 
     what: the task, for people. step: as people are told of it, or its name alone for the
-    first of that. Raises ValueError where it has no such step.
+    first of that; None: there is none but those that were taken back. Raises ValueError
+    where it has no such step, NotRetryable while one is taken back.
     """
-    found = _steps(using, task_id)
-    first = _first(found, what, step)
-    forgotten = [one for one in found if _is_after(one, first)]
-    reason = f"Task {task_id} is run again from its step {str(first)!r}."
-    _forget(using, task_id, found, forgotten, reason)
-
-
-def forget_undone(using: str, task_id: UUID) -> None:
-    """Forget those steps of a finished task that were taken back, in the open transaction.
-
-    As `forget` does, with the subtasks that they had made.
-    """
-    ids = set(compensation.undone(using, task_id))
-    if not ids:
+    undone = set(compensation.undone(using, task_id))
+    if not undone and step is None:
         return
     found = _steps(using, task_id)
+    forgotten = [one for one in found if one.id in undone]
     reason = f"Task {task_id} is run again, and what made it was taken back."
-    _forget(using, task_id, found, [one for one in found if one.id in ids], reason)
+    if step is not None:
+        first = _first(found, what, step)
+        forgotten = [one for one in found if one.id in undone or _is_after(one, first)]
+        reason = f"Task {task_id} is run again from its step {str(first)!r}."
+    _forget(using, task_id, found, forgotten, reason)
 
 
 def _steps(using: str, task_id: UUID) -> list[_Step]:
@@ -124,15 +119,18 @@ def _withdraw(
     )
     if not children:
         return
+    own = tasks(using).filter(pk=task_id).values_list("options", flat=True).first()
     gone = {one.id for one in forgotten}
-    places = {tuple(map(str, one.place)) for one in forgotten}
+    stay = {one.place for one in found if one.id not in gone}
     records = _made(using, [one.id for one in found if one.kind == StepRow.RECORD])
     named = {child: pk for pk, ids in records for child in ids}
 
     def is_forgotten(child: UUID, options: Any) -> bool:
         if child in named:
             return named[child] in gone
-        return made_in(options) in places
+        place = made_in(options, own)
+        # One without a row was cut off, and comes behind all that have one.
+        return place is not None and place not in stay
 
     ids = [pk for pk, options in children.items() if is_forgotten(pk, options)]
     for part in _parts(ids):

@@ -19,12 +19,11 @@ from cq.hooks.context import captured_at_retry
 from cq.lifecycle import rules
 from cq.status import FAILED, OPEN, RETRYABLE, SUCCEEDED, Status
 from cq.tables.queries import edges, tasks
-from cq.tables.values import unique_key_of
+from cq.tables.values import undoes, unique_key_of
 from cq.workers import doorbell
 
-from . import advance, obstacles
-from .from_step import forget as forget_from
-from .from_step import forget_undone
+from . import advance, compensation, obstacles
+from .from_step import forget
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -52,7 +51,8 @@ def retry(
     has settled otherwise stays as it is. One whose predecessor is open waits for that.
     only: the statuses that it may have. after: how long from now it is to wait.
     from_step: forgets that step, and what ended after it; ValueError for an unknown one.
-    Raises NotFinished, NotRetryable, UniqueTaken.
+    Raises NotFinished, UniqueTaken, NotRetryable, also while what it did is taken back, and
+    for what takes back a step that counts no more.
 
     by, reason: who asks for it, for the history.
     """
@@ -81,8 +81,6 @@ def retry(
             )
         if status not in only:
             raise NotFinished(f"{name} {task_id} is {status} by now")
-        if from_step is not None:
-            forget_from(using, task_id, f"{name} {task_id}", from_step)
         key = unique_key_of(options)
         open_edges = _reopen_edges(using, task_id, f"{name} {task_id}")
         queued = lifecycle.retry(
@@ -98,8 +96,11 @@ def retry(
         )
         if queued is None:
             raise NotFinished(f"{name} {task_id} changed while it was looked at")
-        if may_be_durable(name):
-            forget_undone(using, task_id)
+        if undoes(options):
+            # Behind the lock: its parent may have been run again meanwhile.
+            compensation.check_is_due(using, task_id, f"{name} {task_id}")
+        if from_step is not None or may_be_durable(name):
+            forget(using, task_id, f"{name} {task_id}", from_step)
         if is_durable(name):
             lifecycle.show_child_failure(using, task_id)
         if (kept := captured_at_retry(options)) is not None:

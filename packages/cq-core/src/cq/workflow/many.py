@@ -24,7 +24,7 @@ from cq.errors import CQError
 from cq.hooks.context import captured_at_retry
 from cq.status import FAILED, RETRYABLE, Status
 from cq.tables.queries import edges, tasks
-from cq.tables.values import unique_key_of
+from cq.tables.values import undoes, unique_key_of
 
 from . import manual_retry, revocation
 
@@ -180,7 +180,7 @@ def _alike(using: str, ids: list[UUID], only: frozenset[Status]) -> list[_Alike]
     linked = {pk for pair in links.values_list("task", "depends_on") for pk in pair}
     groups: dict[UUID | None, dict[UUID, Any]] = defaultdict(dict)
     for pk, name, status, parent, counted, options in rows:
-        alone = pk not in linked and not unique_key_of(options)
+        alone = pk not in linked and not unique_key_of(options) and not undoes(options)
         if not alone or name in (GROUP, CHAIN) or is_durable(name):
             continue
         if parent is None:

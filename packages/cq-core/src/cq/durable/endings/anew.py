@@ -17,6 +17,7 @@ from cq.lifecycle import rules
 from cq.tables.durable import queries
 from cq.tables.durable.rows import MessageRow
 from cq.tables.queries import edges
+from cq.tables.values import BEGUN_ANEW
 
 if TYPE_CHECKING:
     from cq.codec import Encoded
@@ -56,7 +57,8 @@ def _begin_anew(steps: Steps, args: Encoded, kwargs: Encoded) -> list[tuple[Any,
     run = steps.run
     using, task, now = run.using, run.task, run.now
     transactions.check_can_commit(using)
-    queued = lifecycle.begin_anew(using, run.claim, args, kwargs, now)
+    options = {**(task.options or {}), BEGUN_ANEW: run.claim.fence}
+    queued = lifecycle.begin_anew(using, run.claim, args, kwargs, options, now)
     if not queued:
         raise LeaseLost(f"{task.name} {task.pk}")
     # What the arguments took from others, or its steps were waiting for.

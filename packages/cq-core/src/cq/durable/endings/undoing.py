@@ -25,6 +25,7 @@ from cq.runs.run import entered
 from cq.status import Status
 from cq.tables.durable.rows import LONGEST_STEP, StepRow
 from cq.tables.rows import EdgeRow
+from cq.tables.values import UNDOES
 from cq.workflow import compensation
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def record(using: str, task: TaskRow, steps: list[StepRow]) -> None:
     for step in steps:
         after = [] if last is None else [After(last, EdgeRow.WHEN_SETTLED)]
         last = _add(plan, step, after)
+        last.options = {**(last.options or {}), UNDOES: True}
         step.undone_by = last.id
     # Whoever ends the task may be the function of another one, whose steps these are not.
     with entered(None):

@@ -2,6 +2,12 @@
 
 For ``CQ_UNKNOWN_GRACE`` seconds such a task is tried again, and no try counts against its
 `retries`.
+
+Steps of an earlier run that don't fit (StepMismatch) are mended by no try of the same code, so
+they are a FAILURE at once. But while a deploy goes from process to process, an old worker
+may come to what a new one has begun, or the other way round: an end would take back orders
+that are well. So as long as workers of another release (``CQ_RELEASE``) live, there is this
+grace for it as well.
 """
 
 from __future__ import annotations
@@ -11,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from cq.conf import conf
 from cq.definitions.backoff import delay_within
+from cq.workers.liveness import live_workers
 
 if TYPE_CHECKING:
     from cq.tables.rows import TaskRow
@@ -19,6 +26,13 @@ if TYPE_CHECKING:
 def seconds_until_next_try(task: TaskRow) -> float | None:
     """Return the seconds to wait after a try of it; None when the grace is over."""
     return delay_within(conf.UNKNOWN_GRACE, task.misfits)
+
+
+def is_deployed(using: str) -> bool:
+    """Tell whether a deploy is under way: workers of another release than this one live."""
+    if conf.RELEASE is None:
+        return False
+    return any(worker.release != conf.RELEASE for worker in live_workers(using))
 
 
 def has_begun(task: TaskRow) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cq.conf import conf
 from cq.db import timeouts
 from cq.definitions.backoff import delay_before, wants_retry
-from cq.errors import GiveUp, UnknownTask
+from cq.errors import GiveUp, StepMismatch, UnknownTask
 from cq.execution import own_loop
 
 from . import grace
@@ -34,27 +34,32 @@ def next_attempt(attempt: Attempt, error: BaseException) -> NextAttempt | None:
     delay = _of_grace(attempt, error)
     if delay is not None:
         return NextAttempt(delay, True)
+    if isinstance(error, StepMismatch):
+        return None
     delay = _of_retries(attempt, error)
     return None if delay is None else NextAttempt(before(attempt, delay), False)
 
 
 def advice(attempt: Attempt, error: BaseException) -> str:
     """Return what to say about an error behind its own text; "" for nothing."""
+    is_tried = _of_grace(attempt, error) is not None
+    again = f"It is tried again for CQ_UNKNOWN_GRACE ({conf.UNKNOWN_GRACE:g} s)."
+    if isinstance(error, StepMismatch) and is_tried:
+        return f"Workers of another release live, which may have begun it. {again}"
     if not _is_misfit(attempt, error):
         return own_loop.advice(attempt, error) or timeouts.advice(attempt.using, error)
     text = (
         "No line of the task ran: what is stored does not fit the code of this process, "
         "which may be of another release."
     )
-    if _of_grace(attempt, error) is not None:
-        text += f" It is tried again for CQ_UNKNOWN_GRACE ({conf.UNKNOWN_GRACE:g} s)."
-    return text
+    return f"{text} {again}" if is_tried else text
 
 
 def _of_grace(attempt: Attempt, error: BaseException) -> float | None:
     # A deploy may be under way, and this process the old one or the new.
     unknown = isinstance(error, UnknownTask) and attempt.definition is None
-    if unknown or _is_misfit(attempt, error):
+    is_other = isinstance(error, StepMismatch) and grace.is_deployed(attempt.using)
+    if unknown or is_other or _is_misfit(attempt, error):
         return grace.seconds_until_next_try(attempt.task)
     return None
 
