@@ -295,9 +295,58 @@ def test_one_that_was_revoked_meanwhile_can_be_run_again() -> None:
     handle.retry()
 
     assert fresh(handle).status == Status.QUEUED
-    found = run(handle)
-    # Its subtask was withdrawn with it, and stays so until somebody runs it again.
-    assert (found.status, found.exception) == ("FAILURE", "cq.errors.TaskFailed")
+    # Its subtask was withdrawn with it, and is run again with it.
+    assert run(handle).status == Status.SUSPENDED
+    run_all()
+    assert fresh(handle).result == [2]
+
+
+def test_a_retry_goes_on_where_it_failed() -> None:
+    """Of its subtasks those run again that failed; what they have below them, too."""
+    broken_below: list[int] = [1]
+
+    @task(name="tests.results.leaf")
+    def leaf(cqt: Any, n: int) -> int:
+        calls.append(n)
+        if n in broken_below:
+            raise ValueError(f"{n} is broken")
+        return n
+
+    @task(name="tests.results.tree")
+    def tree(cqt: Any) -> Any:
+        calls.append("tree")
+        cqt.subtask(leaf, 1)
+        return "tree"
+
+    @task(durable=True, name="tests.results.gathers")
+    def gathers(cqt: Any) -> list[Any]:
+        handles = [cqt.subtask(leaf, 0), cqt.subtask(tree), cqt.subtask(leaf, 1)]
+        given: list[Any] = cqt.results(handles)
+        return given
+
+    handle = gathers.delay()
+    run_all()
+    assert fresh(handle).status == Status.FAILURE
+    assert sorted(calls, key=str) == [0, 1, 1, "tree"]
+
+    calls.clear()
+    broken_below.clear()
+    fresh(handle).retry()
+    run_all()
+    found = fresh(handle)
+    assert (found.status, found.result) == (Status.COMPLETE, [0, "tree", 1])
+    assert calls == [1, 1]
+    assert broken() == []
+
+
+def test_a_failure_that_the_function_dealt_with_stays_dealt_with() -> None:
+    handle = sums.delay([1, -1], errors="return")
+    run_all()
+    tasks(DB).filter(pk=handle.pk).update(status=Status.FAILURE)
+    fresh(handle).retry()
+    run_all()
+    assert fresh(handle).result == [2, "TaskFailed"]
+    assert sorted(t.attempts for t in handle.subtasks.all()) == [1, 1]
 
 
 def test_who_waits_for_what_waits_for_it_is_told_so() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from asgiref.sync import sync_to_async
 
+from cq.db.conflicts import retry_on_conflict
 from cq.durable.endings.anew import continue_as_new
 from cq.lifecycle import rules
 from cq.workflow import manual_retry
@@ -33,7 +34,8 @@ class BeginsAnew:
     def retry(self, *, failed: bool = False, from_step: str | None = None) -> Self:
         """Run a finished task again, in the same row.
 
-        A parent that ended INCOMPLETE for it waits for it again, up to the top.
+        A parent that ended INCOMPLETE for it waits for it again, up to the top. A durable
+        task goes on where it failed: subtasks of it that failed are run again with it.
         failed: run again what failed below it, and nothing else; for a group, a chain, or
         a parent whose own function did not fail.
         from_step: the name of a step; that one is done again, and what ended after it. The
@@ -47,7 +49,10 @@ class BeginsAnew:
         if failed:
             manual_retry.retry_failed(self._using, self.pk)
         else:
-            manual_retry.retry(self._using, self.pk, from_step=from_step)
+            again = partial(
+                manual_retry.retry, self._using, self.pk, from_step=from_step
+            )
+            retry_on_conflict(self._using, again)
         self.refresh_from_db()
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,8 @@ def retry(
 ) -> None:
     """Queue a finished task again: same row, next fence.
 
-    Its subtasks stay under it as history; those of a durable one stay its own. What ended INCOMPLETE for its sake waits for it
+    Its subtasks stay under it as history; those of a durable one stay its own, and what
+    failed among them is run again, too. What ended INCOMPLETE for its sake waits for it
     again: its parents, up to the top, and what depends on any of these. A parent that
     has settled otherwise stays as it is. One whose predecessor is open waits for that.
     only: the statuses that it may have. after: how long from now it is to wait.
@@ -102,6 +104,7 @@ def retry(
         if from_step is not None or may_be_durable(name):
             forget(using, task_id, f"{name} {task_id}", from_step)
         if is_durable(name):
+            _retry_below(using, task_id, by, reason)
             lifecycle.show_child_failure(using, task_id)
         if (kept := captured_at_retry(options)) is not None:
             tasks(using).filter(pk=task_id).update(options=kept)
@@ -120,6 +123,14 @@ def _begun_anew(ended: QuerySet[TaskRow]) -> QuerySet[TaskRow]:
     """Those of some tasks that make their subtasks once more when they run again."""
     durable = durable_names()
     return ended.exclude(name__in=durable) if durable else ended
+
+
+def _retry_below(using: str, task_id: UUID, by: str | None, reason: str | None) -> None:
+    """Queue what failed below a durable task, whose next run finds it, and makes no other."""
+    for found in _failed_below(using, task_id):
+        # What takes a step back stays as it ended, and so does one whose key is taken.
+        with contextlib.suppress(NotFinished, NotRetryable, UniqueTaken):
+            retry(using, found, by=by, reason=reason)
 
 
 def go_on(
