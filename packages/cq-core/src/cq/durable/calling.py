@@ -68,6 +68,8 @@ class StepCall:
         """Return what the function gave, or gives now; raises what it has raised."""
         if not self.step.is_open:
             return self._as_kept()
+        # Coroutines of one moment may both have come here before one of them has begun.
+        self.steps.check_alone(self.step.name)
         while True:
             try:
                 return self._call()
@@ -103,6 +105,7 @@ class StepCall:
         """As `result`, awaiting a coroutine function on this loop."""
         if not self.step.is_open:
             return await sync_to_async(self._as_kept)()
+        self.steps.check_alone(self.step.name)
         while True:
             self.began = time.monotonic()
             try:

@@ -99,12 +99,7 @@ class Steps:
     def check_place(self, name: str) -> None:
         """Raise TypeError where no step can be, and what ends a run where it has ended."""
         run = self.run
-        if run.step is not None:
-            raise TypeError(
-                f"{name!r} is begun within another step, or beside one that has not "
-                "ended. Steps come one after the other: call the function itself, or "
-                "begin it behind"
-            )
+        self.check_alone(name)
         if threading.get_ident() != self._thread and not run.on_loop:
             raise TypeError(
                 f"{name!r} is begun on another thread than the task's own. What comes "
@@ -112,6 +107,15 @@ class Steps:
                 "start subtasks"
             )
         run.check()
+
+    def check_alone(self, name: str) -> None:
+        """Raise TypeError while another step is under way."""
+        if self.run.step is not None:
+            raise TypeError(
+                f"{name!r} is begun within another step, or beside one that has not "
+                "ended. Steps come one after the other: call the function itself, or "
+                "begin it behind"
+            )
 
     def present(self) -> datetime:
         """Return the present moment, by the database's clock."""
