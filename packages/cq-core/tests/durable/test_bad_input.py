@@ -106,7 +106,11 @@ WORDS: list[tuple[Callable[[Any], Any], str, str]] = [
     (lambda t: t.step("a", 7), "TypeError", "a step calls a function, and 7 is none"),
     (lambda t: t.step("a", print, object()), "cq.errors.CodecError", "args[0]"),
     (lambda t: t.step("a", writes, object), "cq.errors.CodecError", "args[0]"),
-    (lambda t: t.step("a", lambda: writes([{1}, print])), "cq.errors.CodecError", "[1]"),
+    (
+        lambda t: t.step("a", lambda: writes([{1}, print])),
+        "cq.errors.CodecError",
+        "[1]",
+    ),
     (lambda t: t.using(retries=-1).step("a", writes), "ValueError", "-1"),
     (lambda t: t.using(undo=writes).step("a", writes), "TypeError", "must be a task"),
     (lambda t: t.compensate(writes), "TypeError", "must be a task"),
@@ -119,9 +123,7 @@ WORDS: list[tuple[Callable[[Any], Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("code", "kind", "said"), WORDS)
-def test_what_a_function_says(
-    code: Callable[[Any], Any], kind: str, said: str
-) -> None:
+def test_what_a_function_says(code: Callable[[Any], Any], kind: str, said: str) -> None:
     script["code"] = code
     found = run(of_code.delay())
     assert (found.status, found.exception) == (Status.FAILURE, kind), found.error

@@ -10,11 +10,12 @@ from driving import fresh, run, run_all, run_on_a_loop
 
 from cq import task
 from cq.maintenance.invariants import CHECKS
-from cq.models import Task
 from cq.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cq.models import Task
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

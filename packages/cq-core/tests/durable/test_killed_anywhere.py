@@ -210,7 +210,9 @@ def test_each_beginning_is_one(side: str) -> None:
 
     def same(number: int, handle: Task) -> None:
         assert (handle.status, handle.result) == (Status.COMPLETE, 3)
-        made = [f"{what}{turn}" for what in ("turn", "child", "got") for turn in (1, 2, 3)]
+        made = [
+            f"{what}{turn}" for what in ("turn", "child", "got") for turn in (1, 2, 3)
+        ]
         assert done(number) == dict.fromkeys(made, 1)
         assert not Message.objects.filter(task=handle.pk, taken_by=None).exists()
 

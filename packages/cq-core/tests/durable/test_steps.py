@@ -320,7 +320,9 @@ def test_and_so_it_is_by_a_coroutine(runs: Any, atomic: bool) -> None:
     script["a"] = ValueError("no")
     handle = runs(tries_again.delay(atomic=atomic))
     assert (handle.status, handle.failures) == (Status.SUSPENDED, 0)
-    assert [(s.attempts, s.error, s.finished) for s in handle.steps] == [(1, "no", None)]
+    assert [(s.attempts, s.error, s.finished) for s in handle.steps] == [
+        (1, "no", None)
+    ]
     del script["a"]
     tasks("default").filter(pk=handle.pk).update(status=Status.QUEUED, run_after=None)
 

@@ -159,7 +159,11 @@ def test_sent_after_it_was_waited_for_is_for_the_next_wait_of_that_name() -> Non
     def code(cqt: Any) -> list[Any]:
         first = cqt.wait_for("x", timeout=60, default="nobody")
         cqt.sleep("a while", days=1)
-        return [first, cqt.wait_for("x"), cqt.wait_for("x", timeout=0, default="no more")]
+        return [
+            first,
+            cqt.wait_for("x"),
+            cqt.wait_for("x", timeout=0, default="no more"),
+        ]
 
     script["code"] = code
     handle = of_code.delay()
