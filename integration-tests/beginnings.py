@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from floor.begun import FOLDER
+from floor.begun import FOLDER, GOES, MAY_GO
 from processes import until
 
 if TYPE_CHECKING:
@@ -30,3 +30,12 @@ def until_begun(*handles: Task) -> None:
     for handle in handles:
         file = Path(os.environ[FOLDER], str(handle.pk))
         until(file.exists, f"the beginning of {handle}")
+
+
+def let_go(*handles: Task) -> None:
+    """Let the functions go on that have begun and stay; returns once they do."""
+    files = [Path(os.environ[FOLDER], str(handle.pk)) for handle in handles]
+    for file in files:
+        file.with_suffix(MAY_GO).touch()
+    for file in files:
+        until(file.with_suffix(GOES).exists, f"{file.name} to go on")

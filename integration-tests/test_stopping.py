@@ -27,66 +27,68 @@ def run(workers: Workers) -> Process:
     return workers.command("cq", "run", "--loop")
 
 
-WAYS: list[tuple[Any, Any]] = [
-    (cqworker, endless.until_told),
-    (cqworker, endless.awaits_being_told),
-    (run, endless.until_told),
-    (run, endless.awaits_being_told),
+# A worker has slots for both; of the other the place is for one.
+WAYS: list[tuple[Any, list[Any]]] = [
+    (cqworker, [endless.until_told, endless.awaits_being_told]),
+    (run, [endless.until_told]),
+    (run, [endless.awaits_being_told]),
 ]
 
 
-@pytest.mark.parametrize(("start", "function"), WAYS)
+@pytest.mark.parametrize(("start", "functions"), WAYS)
 def test_a_task_that_looks_whether_its_worker_is_to_stop_ends_by_itself(
-    workers: Workers, start: Any, function: Any
+    workers: Workers, start: Any, functions: list[Any]
 ) -> None:
     first = start(workers)
-    handle = function.delay()
+    handles = [function.delay() for function in functions]
     # Of its function: what is claimed and has not begun is given back.
-    until(lambda: Effect.objects.filter(key=1).exists(), "its start")
+    begun = Effect.objects.filter(key=1)
+    until(lambda: begun.count() == len(functions), "their start")
 
     assert first.terminate() == 0, first.output
 
-    handle.refresh_from_db()
-    # By a retry, and not because the drain was over.
-    assert handle.status in (Task.STATUS_RETRY, Task.STATUS_QUEUED)
-    assert (handle.attempts, handle.failures, handle.losses) == (1, 0, 0)
+    for found in map(fresh, handles):
+        # By a retry, and not because the drain was over.
+        assert found.status in (Task.STATUS_RETRY, Task.STATUS_QUEUED)
+        assert (found.attempts, found.failures, found.losses) == (1, 0, 0)
     assert "Traceback" not in first.output
-    cqworker(workers)
-    assert handle.get(PATIENCE) == 2
+    start(workers)
+    assert [handle.get(PATIENCE) for handle in handles] == [2] * len(functions)
 
 
-LASTING: list[tuple[Any, Any]] = [
-    (cqworker, durable.talks),
-    (cqworker, durable.talks_openly),
-    (run, durable.talks),
-    (run, durable.talks_openly),
+LASTING: list[tuple[Any, list[Any], int]] = [
+    (cqworker, [durable.talks, durable.talks_openly], 2),
+    (run, [durable.talks], 1),
+    (run, [durable.talks_openly], 1),
 ]
 
 
-@pytest.mark.parametrize(("start", "function"), LASTING)
+@pytest.mark.parametrize(("start", "functions", "stops"), LASTING)
 def test_a_durable_task_goes_on_elsewhere_however_often_its_worker_stops(
-    workers: Workers, start: Any, function: Any
+    workers: Workers, start: Any, functions: list[Any], stops: int
 ) -> None:
-    handle = function.delay(1)
-    for _ in range(2):
+    handles = [function.delay(10 * n) for n, function in enumerate(functions)]
+    begun = Effect.objects.filter(key__in=[10 * n for n in range(len(functions))])
+    for _ in range(stops):
         worker = start(workers)
-        until(lambda: fresh(handle).status == Task.STATUS_RUNNING, "its start")
-        until(lambda: Effect.objects.filter(key=1).exists(), "its first line")
+        until(lambda: begun.count() == len(functions), "their first lines")
 
-        # What it runs takes longer than any drain, and is not waited for.
+        # What they run takes longer than any drain, and is not waited for.
         assert worker.terminate() == 0, worker.output
 
-        assert fresh(handle).status == Task.STATUS_QUEUED
+        assert {fresh(handle).status for handle in handles} == {Task.STATUS_QUEUED}
         assert "Traceback" not in worker.output
-        Effect.objects.all().delete()
-    Effect.objects.create(key=2)
-    cqworker(workers)
+        begun.delete()
+    for number in range(len(functions)):
+        Effect.objects.create(key=10 * number + 1)
+    start(workers)
 
-    assert handle.get(PATIENCE) == 1
-    found = fresh(handle)
-    assert (found.attempts, found.failures, found.losses) == (1, 0, 0)
-    # None of them had to be taken from its worker.
-    assert not found.history.exists()
+    for handle in handles:
+        assert handle.get(PATIENCE) == 1
+        found = fresh(handle)
+        assert (found.attempts, found.failures, found.losses) == (1, 0, 0)
+        # None of them had to be taken from its worker.
+        assert not found.history.exists()
 
 
 def test_what_is_inside_a_step_has_the_drain_and_is_done_once(workers: Workers) -> None:

@@ -79,7 +79,7 @@ _ONE: dict[str, Any] = {"atomic": False, "limits": [ONE]}
 
 
 @task(**_ONE, on_lost="retry")
-def stays(cqt: Any, seconds: float = 0.0) -> None:
+def stays(cqt: Any, seconds: float = 0.01) -> None:
     begun.say(cqt)
     _stay("one", seconds)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import F
+
 from cq import task
 
+from . import begun
 from .models import Effect, Stay
 
 #: Keys of effects, beside the number of the order times a hundred.
@@ -31,9 +34,9 @@ def pack(cqt: Any, order: int, item: int) -> int:
 
 
 def reprice(rows: list[Stay]) -> None:
-    for row in rows:
-        # Not idempotent: a row that is done twice tells.
-        Stay.objects.filter(pk=row.pk).update(processes=row.processes + 1)
+    # Not idempotent: a row that is done twice tells.
+    some = Stay.objects.filter(pk__in=[row.pk for row in rows])
+    some.update(processes=F("processes") + 1)
 
 
 @task(durable=True)
@@ -55,6 +58,26 @@ def wanted_keys(order: int) -> list[int]:
     """Return the effects of one order, each once."""
     whats = [CHARGED, ITEMS, *range(PACKED, PACKED + PARCELS), CLOSED]
     return [order * 100 + what for what in whats]
+
+
+@task(durable=True)
+def freezes(cqt: Any, order: int, where: str) -> list[Any]:
+    """Stays once until it is let go: within its first step, or between that and the next."""
+
+    def charge() -> int:
+        if where == "within":
+            # Before it writes: on SQLite nobody else could.
+            begun.stays(cqt)
+        return effect(order, CHARGED)
+
+    charged = cqt.step("charge", charge)
+    if where == "between":
+        begun.stays(cqt)
+    items = cqt.step("items", items_of, order)
+    parcels = [cqt.using(key=item).subtask(pack, order, item) for item in items]
+    packed = cqt.results(parcels)
+    closed = cqt.step("close", effect, order, CLOSED)
+    return [charged, packed, closed]
 
 
 @task(durable=True, queue="backfills")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from driving import claim, fresh, run, run_all, run_on_a_loop
+from killing import dies_in, places
 
 from cq import task
 from cq.execution import sync_runner
@@ -122,6 +122,30 @@ def test_one_that_fails_does_not_stop_the_others() -> None:
     assert did == ["a", "b", "c", "-c", "-a"]
     handle = fresh(handle)
     assert (handle.status, handle.error) == (Status.FAILURE, "no")
+    audited()
+
+
+@task(retries=2, backoff=0)
+def takes_back_at_last(cqt: Any, receipt: Any) -> None:
+    did.append(f"try {cqt.attempts}")
+    if cqt.attempts < 3:
+        raise ValueError("not yet")
+    take_back.definition.function(cqt, receipt)
+
+
+def test_one_is_tried_again_as_any_task_and_the_next_waits_for_it() -> None:
+    @task(durable=True, name="taken_back_at_last")
+    def taken_back(cqt: Any) -> None:
+        cqt.using(undo=take_back).step("a", do, "a")
+        cqt.using(undo=takes_back_at_last).step("b", do, "b")
+        raise ValueError("no")
+
+    handle = run(taken_back.delay())
+    while Task.objects.filter(status__in=(Status.QUEUED, Status.RETRY)).exists():
+        sweep.due(DB)
+        run_all()
+    assert did == ["a", "b", "try 1", "try 2", "try 3", "-b", "-a"]
+    assert (fresh(handle).status, fresh(handle).error) == (Status.FAILURE, "no")
     audited()
 
 
@@ -462,39 +486,16 @@ def test_the_audit_finds_what_was_taken_back_in_vain_or_twice() -> None:
     ]
 
 
-class Killed(BaseException):
-    """The end of a process at one statement."""
-
-
 @pytest.mark.parametrize("side", ["before", "behind"])
 def test_killed_at_each_statement_each_is_taken_back_once(
     side: str, settings: Any
 ) -> None:
     settings.CQ_MAX_LOSSES = 10
     script["error"] = ValueError("no")
-    # A third of them, others each time.
-    at = random.randint(-2, 0)
-    while True:
-        at += 3
+    for at in places(7):
         did.clear()
         handle = order.delay("a", "b")
-        killer = Killer(at, side)
-        with killer:
-            try:
-                run_all()
-            except BaseException:
-                # What Django makes of a transaction that nobody ends is its own.
-                if not killer.is_dead:
-                    raise
-        if killer.is_dead:
-            # A block whose end was cut off is still open to Django.
-            connection.in_atomic_block = connection.needs_rollback = False
-            connection.savepoint_ids, connection.atomic_blocks = [], []
-            connection.run_on_commit = []
-            connection.close()  # which rolls back
-            for row in Task.objects.filter(status=Status.RUNNING):
-                rescue.rescue(DB, row.worker_id, "it was killed", only=[row.pk])
-            sweep.sweep(DB)
+        was_killed = dies_in(run_all, at, side)
         run_all()
         sweep.sweep(DB)
         ended = fresh(handle)
@@ -504,40 +505,6 @@ def test_killed_at_each_statement_each_is_taken_back_once(
         assert Group.objects.filter(name=f"-a {handle.pk}").count() == 1, at
         assert Group.objects.filter(name=f"-b {handle.pk}").count() == 1, at
         audited()
-        if not killer.is_dead:
+        if not was_killed:
             break
     assert at > 30
-
-
-class Killer:
-    """Ends this process, so to say, at one statement or commit of it."""
-
-    def __init__(self, number: int, side: str) -> None:
-        self.number, self.side, self.count = number, side, 0
-
-    def __enter__(self) -> None:
-        self.commit = connection._commit
-        connection._commit = lambda: self.around(self.commit)
-        self.wrapper = connection.execute_wrapper(
-            lambda execute, *given: self.around(lambda: execute(*given))
-        )
-        self.wrapper.__enter__()
-
-    def __exit__(self, *_: object) -> None:
-        self.wrapper.__exit__(None, None, None)
-        del connection._commit
-
-    @property
-    def is_dead(self) -> bool:
-        return self.count >= self.number
-
-    def around(self, execute: Any) -> Any:
-        if self.is_dead:
-            raise Killed
-        self.count += 1
-        if self.is_dead and self.side == "before":
-            raise Killed
-        value = execute()
-        if self.is_dead:
-            raise Killed
-        return value

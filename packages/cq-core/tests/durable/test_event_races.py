@@ -34,6 +34,11 @@ def waits(cqt: Any) -> Any:
     return cqt.wait_for(topic="paid")
 
 
+@task(durable=True)
+def waits_thrice(cqt: Any) -> Any:
+    return [cqt.wait_for("go") for _ in range(3)]
+
+
 def counts(choice: str, handle: Any) -> str | None:
     try:
         questions.answer("default", handle.pk, choice, "ann")
@@ -75,3 +80,34 @@ def test_two_that_deliver_give_it_once() -> None:
     race(range(3), deliver, deliver)
     assert Message.objects.count() == rounds(10)
     assert run(fresh(handle)).result == 0
+
+
+def test_of_two_senders_of_one_moment_each_is_read_once_in_their_order() -> None:
+    handles = [run(waits_thrice.delay()) for _ in range(rounds(10))]
+    race(
+        handles,
+        lambda handle: handle.send("go", "first"),
+        lambda handle: handle.send("go", "second"),
+    )
+    for handle in handles:
+        # Whichever came first has woken it, and the other finds it awake.
+        assert fresh(handle).status == Status.QUEUED
+        found = run(fresh(handle))
+        assert (found.status, found.attempts) == (Status.SUSPENDED, 1)
+        handle.send("go", "third")
+        messages = Message.objects.filter(task=handle.pk).order_by("pk")
+        sent = [message.payload for message in messages]
+        assert sorted(sent) == ["first", "second", "third"]
+        found = run(fresh(handle))
+        assert (found.status, found.result) == (Status.COMPLETE, sent)
+        taken = [message.taken_by for message in messages.all()]
+        assert taken == [step.pk for step in found.steps]
+
+
+def test_who_sends_while_it_is_just_being_suspended_wakes_it() -> None:
+    handles = [waits_thrice.delay() for _ in range(rounds(10))]
+    race(handles, run, lambda handle: [handle.send("go", n) for n in range(3)])
+    for handle in handles:
+        while (found := fresh(handle)).status == Status.QUEUED:
+            run(found)
+        assert (found.status, found.result) == (Status.COMPLETE, [0, 1, 2])

@@ -21,6 +21,7 @@ from cq.maintenance import rescue
 from cq.models import Step, Task
 from cq.status import Status
 from cq.tables.queries import tasks
+from cq.testing import run_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -307,6 +308,44 @@ def test_where_that_takes_longer_its_slot_is_given_back() -> None:
     assert [(s.attempts, s.error) for s in handle.steps] == [(2, None)]
 
 
+@task(durable=True)
+async def tries_again(cqt: Any, *, atomic: bool) -> Any:
+    options = cqt.using(retries=2, backoff=60, atomic=atomic)
+    return await options.astep("pay", acharge, "a")
+
+
+@pytest.mark.parametrize("runs", [run, run_on_a_loop])
+@pytest.mark.parametrize("atomic", [True, False])
+def test_and_so_it_is_by_a_coroutine(runs: Any, atomic: bool) -> None:
+    script["a"] = ValueError("no")
+    handle = runs(tries_again.delay(atomic=atomic))
+    assert (handle.status, handle.failures) == (Status.SUSPENDED, 0)
+    assert [(s.attempts, s.error, s.finished) for s in handle.steps] == [
+        (1, "no", None)
+    ]
+    del script["a"]
+    tasks("default").filter(pk=handle.pk).update(status=Status.QUEUED, run_after=None)
+
+    handle = runs(fresh(handle))
+
+    assert (handle.status, handle.result, called) == (Status.COMPLETE, "A", ["a", "a"])
+    assert [(s.attempts, s.error) for s in handle.steps] == [(2, None)]
+
+
+@task(durable=True, timeout=60)
+def lasts_for_long(cqt: Any) -> str:
+    for number in range(3):
+        cqt.sleep(f"night {number}", days=1)
+    return "done"
+
+
+def test_its_timeout_is_that_of_each_stretch() -> None:
+    handle = lasts_for_long.delay()
+    run_tasks(NOW, until=NOW + timedelta(days=4))
+    handle = fresh(handle)
+    assert (handle.status, handle.result, handle.attempts) == ("COMPLETE", "done", 1)
+
+
 def test_who_gives_up_is_not_tried_again() -> None:
     script["a"] = cq.GiveUp("never")
     script["code"] = lambda cqt: cqt.using(retries=9, backoff=0).step(
@@ -487,6 +526,8 @@ def test_losses_count_in_a_row() -> None:
 
 async def acharge(name: str) -> str:
     called.append(name)
+    if error := script.get(name):
+        raise error
     await Group.objects.acreate(name=name)
     return name.upper()
 

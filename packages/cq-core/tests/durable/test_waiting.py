@@ -169,6 +169,37 @@ def test_one_wait_takes_one_message_in_their_order() -> None:
     assert run(handle).result == ["a", "b", "c"]
 
 
+def test_sent_after_it_was_waited_for_is_for_the_next_wait_of_that_name() -> None:
+    def code(cqt: Any) -> list[Any]:
+        first = cqt.wait_for("x", timeout=60, default="nobody")
+        cqt.sleep("a while", days=1)
+        return [
+            first,
+            cqt.wait_for("x"),
+            cqt.wait_for("x", timeout=0, default="no more"),
+        ]
+
+    script["code"] = code
+    handle = of_code.delay()
+    run_tasks(NOW, until=NOW + timedelta(hours=1))
+    handle.send("x", "late")
+    assert fresh(handle).status == Status.SUSPENDED
+    run_tasks(NOW + timedelta(hours=1), until=NOW + timedelta(days=2))
+    assert fresh(handle).result == ["nobody", "late", "no more"]
+
+
+def test_a_hundred_messages_are_read_once_each_in_their_order() -> None:
+    script["code"] = lambda cqt: [cqt.wait_for("x") for _ in range(100)]
+    handle = of_code.delay()
+    for number in range(99):
+        handle.send("x", number)
+    handle = run(handle)
+    assert handle.status == Status.SUSPENDED
+    handle.send("x", 99)
+    assert run(fresh(handle)).result == list(range(100))
+    assert len(set(Message.objects.values_list("taken_by", flat=True))) == 100
+
+
 def test_a_timeout_gives_the_default() -> None:
     handle = approves.delay()
     [handle] = run_tasks(NOW, until=NOW + timedelta(days=15))

@@ -18,6 +18,7 @@ from cq.workers.ready_pairs import first_of_each
 from cq.workers.session_locks import UNLOCKED, can_lock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime, timedelta
 
 
@@ -57,11 +58,13 @@ def urgent(using: str, now: datetime | None = None) -> Urgent:
     unlocked = "1 = 0"
     if can_lock(using):
         unlocked = f"EXISTS (SELECT 1 FROM cq_workers WHERE locked AND {UNLOCKED})"
-    timed = f"status IN ({sql_list(FOR_THE_CLOCK)}) AND run_after IS NOT NULL"
-    expiring = f"status IN ({sql_list(_EXPIRING)}) AND expires IS NOT NULL"
+    over = [
+        f"{first} <= {now_sql}"
+        for column, statuses in (("run_after", FOR_THE_CLOCK), ("expires", _EXPIRING))
+        for first in _first_of(connection, column, statuses)
+    ]
     sql = (
-        f"{_first('run_after', timed)} <= {now_sql}"
-        f" OR {_first('expires', expiring)} <= {now_sql},"
+        f"{' OR '.join(over)},"
         f" {_exists(connection, 'queue', _IS_QUEUED)},"
         f" {unlocked},"
         f" (SELECT MAX(until) FROM cq_watchers) > {now_sql},"
@@ -69,7 +72,7 @@ def urgent(using: str, now: datetime | None = None) -> Urgent:
         f" {_exists(connection, 'lane', newcomer_sql(connection, 'cq_tasks'))},"
         " (SELECT MAX(id) FROM cq_lanes) IS NOT NULL"
     )
-    found = Urgent(*_ask(connection, sql, [*params, *params, *params]))
+    found = Urgent(*_ask(connection, sql, params * (len(over) + 1)))
     if found.queued and found.lanes and not found.newcomers:
         # What limits hold back is no work, however much of it there is.
         return found._replace(queued=_may_start(using))
@@ -119,6 +122,19 @@ def _first(column: str, where: str, table: str = "cq_tasks") -> str:
     come to one of them. By the order that is asked for only the index is near.
     """
     return f"(SELECT {column} FROM {table} WHERE {where} ORDER BY {column} LIMIT 1)"
+
+
+def _first_of(connection: Any, column: str, statuses: Iterable[Status]) -> list[str]:
+    """Return SQL for the least value of a column in these statuses, in as many parts."""
+    parts = [sorted(statuses)]
+    if connection.vendor == "mysql":
+        # Its index begins with the status: of two at once it would read all rows there are,
+        # to put them in order.
+        parts = [[status] for status in parts[0]]
+    return [
+        _first(column, f"status IN ({sql_list(part)}) AND {column} IS NOT NULL")
+        for part in parts
+    ]
 
 
 def outlived(
