@@ -403,10 +403,12 @@ def test_a_retry_by_hand_keeps_them_and_what_became_of_them() -> None:
     script.append(returns)
 
     handle.retry()
-    found = run(handle)
+    run_all()
 
-    # It is not made again, and has still not succeeded.
-    assert (found.status, found.subtasks.get().counted) == (Status.INCOMPLETE, True)
+    # It is not made again, but run again with it, and has still not succeeded.
+    found, below = fresh(handle), fresh(handle).subtasks.get()
+    assert (found.status, below.counted) == (Status.INCOMPLETE, True)
+    assert below.attempts == 2
     assert "subtask" in (found.error or "")
 
 
