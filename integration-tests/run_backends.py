@@ -75,6 +75,13 @@ BESIDE_THE_SQL = [
         "testing",
     )
 ]
+#: What a pooler does not change: which index a statement takes, among very many rows.
+BESIDE_THE_POOLER = [
+    "packages/cq-core/tests/durable/test_many_suspended.py",
+    "packages/cq-core/tests/figures",
+    "packages/cq-core/tests/maintenance/test_idle_looks.py",
+    "packages/cq-core/tests/test_hot_path.py",
+]
 #: What a channel layer can change: the rest would be that of PostgreSQL once more.
 WITH_A_LAYER = [
     "packages/cq-channels",
@@ -117,7 +124,11 @@ WHOLE = {
     "valkey": [*WITH_A_LAYER, *OF_A_DATABASE],
     # What a supervisor does is three minutes and no SQL of its own: with locks it is
     # tried on PostgreSQL, and on SQLite without.
-    "pgbouncer": [*CONFORMANCE, *OF_A_DATABASE, *without(*BESIDE_THE_SQL)],
+    "pgbouncer": [
+        *CONFORMANCE,
+        *OF_A_DATABASE,
+        *without(*BESIDE_THE_SQL, *BESIDE_THE_POOLER),
+    ],
     # Of an older version: what it makes of the statements, and one file of real workers.
     "postgres14": [
         "packages/cq-core",

@@ -84,7 +84,8 @@ def begin_anew(
 ) -> list[tuple[UUID, str]]:
     """RUNNING to QUEUED, as a new beginning with other arguments; (id, queue) of it.
 
-    options: what its row keeps from now on. No attempt is counted; failures and losses are counted anew, and subtasks stay its own.
+    options: what its row keeps from now on. No attempt is counted; failures and losses are
+    counted anew, and subtasks stay its own.
     """
     return update_returning(
         held_by(using, held),
