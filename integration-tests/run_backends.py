@@ -56,24 +56,25 @@ BESIDE_THE_DATABASE = [
     "integration-tests/test_structlog.py",
     "integration-tests/test_windows.py",
 ]
-#: What has the rows that others write: neither a pooler nor an older version of the same
-#: server changes anything of it.
+#: What reads and writes rows by what others have, and has no SQL of its own.
 BESIDE_THE_SQL = [
     f"packages/cq-core/tests/{folder}"
     for folder in (
         "codec",
-        "commands",
         "definitions",
         "display",
-        "django_backend",
         "hooks",
         "live",
-        "metrics",
         "progress",
         "pytest_plugin",
         "serial",
         "testing",
     )
+]
+#: What neither a pooler nor an older version of the same server changes anything of.
+OF_ANY_POSTGRES = [
+    f"packages/cq-core/tests/{folder}"
+    for folder in ("commands", "django_backend", "metrics")
 ]
 #: What a pooler does not change: which index a statement takes, among very many rows.
 BESIDE_THE_POOLER = [
@@ -127,7 +128,7 @@ WHOLE = {
     "pgbouncer": [
         *CONFORMANCE,
         *OF_A_DATABASE,
-        *without(*BESIDE_THE_SQL, *BESIDE_THE_POOLER),
+        *without(*BESIDE_THE_SQL, *OF_ANY_POSTGRES, *BESIDE_THE_POOLER),
     ],
     # Of an older version: what it makes of the statements, and one file of real workers.
     "postgres14": [
@@ -135,10 +136,17 @@ WHOLE = {
         "packages/cq-scheduler",
         "integration-tests/test_worker_process.py",
         *OF_A_DATABASE,
-        *without(*BESIDE_THE_SQL),
+        *without(*BESIDE_THE_SQL, *OF_ANY_POSTGRES),
     ],
     # What the admin searches for and sorts by is other SQL there.
-    "mariadb": [*CONFORMANCE, ENDING, *LIMITS, "packages/cq-admin", *OF_A_DATABASE],
+    "mariadb": [
+        *CONFORMANCE,
+        ENDING,
+        *LIMITS,
+        "packages/cq-admin",
+        *OF_A_DATABASE,
+        *without(*BESIDE_THE_SQL),
+    ],
 }
 COUNTED = ("passed", "failed", "error", "skipped", "xfailed", "deselected")
 
@@ -186,8 +194,10 @@ def run(backend: str, arguments: list[str]) -> Outcome:
             cq_backends.REPORT: str(report),
         }
         # -c: arguments inside one package would else bring that package's settings.
-        # -X dev: for pytest itself, not for the workers whose speed it measures.
-        command = [sys.executable, "-X", "dev", "-m", "pytest", "-c", "pyproject.toml"]
+        # -X dev: for pytest itself, not for the workers whose speed it measures. Once is
+        # enough: it finds what a program does wrong, whatever the database.
+        dev = ["-X", "dev"] if backend == "sqlite" else []
+        command = [sys.executable, *dev, "-m", "pytest", "-c", "pyproject.toml"]
         command.append("--durations=15")
         with subprocess.Popen(
             [*command, *arguments],
