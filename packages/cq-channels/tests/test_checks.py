@@ -11,6 +11,9 @@ from django.db import connection
 from cq_channels import checks, doorbells
 from cq_channels.channel_layers import legacy
 
+# Django's own checks may ask the database what it can do, the first of them in a process.
+pytestmark = pytest.mark.django_db
+
 URL = "redis://:s3cret@localhost:6379/1"
 CORE = {"BACKEND": legacy.CORE, "CONFIG": {"hosts": [URL]}}
 MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
