@@ -195,8 +195,9 @@ def run(backend: str, arguments: list[str]) -> Outcome:
         }
         # -c: arguments inside one package would else bring that package's settings.
         # -X dev: for pytest itself, not for the workers whose speed it measures. Once is
-        # enough: it finds what a program does wrong, whatever the database.
-        dev = ["-X", "dev"] if backend == "sqlite" else []
+        # enough: it finds what a program does wrong, whatever the database and versions.
+        is_first = backend == "sqlite" and "CQ_TEST_DJANGO" not in os.environ
+        dev = ["-X", "dev"] if is_first else []
         command = [sys.executable, *dev, "-m", "pytest", "-c", "pyproject.toml"]
         command.append("--durations=15")
         with subprocess.Popen(
